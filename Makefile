@@ -1,0 +1,42 @@
+# vmscope. `make` builds ./vmscope, `make test` and `make demo` set up, build and run: see README.md.
+#   DEV=1     warnings are errors
+#   SAN=1     address and undefined-behaviour sanitizers
+#   CC=clang  the other compiler
+comma := ,
+MODE  := $(if $(SAN),san,rel)$(if $(findstring clang,$(CC)),-clang)
+B     := build/$(MODE)
+
+CFLAGS   := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow $(if $(DEV),-Werror) -g
+CFLAGS   += $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,-O2)
+CPPFLAGS := -I. -I/usr/include/lua5.4 -MMD -MP
+LIBS     := -llua5.4 -lZydis -lmpfr -lgmp -lm
+
+SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c ui/*/*.c))
+OBJ  := $(SRC:%.c=$B/%.o)
+MAIN := $B/ui/cli/main.o
+TEST_SRC := $(sort $(wildcard tests/unit/*/*.c tests/unit/*.c))
+TEST_OBJ := $(TEST_SRC:%.c=$B/%.o)
+
+all: vmscope
+
+vmscope: $B/vmscope
+	@ln -sf $< $@
+
+$B/vmscope: $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+
+$B/unit: $(filter-out $(MAIN),$(OBJ)) $(TEST_OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) -lcriterion
+
+unit: $B/unit
+	$B/unit -j2 --timeout 120
+
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -c -o $@ $<
+
+clean:
+	rm -rf build vmscope
+
+.PHONY: all unit clean
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -1,0 +1,272 @@
+/* cpu.h - one x86 CPU: architectural state, wiring, and what its files offer each other.
+ *
+ *   state    struct cpu_state: plain, copyable; snapshots, diffs and hashes take it as it is
+ *   decode   decode.c turns bytes into uops (uop.h) by insn.def; block.c caches blocks and runs them
+ *   exec     exec_*.c: what instructions do
+ *   seg.c, event.c, far.c, task.c, control.c, msr.c, cpuid.c, debug.c: the protected architecture
+ *   lapic.c  this CPU's local APIC
+ *
+ * Source: SDM Vol. 1 and 3A. Faults leave no trace of the faulting instruction: a body checks and reads
+ * everything that can fault before it changes anything. */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <setjmp.h>
+
+#include "models/cpu/uop.h"
+#include "models/mmu/mmu.h"
+#include "models/profile.h"
+#include "sim/base.h"
+#include "sim/evq.h"
+#include "sim/field.h"
+#include "sim/ledger.h"
+#include "sim/snap.h"
+#include "sim/stat.h"
+#include "sim/trace.h"
+#include "sim/wire.h"
+
+enum { R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI, R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
+       R_ZERO,          /* always 0: absent base or index */
+       R_RIP,           /* the same storage as `rip`: base of RIP-relative addresses (disp counts from the block) */
+       R_N };
+
+enum seg_reg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_N };
+
+/* Segment register with its hidden part. `attr` is the descriptor's access rights in the VMCS's format
+ * (SDM Vol. 3C, "Guest Register State"):  bit 16 unusable
+ *   15 G | 14 D/B | 13 L | 12 AVL | 11:8 0 | 7 P | 6:5 DPL | 4 S | 3:0 type */
+struct seg {
+	uint64_t base;
+	uint64_t lim_r, lim_w;  /* derived by seg_derive(): an access of n bytes at offset o is inside when
+	                         * o + n <= lim (data reads, data writes); 0: never, ask seg_check() for the fault */
+	uint32_t limit;         /* in bytes, granularity applied */
+	uint32_t attr;
+	uint16_t sel;
+	uint16_t pad[3];
+};
+#define SEG_UNUSABLE  BIT(16)
+#define SEG_G         BIT(15)
+#define SEG_DB        BIT(14)
+#define SEG_L         BIT(13)
+#define SEG_P         BIT(7)
+#define SEG_DPL(attr) ((attr) >> 5 & 3)
+#define SEG_S         BIT(4)
+#define SEG_TYPE(attr) ((attr) & 15)
+
+struct dtr { uint64_t base; uint32_t limit, pad; };
+
+enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI };  /* VMCS numbering */
+
+struct x87_reg { uint64_t mant; uint16_t se; uint16_t pad[3]; };        /* sign and exponent in se */
+
+struct cpu_state {
+	union {
+		uint64_t r[R_N];
+		struct {
+			uint64_t gpr[R_RIP];
+			uint64_t rip;   /* of the block's first instruction while a block runs (cpu->block != NULL);
+			                 * else of the present or next instruction. cpu_rip() always tells. */
+		};
+	};
+	/* Lazy flags: CF is aux bit 63, OF is aux bit 63 ^ bit 62, AF is aux bit 3; ZF is zr == 0; SF is sp bit 63,
+	 * PF is the parity of sp's low byte. Other bits live in `flags` (flags.h reads and writes all). */
+	uint64_t cc_zr, cc_sp, cc_aux;
+	uint64_t flags;         /* RFLAGS without the six status flags; bit 1 set */
+	struct seg seg[SEG_N];
+	struct dtr gdtr, idtr;
+	uint64_t cr0, cr2, cr3, cr4, xcr0;      /* CR8 is the local APIC's TPR */
+	uint64_t dr[8];
+	/* MSRs with a home in the CPU; msr.def maps numbers to these */
+	uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, tsc_adjust, tsc_offset;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t pat, misc_enable, feature_control, debugctl, mtrr_def_type, mtrr[32], mtrr_fixed[11], msr_misc[32];
+	uint32_t pkru, mxcsr;
+	/* x87 */
+	struct x87_reg st[8];   /* physical registers R0..R7; ST(i) is st[(top + i) & 7], top in fsw bits 13:11 */
+	uint16_t fcw, fsw, ftw, fop;            /* ftw: two bits a register, as FSTENV stores it */
+	uint16_t fcs, fds;
+	uint32_t pad0;
+	uint64_t fip, fdp;
+	uint64_t xmm[16][2];
+	/* between instructions */
+	uint32_t activity;      /* enum activity */
+	uint8_t cpl;
+	uint8_t mode;           /* enum cpu_mode: follows CR0.PE, EFER.LMA, CS.L, CS.D, RFLAGS.VM; see cpu_mode_changed() */
+	uint8_t shadow;         /* blocking by STI (1) or by MOV SS (2) until one instruction has completed */
+	uint8_t nmi_blocked, nmi_pending, init_pending, sipi_pending, sipi_vector;
+	uint8_t intr_line;      /* INTR from the 8259 pair as the LINT0 pin sees it */
+	uint8_t in_delivery;    /* vector classes for #DF: 0 none, 1 benign, 2 contributory, 3 page fault, 4 double fault */
+	uint8_t pad1[2];
+	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
+	uint64_t icount;        /* instructions completed */
+	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */
+};
+
+enum cpu_mode { MODE_REAL16, MODE_REAL32 /* real mode, CS.D=1: "unreal" code */, MODE_V86, MODE_PROT16, MODE_PROT32, MODE_COMPAT16, MODE_COMPAT32, MODE_LONG64 };
+
+#define CR0_PE BIT(0)
+#define CR0_MP BIT(1)
+#define CR0_EM BIT(2)
+#define CR0_TS BIT(3)
+#define CR0_ET BIT(4)
+#define CR0_NE BIT(5)
+#define CR0_WP BIT(16)
+#define CR0_AM BIT(18)
+#define CR0_NW BIT(29)
+#define CR0_CD BIT(30)
+#define CR0_PG BIT(31)
+#define CR4_VME BIT(0)
+#define CR4_PVI BIT(1)
+#define CR4_TSD BIT(2)
+#define CR4_DE BIT(3)
+#define CR4_PSE BIT(4)
+#define CR4_PAE BIT(5)
+#define CR4_MCE BIT(6)
+#define CR4_PGE BIT(7)
+#define CR4_PCE BIT(8)
+#define CR4_OSFXSR BIT(9)
+#define CR4_OSXMMEXCPT BIT(10)
+#define CR4_UMIP BIT(11)
+#define CR4_LA57 BIT(12)
+#define CR4_VMXE BIT(13)
+#define CR4_FSGSBASE BIT(16)
+#define CR4_PCIDE BIT(17)
+#define CR4_OSXSAVE BIT(18)
+#define CR4_SMEP BIT(20)
+#define CR4_SMAP BIT(21)
+#define CR4_PKE BIT(22)
+#define EFER_SCE BIT(0)
+#define EFER_LME BIT(8)
+#define EFER_LMA BIT(10)
+#define EFER_NXE BIT(11)
+#define RFLAGS_CF BIT(0)
+#define RFLAGS_PF BIT(2)
+#define RFLAGS_AF BIT(4)
+#define RFLAGS_ZF BIT(6)
+#define RFLAGS_SF BIT(7)
+#define RFLAGS_TF BIT(8)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_DF BIT(10)
+#define RFLAGS_OF BIT(11)
+#define RFLAGS_IOPL (BIT(12) | BIT(13))
+#define RFLAGS_NT BIT(14)
+#define RFLAGS_RF BIT(16)
+#define RFLAGS_VM BIT(17)
+#define RFLAGS_AC BIT(18)
+#define RFLAGS_VIF BIT(19)
+#define RFLAGS_VIP BIT(20)
+#define RFLAGS_ID BIT(21)
+#define RFLAGS_STATUS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
+
+enum vector { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
+              VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20 };
+
+/* An exception about to be delivered (VMCS interruption types). */
+enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */ };
+struct cpu_event {
+	uint8_t vector, type, has_error;
+	uint8_t len;            /* software events: instruction length, so that the return address is after it */
+	uint32_t error;
+	uint64_t cr2;           /* #PF: loaded when delivery starts */
+	uint64_t dr6;           /* #DB: bits to set */
+};
+
+enum cpu_stat {
+#define STAT(NAME, name, unit, sentence) CPU_STAT_##NAME,
+#include "models/cpu/cpu_stat.def"
+	CPU_STAT_N
+};
+enum cpu_trace {
+	CPU_TRACE_BASE_ = TRACE_CPU - 1,
+#define EVENT(NAME, name, args, sentence) CPU_TRACE_##NAME,
+#include "models/cpu/cpu_trace.def"
+};
+
+struct lapic;
+struct block_cache;
+struct decoder;
+
+/* Why cpu_run() came back. */
+enum cpu_stop { STOP_DEADLINE /* the cycle limit given was reached */, STOP_ICOUNT, STOP_HALTED /* nothing to run: waits for an event */,
+                STOP_SHUTDOWN /* triple fault */, STOP_BREAK /* a breakpoint: before the instruction at rip */, STOP_REQUEST /* cpu->stop_request was set */ };
+
+struct cpu {
+	struct cpu_state s;
+	struct mmu mmu;
+	struct ledger ledger;           /* state too */
+	/* hot wiring */
+	cycle_t deadline;               /* leave the block when ledger.now reaches this; 0: at once */
+	uint64_t lin_mask;              /* 0xffffffff outside 64-bit mode (A20 is always open) */
+	const struct uop *cur;          /* the uop running, set on every slow path: faults need its off */
+	struct block *block;            /* the block running; NULL: s.rip is exact */
+	uint64_t next_rip;              /* bodies of block-ending instructions: where to go; preset to the next instruction */
+	jmp_buf fault_exit;             /* cpu_raise() goes here; set by cpu_run() */
+	struct cpu_event fault;         /* what was raised */
+	uint8_t attention;              /* something to look at between instructions: set by cpu_attention() */
+	uint8_t stop_request;
+	uint8_t breakpoints;            /* some are set: ask break_hit before each block */
+	uint8_t number;                 /* CPU number; APIC ID too */
+	struct { uint64_t lin; uint64_t bytes[8]; unsigned size; } rmw;         /* slow read-modify-write in flight */
+
+	uint64_t stat[CPU_STAT_N];
+	const struct profile *profile;
+	struct trace *trace;
+	struct evq *evq;
+	struct lapic *lapic;
+	struct block_cache *blocks;
+	struct decoder *decoder;
+	struct io_wire port;            /* port I/O space */
+	struct apic_wire apic;          /* the interrupt bus */
+	struct pic_wire pic;
+	struct machine_wire machine;
+	bool (*break_hit)(void *who, struct cpu *c, uint64_t lin);
+	void *break_who;
+};
+
+/* ---- life ---- */
+struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p, struct cache_hier *caches, struct trace *t,
+                    struct evq *q, struct err *e);
+void cpu_free(struct cpu *c);
+void cpu_reset(struct cpu *c, bool init);       /* power-up RESET, or INIT (keeps caches, MSRs, FPU as the SDM says) */
+void cpu_restored(struct cpu *c);               /* state was overwritten from outside: rebuild what is derived */
+
+/* ---- running (run.c) ----
+ * Runs until ledger.now >= until, or n more instructions completed, or another reason. A halted CPU returns STOP_HALTED
+ * at once, time not advanced: the machine decides how far to idle (cpu_idle). */
+enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n);
+void cpu_idle(struct cpu *c, cycle_t until);    /* charge halted cycles up to `until` */
+bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
+static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }
+
+/* ---- faults (event.c) ---- */
+void cpu_raise(struct cpu *c, enum vector v) NORETURN;                          /* no error code */
+void cpu_raise_ec(struct cpu *c, enum vector v, uint32_t error) NORETURN;
+void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg) NORETURN; /* #PF; #GP/#SS for non-canonical */
+/* Between instructions: INIT, SIPI, debug traps, NMI, interrupts, in the SDM's priority order. Called by cpu_run when
+ * `attention` is set or something changed. Clears attention when nothing is left that could happen before the next change. */
+void cpu_service(struct cpu *c);
+/* Deliver an event through the IDT or IVT at the present rip; nested faults become #DF, then shutdown. Never longjmps out. */
+void cpu_deliver(struct cpu *c, const struct cpu_event *ev);
+void cpu_mode_changed(struct cpu *c);           /* recompute mode, lin_mask, CPL in mmu and ledger account; cheap */
+
+static inline uint64_t cpu_rip(const struct cpu *c)     /* of the instruction executing */
+{
+	return c->block ? (c->s.rip + c->cur->off) & c->lin_mask : c->s.rip;
+}
+
+/* ---- segments (seg.c) ---- */
+void seg_derive(struct cpu *c, enum seg_reg i);
+/* The slow half of an address check: returns the linear address or raises #GP(0)/#SS(0). */
+uint64_t seg_check(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off, unsigned size, bool write);
+void seg_load(struct cpu *c, enum seg_reg i, uint16_t sel);     /* MOV to DS/ES/FS/GS/SS: all checks, may raise */
+void seg_load_real(struct cpu *c, enum seg_reg i, uint16_t sel);/* real and virtual-8086 mode */
+
+/* ---- flags (flags.h, inline) ---- */
+/* uint64_t cpu_rflags(const struct cpu *c);  void cpu_set_rflags(struct cpu *c, uint64_t v, uint64_t mask); */
+
+extern const struct stat_row cpu_stat_rows[];
+extern const struct trace_row cpu_trace_rows[];
+extern const struct field_row cpu_fields[];
+extern const size_t cpu_fields_n;
+
+#endif

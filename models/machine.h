@@ -1,0 +1,101 @@
+/* machine.h - the composition root: a configuration becomes a wired PC; and the only thing that advances time.
+ *
+ * CPUs interleave deterministically: the CPU whose clock is least runs next (ties: lowest number), for at most `quantum`
+ * cycles and never past the next device event. Whose turn it is and until when is state, so stepping, running through
+ * and restoring snapshots give the same interleaving.
+ * No global state: any number of machines in one process. */
+#ifndef MODELS_MACHINE_H
+#define MODELS_MACHINE_H
+
+#include "models/cpu/cpu.h"
+#include "models/mmu/mem.h"
+#include "models/profile.h"
+#include "sim/err.h"
+#include "sim/evq.h"
+#include "sim/field.h"
+#include "sim/snap.h"
+#include "sim/stat.h"
+#include "sim/trace.h"
+
+struct machine_config {
+	struct profile profile;
+	uint64_t ram;                   /* bytes: a multiple of 4 KB, 1 MB .. 1 TB */
+	unsigned cpus;                  /* 1..16 */
+	bool fast;                      /* speed: fast instead of detailed */
+	uint64_t seed;
+	cycle_t quantum;                /* cycles one CPU runs before another has its turn; 0: the default */
+	const char *disk[4];            /* image files, or NULL; writes go to a copy in memory */
+	const char *disk_where;         /* for messages */
+	uint64_t trace_ring;            /* records kept; 0: the default */
+	uint64_t rtc_epoch;             /* seconds since 1970 the RTC starts at: a constant, for determinism */
+	bool test_device;               /* QEMU's pc-testdev, debug-exit and pci-testdev (kvm-unit-tests) */
+};
+void machine_config_defaults(struct machine_config *c);
+
+/* What to load: see loader.h for each format's rules. */
+struct boot_image {
+	const char *kernel, *initrd, *cmdline;          /* paths and text; initrd and cmdline may be NULL */
+	const char *modules[8];                         /* multiboot modules beyond initrd, "path args" */
+	unsigned n_modules;
+	uint64_t flat_base;                             /* flat binary: load and entry address, 0 = 0x7c00 real mode */
+};
+
+enum machine_stop {
+	MACHINE_STOP_CYCLES,    /* the cycle limit */
+	MACHINE_STOP_ICOUNT,    /* the instruction limit */
+	MACHINE_STOP_GUEST_EXIT,/* port 0xf4 or power-off: `exit_status` */
+	MACHINE_STOP_SHUTDOWN,  /* triple fault with nothing to reset it */
+	MACHINE_STOP_IDLE,      /* every CPU halted and no event pending: nothing can ever happen */
+	MACHINE_STOP_BREAK,     /* a breakpoint, predicate or Lua asked */
+	MACHINE_STOP_USER,      /* machine_interrupt() */
+};
+
+struct machine_state {          /* plain */
+	cycle_t slice_end;
+	uint32_t running;               /* CPU whose slice it is */
+	uint32_t exited, exit_status, resets;
+};
+
+struct board;                   /* models/io/board.h: the devices */
+
+struct machine {
+	struct machine_config config;
+	struct machine_state s;
+	struct mem mem;
+	struct cpu *cpu[CPUS_MAX];
+	struct board *board;
+	struct evq evq;
+	struct trace trace;
+	struct stats stats;
+	struct fields fields;
+	struct snaps *snaps;
+	struct symtab *symbols;         /* of the kernel image, models/symbols.h; may be empty */
+	volatile int interrupted;       /* set by machine_interrupt(), from a signal handler too */
+	bool reset_on_shutdown;         /* a triple fault resets the machine instead of ending the run (default: end) */
+	/* breakpoints (models/breakpoint.h) */
+	struct breakpoints *breakpoints;
+};
+
+struct machine *machine_new(const struct machine_config *config, struct err *e);
+void machine_free(struct machine *m);
+int machine_boot(struct machine *m, const struct boot_image *image, struct err *e);
+
+/* Run until the earliest clock reaches `until`, or `n` more instructions have completed over all CPUs (0: no limit),
+ * or something else happens. Stops between instructions. */
+enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n);
+enum machine_stop machine_step(struct machine *m);      /* one instruction of the CPU whose turn it is */
+cycle_t machine_now(const struct machine *m);           /* the least clock of all CPUs */
+uint64_t machine_icount(const struct machine *m);
+void machine_interrupt(struct machine *m);
+void machine_set_fast(struct machine *m, bool fast);
+
+/* Console and input, models/io/board.h forwards them. */
+typedef void console_fn(void *who, const uint8_t *bytes, size_t n);
+void machine_on_console(struct machine *m, console_fn *fn, void *who);          /* COM1 output */
+void machine_serial_input(struct machine *m, const uint8_t *bytes, size_t n);   /* queued to COM1's receiver */
+void machine_key_input(struct machine *m, const uint8_t *scancodes, size_t n);  /* queued to the keyboard, set 1 */
+/* VGA text memory as UTF-8 lines (25 of 80). */
+void machine_screen_text(const struct machine *m, char lines[25][80 * 4 + 1]);
+uint64_t machine_hash(const struct machine *m);         /* of the whole state */
+
+#endif
