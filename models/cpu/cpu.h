@@ -42,7 +42,9 @@ struct seg {
 	uint32_t limit;         /* in bytes, granularity applied */
 	uint32_t attr;
 	uint16_t sel;
-	uint16_t pad[3];
+	uint16_t pad;
+	uint32_t desc_base;     /* ES, CS, SS, DS in 64-bit mode, where base is 0: the base the descriptor gave, in force again
+	                         * in compatibility mode. Elsewhere meaningless. */
 };
 #define SEG_UNUSABLE  BIT(16)
 #define SEG_G         BIT(15)
@@ -96,11 +98,15 @@ struct cpu_state {
 	uint8_t nmi_blocked, nmi_pending, init_pending, sipi_pending, sipi_vector;
 	uint8_t intr_line;      /* INTR from the 8259 pair as the LINT0 pin sees it */
 	uint8_t in_delivery;    /* vector classes for #DF: 0 none, 1 benign, 2 contributory, 3 page fault, 4 double fault */
-	uint8_t pad1[2];
+	uint8_t mark;           /* what was in force when the instruction began (enum cpu_mark): expires when it has completed */
+	uint8_t pad1;
+	uint64_t mark_icount;   /* icount when `mark` was taken */
 	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
 	uint64_t icount;        /* instructions completed */
 	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */
 };
+
+enum cpu_mark { MARK_SHADOW = 1 /* blocking by STI or MOV SS */, MARK_RF = 2, MARK_TF = 4 };
 
 enum cpu_mode { MODE_REAL16, MODE_REAL32 /* real mode, CS.D=1: "unreal" code */, MODE_V86, MODE_PROT16, MODE_PROT32, MODE_COMPAT16, MODE_COMPAT32, MODE_LONG64 };
 
@@ -206,6 +212,12 @@ struct cpu {
 	uint8_t stop_request;
 	uint8_t breakpoints;            /* some are set: ask break_hit before each block */
 	uint8_t number;                 /* CPU number; APIC ID too */
+	uint8_t watch;                  /* data breakpoints enabled in DR7, a bit each: every access takes the slow way and asks debug_data() */
+	uint8_t align_check;            /* CR0.AM, EFLAGS.AC and CPL 3: every access takes the slow way; misaligned ones are #AC(0) */
+	uint8_t ext;                    /* delivering something external to the program: EXT in error codes */
+	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */
+	uint64_t features[4];           /* what CPUID advertises: cpuid.h */
+	const struct cpu_event *delivering;     /* the event being delivered: IDT-vectoring information when another one strikes */
 	struct { uint64_t lin; uint64_t bytes[8]; unsigned size; } rmw;         /* slow read-modify-write in flight */
 
 	uint64_t stat[CPU_STAT_N];
@@ -260,6 +272,10 @@ void seg_derive(struct cpu *c, enum seg_reg i);
 uint64_t seg_check(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off, unsigned size, bool write);
 void seg_load(struct cpu *c, enum seg_reg i, uint16_t sel);     /* MOV to DS/ES/FS/GS/SS: all checks, may raise */
 void seg_load_real(struct cpu *c, enum seg_reg i, uint16_t sel);/* real and virtual-8086 mode */
+
+/* ---- debug registers (debug.c) ---- */
+/* Slow data accesses call this when c->watch is set: a match becomes a trap after the instruction. */
+void debug_data(struct cpu *c, uint64_t lin, unsigned size, bool write);
 
 /* ---- flags (flags.h, inline) ---- */
 /* uint64_t cpu_rflags(const struct cpu *c);  void cpu_set_rflags(struct cpu *c, uint64_t v, uint64_t mask); */
