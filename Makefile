@@ -19,6 +19,8 @@ TEST_OBJ := $(TEST_SRC:%.c=$B/%.o)
 
 all: vmscope
 
+objects: $(OBJ)
+
 vmscope: $B/vmscope
 	@ln -sf $< $@
 
@@ -38,5 +40,5 @@ $B/%.o: %.c
 clean:
 	rm -rf build vmscope
 
-.PHONY: all unit clean
+.PHONY: all objects unit clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -37,7 +37,7 @@ struct boot_image {
 	const char *kernel, *initrd, *cmdline;          /* paths and text; initrd and cmdline may be NULL */
 	const char *modules[8];                         /* multiboot modules beyond initrd, "path args" */
 	unsigned n_modules;
-	uint64_t flat_base;                             /* flat binary: load and entry address, 0 = 0x7c00 real mode */
+	uint64_t flat_base;                             /* flat binary: load and entry address (real mode below 1 MB); 0: not given */
 };
 
 enum machine_stop {
@@ -45,15 +45,18 @@ enum machine_stop {
 	MACHINE_STOP_ICOUNT,    /* the instruction limit */
 	MACHINE_STOP_GUEST_EXIT,/* port 0xf4 or power-off: `exit_status` */
 	MACHINE_STOP_SHUTDOWN,  /* triple fault with nothing to reset it */
+	MACHINE_STOP_RESET,     /* the guest asked for a cold reset; there is no firmware to start over from */
 	MACHINE_STOP_IDLE,      /* every CPU halted and no event pending: nothing can ever happen */
 	MACHINE_STOP_BREAK,     /* a breakpoint, predicate or Lua asked */
 	MACHINE_STOP_USER,      /* machine_interrupt() */
 };
 
 struct machine_state {          /* plain */
-	cycle_t slice_end;
-	uint32_t running;               /* CPU whose slice it is */
-	uint32_t exited, exit_status, resets;
+	cycle_t now;                    /* machine time: no CPU or event acts before it any more */
+	cycle_t slice_end;              /* the running CPU's turn ends when its clock reaches this */
+	uint32_t running;               /* CPU whose turn it is */
+	uint32_t stop;                  /* a lasting reason to stop (exit, shutdown, reset) + 1; 0: none */
+	uint32_t exit_status, resets;
 };
 
 struct board;                   /* models/io/board.h: the devices */
@@ -62,6 +65,7 @@ struct machine {
 	struct machine_config config;
 	struct machine_state s;
 	struct mem mem;
+	struct cache_hier *caches;
 	struct cpu *cpu[CPUS_MAX];
 	struct board *board;
 	struct evq evq;
@@ -72,8 +76,7 @@ struct machine {
 	struct symtab *symbols;         /* of the kernel image, models/symbols.h; may be empty */
 	volatile int interrupted;       /* set by machine_interrupt(), from a signal handler too */
 	bool reset_on_shutdown;         /* a triple fault resets the machine instead of ending the run (default: end) */
-	/* breakpoints (models/breakpoint.h) */
-	struct breakpoints *breakpoints;
+	struct breakpoints *breakpoints;/* models/breakpoint.h; cpu->breakpoints says how many are set */
 };
 
 struct machine *machine_new(const struct machine_config *config, struct err *e);
@@ -84,7 +87,7 @@ int machine_boot(struct machine *m, const struct boot_image *image, struct err *
  * or something else happens. Stops between instructions. */
 enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n);
 enum machine_stop machine_step(struct machine *m);      /* one instruction of the CPU whose turn it is */
-cycle_t machine_now(const struct machine *m);           /* the least clock of all CPUs */
+cycle_t machine_now(const struct machine *m);           /* machine time: the least clock of the CPUs that run */
 uint64_t machine_icount(const struct machine *m);
 void machine_interrupt(struct machine *m);
 void machine_set_fast(struct machine *m, bool fast);

@@ -246,6 +246,8 @@ void cpu_restored(struct cpu *c);               /* state was overwritten from ou
  * Runs until ledger.now >= until, or n more instructions completed, or another reason. A halted CPU returns STOP_HALTED
  * at once, time not advanced: the machine decides how far to idle (cpu_idle). */
 enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n);
+/* Decoded code in [pa, pa+len) was overwritten (mem->code_written): the very next instruction sees the new bytes. */
+void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len);
 void cpu_idle(struct cpu *c, cycle_t until);    /* charge halted cycles up to `until` */
 bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }

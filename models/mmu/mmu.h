@@ -18,6 +18,7 @@
 #include "models/profile.h"
 #include "sim/base.h"
 #include "sim/ledger.h"
+#include "sim/stat.h"
 #include "sim/trace.h"
 
 /* What an access is. USER and SUPERVISOR-implicit come from the CPU's mode. */
@@ -146,6 +147,14 @@ static inline void *mmu_fast(struct mmu *m, uint64_t lin, unsigned size, bool wr
 	}
 	return (void *)(e->host + lin);
 }
+
+/* The caches of one machine: every CPU's private levels and the shared one (cache.h). */
+struct cache_hier *caches_new(const struct profile *p, unsigned cpus, struct err *e);
+void caches_free(struct cache_hier *h);
+/* What a snapshot must hold so that timing goes on exactly: cache and TLB contents, the MMU's registers. */
+void caches_sections(struct cache_hier *h, struct snaps *s);
+void mmu_sections(struct mmu *m, struct snaps *s);
+extern const struct stat_row mmu_stat_rows[];
 
 int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, const struct profile *p,
              struct cache_hier *caches, struct trace *t, struct err *e);

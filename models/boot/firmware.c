@@ -1,0 +1,104 @@
+/* firmware.c - see firmware.h. */
+#include "models/boot/firmware.h"
+
+#include <string.h>
+
+#include "models/boot/image.h"
+#include "models/io/board.h"
+
+#define IRET_AT      0xE1000u
+#define BDA          0x400u
+#define EBDA         0x9FC00u
+#define IA32_IRET    0xCF
+
+unsigned firmware_memory_map(const struct machine *m, struct memory_range map[MEMORY_RANGES_MAX])
+{
+	unsigned n = 0;
+	map[n++] = (struct memory_range){ 0, EBDA, RANGE_RAM };
+	map[n++] = (struct memory_range){ EBDA, 0xA0000 - EBDA, RANGE_RESERVED };
+	map[n++] = (struct memory_range){ FIRMWARE_GDT, FIRMWARE_END - FIRMWARE_GDT, RANGE_RESERVED };
+	map[n++] = (struct memory_range){ 0x100000, m->mem.low_size - 0x100000, RANGE_RAM };
+	if (m->mem.ram_size > m->mem.low_size)
+		map[n++] = (struct memory_range){ MEM_HIGH, m->mem.ram_size - m->mem.low_size, RANGE_RAM };
+	return n;
+}
+
+static void bios_data_area(struct machine *m)
+{
+	static const struct { uint16_t off, value; } words[] = {
+		{ 0x00, 0x3f8 },                /* COM1 */
+		{ 0x0e, EBDA >> 4 },
+		{ 0x10, 0x0226 },               /* equipment: one serial port, 80x25 colour, FPU */
+		{ 0x13, EBDA >> 10 },           /* base memory in KB */
+		{ 0x4a, 80 },                   /* columns */
+		{ 0x63, 0x3d4 },                /* CRTC port */
+	};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		mem_write(&m->mem, HPA(BDA + words[i].off), &words[i].value, 2);
+	uint8_t mode = 3, rows = 24;
+	mem_write(&m->mem, HPA(BDA + 0x49), &mode, 1);
+	mem_write(&m->mem, HPA(BDA + 0x84), &rows, 1);
+	mem_write32(&m->mem, HPA(EBDA), 1);     /* the EBDA's size in KB */
+}
+
+static void interrupt_vectors(struct machine *m)
+{
+	uint8_t iret = IA32_IRET;
+	mem_write(&m->mem, HPA(IRET_AT), &iret, 1);
+	for (uint32_t v = 0; v < 256; v++)
+		mem_write32(&m->mem, HPA(v * 4), (IRET_AT >> 4) << 16 | (IRET_AT & 15));
+}
+
+/* Descriptors: flat, 4 GB, ring 0.  base 31:24 | G D/L | limit 19:16 | access | base 23:0 | limit 15:0 */
+#define GDT_CODE64 0x00AF9B000000FFFFull
+#define GDT_CODE32 0x00CF9B000000FFFFull
+#define GDT_DATA   0x00CF93000000FFFFull
+
+static void boot_gdt(struct machine *m)
+{
+	const uint64_t gdt[] = { 0, GDT_CODE64, GDT_CODE32, GDT_DATA };
+	mem_write(&m->mem, HPA(FIRMWARE_GDT), gdt, sizeof gdt);
+}
+
+void firmware_long_gdt(struct machine *m)
+{
+	mem_write64(&m->mem, HPA(FIRMWARE_GDT + FIRMWARE_CS), GDT_CODE64);
+}
+
+uint64_t firmware_rsdp(const struct machine *m)
+{
+	(void)m;
+	return FIRMWARE_RSDP;
+}
+
+void firmware_install(struct machine *m)
+{
+	interrupt_vectors(m);
+	bios_data_area(m);
+	boot_gdt(m);
+	acpi_install(m);
+	mptable_install(m);
+}
+
+static uint8_t cmos_read(struct machine *m, uint8_t index)
+{
+	struct io_wire ports = board_ports(m->board);
+	struct io_at at = { .cpu = 0, .now = machine_now(m) };
+	ports.write(ports.who, 0x70, 1, index, &at);
+	return (uint8_t)ports.read(ports.who, 0x71, 1, &at);
+}
+
+bool firmware_warm_reset(struct machine *m)
+{
+	enum { SHUTDOWN_STATUS = 0x0f, JUMP_WITH_EOI = 0x05, JUMP = 0x0a, S3_RESUME = 0xfe };
+	uint8_t status = cmos_read(m, SHUTDOWN_STATUS);
+	uint32_t vector = 0;
+	if (status == JUMP || status == JUMP_WITH_EOI)
+		vector = mem_read32(&m->mem, HPA(BDA + 0x67));
+	else if (status == S3_RESUME)
+		vector = (mem_read32(&m->mem, HPA(FIRMWARE_ACPI + 12)) & 0xffff0) << 12;
+	if (!vector)
+		return false;
+	entry_real(m->cpu[0], (uint16_t)(vector >> 16), (uint16_t)vector);
+	return true;
+}

@@ -1,0 +1,446 @@
+/* machine.c - building the PC out of its parts, and the interleaving of its CPUs; see machine.h.
+ *
+ * The schedule, all of it state:
+ *   1. events due at or before the least clock of the active CPUs run first;
+ *   2. the running CPU keeps its turn until its clock reaches slice_end or the next event;
+ *   3. then the active CPU with the least clock gets a turn of `quantum` cycles (alone: until the next event).
+ * Halted CPUs' clocks stand still; a CPU that wakes first idles up to machine time. */
+#include "models/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/boot/firmware.h"
+#include "models/breakpoint.h"
+#include "models/cpu/lapic.h"
+#include "models/io/board.h"
+#include "models/symbols.h"
+
+#define QUANTUM    1000
+#define TRACE_RING 65536
+#define RAM_MIN    (1ull << 20)
+#define RAM_MAX    (1ull << 40)
+
+void machine_config_defaults(struct machine_config *c)
+{
+	memset(c, 0, sizeof *c);
+	profile_defaults(&c->profile);
+	c->ram = 512ull << 20;
+	c->cpus = 1;
+	c->quantum = QUANTUM;
+	c->trace_ring = TRACE_RING;
+	c->rtc_epoch = 1767225600;      /* 2026-01-01 00:00:00 UTC */
+	c->test_device = true;
+}
+
+/* ---- wires ---- */
+
+static bool apic_send(void *who, const struct apic_msg *msg)
+{
+	struct machine *m = who;
+	struct lapic *lowest = NULL;
+	bool taken = false;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct lapic *l = m->cpu[i]->lapic;
+		if (!lapic_matches(l, msg))
+			continue;
+		if (msg->delivery != APIC_LOWEST)
+			taken |= lapic_accept(l, msg);
+		else if (!lowest || lapic_priority(l) < lapic_priority(lowest))
+			lowest = l;
+	}
+	return lowest ? lapic_accept(lowest, msg) : taken;
+}
+
+static void apic_eoi(void *who, uint8_t vector)
+{
+	struct machine *m = who;
+	board_eoi(m->board, vector);
+}
+
+static void intr_changed(void *who, unsigned pin, bool level)
+{
+	struct machine *m = who;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		lapic_lint(m->cpu[i]->lapic, pin, level);
+}
+
+static void code_written(void *who, hpa_t pa, unsigned len)
+{
+	struct machine *m = who;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		cpu_code_written(m->cpu[i], pa, len);
+}
+
+static void drop_writable(void *who, hpa_t page)
+{
+	struct machine *m = who;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		mmu_drop_writable(&m->cpu[i]->mmu, page);
+}
+
+/* Each CPU sees its own local APIC at IA32_APIC_BASE; everything else outside RAM is the board's. */
+static uint64_t mmio_read(void *who, uint64_t addr, unsigned size, struct io_at *at)
+{
+	struct machine *m = who;
+	if (at->cpu < m->config.cpus && lapic_owns(m->cpu[at->cpu]->lapic, addr)) {
+		at->cost = m->config.profile.apic_latency;
+		unsigned off = addr & 0xfff, shift = (off & 3) * 8;
+		return size == 4 && !shift ? lapic_mmio_read(m->cpu[at->cpu]->lapic, off)
+		                           : lapic_mmio_read(m->cpu[at->cpu]->lapic, off & ~3u) >> shift & MASK(size * 8);
+	}
+	struct io_wire board = board_mmio(m->board);
+	return board.read(board.who, addr, size, at);
+}
+
+static void mmio_write(void *who, uint64_t addr, unsigned size, uint64_t val, struct io_at *at)
+{
+	struct machine *m = who;
+	if (at->cpu < m->config.cpus && lapic_owns(m->cpu[at->cpu]->lapic, addr)) {
+		at->cost = m->config.profile.apic_latency;
+		if (size == 4)
+			lapic_mmio_write(m->cpu[at->cpu]->lapic, addr & 0xfff, (uint32_t)val);
+		return;
+	}
+	struct io_wire board = board_mmio(m->board);
+	board.write(board.who, addr, size, val, at);
+}
+
+/* The running CPU must come back to the scheduler after the present instruction. */
+static void reschedule(void *who)
+{
+	struct machine *m = who;
+	struct cpu *c = m->cpu[m->s.running];
+	if (c) {
+		c->stop_request = 1;
+		c->deadline = 0;
+	}
+}
+
+static void request(void *who, enum machine_request what, uint32_t value)
+{
+	struct machine *m = who;
+	if (what == MACHINE_RESET) {
+		m->s.stop = MACHINE_STOP_RESET + 1;
+	} else {
+		m->s.stop = MACHINE_STOP_GUEST_EXIT + 1;
+		m->s.exit_status = value;
+	}
+	reschedule(m);
+}
+
+/* ---- life ---- */
+
+static int config_check(const struct machine_config *c, struct err *e)
+{
+	if (c->cpus < 1 || c->cpus > CPUS_MAX)
+		return err_set(e, NULL, NULL, "cpus = %u: expected 1..%d", c->cpus, CPUS_MAX);
+	if (c->ram < RAM_MIN || c->ram > RAM_MAX || c->ram % PAGE_SIZE)
+		return err_set(e, NULL, NULL, "ram = %llu bytes: expected a multiple of 4096 from 1M to 1T", (unsigned long long)c->ram);
+	return profile_check(&c->profile, c->profile.name, e);
+}
+
+static void register_sections(struct machine *m)
+{
+	static const char *const parts[] = { "state", "ledger", "lapic" };
+	snaps_section(m->snaps, "machine", 1, &m->s, sizeof m->s);
+	snaps_section(m->snaps, "events", 1, &m->evq.s, sizeof m->evq.s);
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct cpu *c = m->cpu[i];
+		const struct { void *p; size_t n; } what[] = {
+			{ &c->s, sizeof c->s }, { &c->ledger, sizeof c->ledger }, { &c->lapic->s, sizeof c->lapic->s },
+		};
+		for (size_t k = 0; k < ARRAY_LEN(what); k++) {
+			char name[32];
+			snprintf(name, sizeof name, "cpu%u.%s", i, parts[k]);
+			snaps_section(m->snaps, name, 1, what[k].p, what[k].n);
+		}
+		mmu_sections(&c->mmu, m->snaps);
+	}
+	caches_sections(m->caches, m->snaps);
+	struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
+	snaps_ram(m->snaps, &ram);
+}
+
+static void snapshot_taken(void *who)
+{
+	struct machine *m = who;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		mmu_drop_soft(&m->cpu[i]->mmu);
+}
+
+static void snapshot_restored(void *who)
+{
+	struct machine *m = who;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		cpu_restored(m->cpu[i]);
+}
+
+static int build(struct machine *m, struct err *e)
+{
+	const struct machine_config *k = &m->config;
+	trace_init(&m->trace, k->trace_ring);
+	m->snaps = snaps_new();
+	m->breakpoints = xcalloc(1, sizeof *m->breakpoints);
+	m->symbols = symtab_new();
+	if (mem_init(&m->mem, k->ram, e))
+		return -1;
+	m->mem.snaps = m->snaps;
+	m->mem.mmio = (struct io_wire){ mmio_read, mmio_write, m };
+	m->mem.code_written = code_written;
+	m->mem.drop_writable = drop_writable;
+	m->mem.who = m;
+	m->caches = caches_new(&k->profile, k->cpus, e);
+	if (!m->caches)
+		return -1;
+	const struct apic_wire apic = { apic_send, apic_eoi, m };
+	for (unsigned i = 0; i < k->cpus; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "cpu%u", i);
+		unsigned component = trace_component(&m->trace, name);
+		if (component != i)
+			BUG("CPU %u is trace component %u", i, component);
+		struct cpu *c = cpu_new(i, &m->mem, &k->profile, m->caches, &m->trace, &m->evq, e);
+		if (!c)
+			return -1;
+		m->cpu[i] = c;
+		c->apic = apic;
+		c->lapic = lapic_new(c, &m->evq, &apic);
+		c->machine = (struct machine_wire){ request, m };
+		c->break_hit = breakpoint_hit;
+		c->break_who = m->breakpoints;
+	}
+	const struct board_config bc = {
+		.profile = &k->profile, .cpus = k->cpus, .ram = k->ram, .low_ram = m->mem.low_size,
+		.disk = { k->disk[0], k->disk[1], k->disk[2], k->disk[3] }, .disk_where = k->disk_where,
+		.rtc_epoch = k->rtc_epoch, .test_device = k->test_device,
+	};
+	const struct board_wiring bw = {
+		.mem = &m->mem, .evq = &m->evq, .trace = &m->trace, .stats = &m->stats, .fields = &m->fields, .snaps = m->snaps,
+		.apic = apic, .intr = { intr_changed, m, 0 }, .nmi = { intr_changed, m, 1 }, .machine = { request, m },
+	};
+	m->board = board_new(&bc, &bw, e);
+	if (!m->board)
+		return -1;
+	for (unsigned i = 0; i < k->cpus; i++) {
+		struct cpu *c = m->cpu[i];
+		char name[24];
+		c->port = board_ports(m->board);
+		c->pic = board_pic(m->board);
+		snprintf(name, sizeof name, "cpu%u", i);
+		stats_add(&m->stats, name, cpu_stat_rows, CPU_STAT_N, c->stat);
+		stats_add(&m->stats, name, mmu_stat_rows, MMU_STAT_N, c->mmu.stat);
+		fields_add(&m->fields, name, cpu_fields, cpu_fields_n, c);
+		snprintf(name, sizeof name, "cpu%u.lapic", i);
+		fields_add(&m->fields, name, lapic_fields, lapic_fields_n, c->lapic);
+	}
+	m->evq.moved = reschedule;
+	m->evq.moved_who = m;
+	register_sections(m);
+	snaps_hook(m->snaps, snapshot_taken, snapshot_restored, m);
+	machine_set_fast(m, k->fast);
+	for (unsigned i = 0; i < k->cpus; i++)
+		cpu_reset(m->cpu[i], false);
+	board_reset(m->board);
+	m->s.slice_end = k->quantum;
+	return 0;
+}
+
+struct machine *machine_new(const struct machine_config *config, struct err *e)
+{
+	if (config_check(config, e))
+		return NULL;
+	struct machine *m = xcalloc(1, sizeof *m);
+	m->config = *config;
+	if (!m->config.quantum)
+		m->config.quantum = QUANTUM;
+	if (!m->config.trace_ring)
+		m->config.trace_ring = TRACE_RING;
+	if (build(m, e)) {
+		machine_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	board_free(m->board);
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		if (!m->cpu[i])
+			continue;
+		lapic_free(m->cpu[i]->lapic);
+		cpu_free(m->cpu[i]);
+	}
+	caches_free(m->caches);
+	snaps_free(m->snaps);
+	mem_fini(&m->mem);
+	symtab_free(m->symbols);
+	free(m->breakpoints);
+	stats_fini(&m->stats);
+	fields_fini(&m->fields);
+	trace_fini(&m->trace);
+	free(m);
+}
+
+void machine_set_fast(struct machine *m, bool fast)
+{
+	m->config.fast = fast;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		mmu_set_detailed(&m->cpu[i]->mmu, !fast);
+}
+
+/* ---- the schedule ---- */
+
+static bool active(const struct cpu *c)
+{
+	return c->s.activity == ACTIVITY_ACTIVE;
+}
+
+/* Halted CPUs with something to wake for join at machine time; a newcomer ends an unlimited turn. */
+static void wake(struct machine *m)
+{
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct cpu *c = m->cpu[i];
+		if (active(c) || !cpu_can_wake(c))
+			continue;
+		cpu_idle(c, m->s.now);
+		cpu_service(c);
+		if (i != m->s.running && m->s.slice_end > m->s.now + m->config.quantum)
+			m->s.slice_end = m->s.now + m->config.quantum;
+	}
+}
+
+/* Whose turn it is: NULL when every CPU is halted. */
+static struct cpu *turn(struct machine *m)
+{
+	struct cpu *c = m->cpu[m->s.running], *least = NULL;
+	unsigned n = 0;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		if (!active(m->cpu[i]))
+			continue;
+		n++;
+		if (!least || m->cpu[i]->ledger.now < least->ledger.now)
+			least = m->cpu[i];
+	}
+	if (!least)
+		return NULL;
+	if (least->ledger.now > m->s.now)
+		m->s.now = least->ledger.now;
+	cycle_t next = evq_next(&m->evq);
+	if (active(c) && c->ledger.now < m->s.slice_end && c->ledger.now < next)
+		return c;
+	m->s.running = least->number;
+	m->s.slice_end = n == 1 ? NEVER : least->ledger.now + m->config.quantum;
+	return least;
+}
+
+/* A guest's request that ends the run, unless firmware would have carried on. */
+static bool stopped(struct machine *m, enum machine_stop *why)
+{
+	if (!m->s.stop)
+		return false;
+	*why = (enum machine_stop)(m->s.stop - 1);
+	if (*why == MACHINE_STOP_SHUTDOWN && m->reset_on_shutdown)
+		*why = MACHINE_STOP_RESET;
+	if (*why != MACHINE_STOP_RESET)
+		return true;
+	m->s.stop = 0;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		cpu_reset(m->cpu[i], false);
+		lapic_reset(m->cpu[i]->lapic, false);
+	}
+	m->s.resets++;
+	if (firmware_warm_reset(m))
+		return false;
+	m->s.stop = MACHINE_STOP_RESET + 1;
+	return true;
+}
+
+enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
+{
+	uint64_t end = n ? machine_icount(m) + n : 0;
+	enum machine_stop why;
+	for (;;) {
+		if (stopped(m, &why))
+			return why;
+		if (m->interrupted) {
+			m->interrupted = 0;
+			return MACHINE_STOP_USER;
+		}
+		wake(m);
+		struct cpu *c = turn(m);
+		cycle_t next = evq_next(&m->evq);
+		if (next <= m->s.now || (!c && next <= until)) {
+			if (next > m->s.now)
+				m->s.now = next;
+			evq_run(&m->evq, next);
+			continue;
+		}
+		if (!c) {
+			if (next == NEVER)
+				return MACHINE_STOP_IDLE;
+			m->s.now = until;
+			return MACHINE_STOP_CYCLES;
+		}
+		if (m->s.now >= until)
+			return MACHINE_STOP_CYCLES;
+		uint64_t left = 0;
+		if (n) {
+			left = end - machine_icount(m);
+			if (!left)
+				return MACHINE_STOP_ICOUNT;
+		}
+		cycle_t limit = m->s.slice_end < next ? m->s.slice_end : next;
+		if (limit > until && c->ledger.now < until)
+			limit = until;
+		switch (cpu_run(c, limit, left)) {
+		case STOP_BREAK:
+			return MACHINE_STOP_BREAK;
+		case STOP_SHUTDOWN:
+			m->s.stop = MACHINE_STOP_SHUTDOWN + 1;
+			break;
+		default:
+			c->stop_request = 0;
+			break;
+		}
+	}
+}
+
+enum machine_stop machine_step(struct machine *m)
+{
+	return machine_run(m, NEVER, 1);
+}
+
+cycle_t machine_now(const struct machine *m)
+{
+	return m->s.now;
+}
+
+uint64_t machine_icount(const struct machine *m)
+{
+	uint64_t n = 0;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		n += m->cpu[i]->s.icount;
+	return n;
+}
+
+void machine_interrupt(struct machine *m)
+{
+	m->interrupted = 1;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		m->cpu[i]->stop_request = 1;
+		m->cpu[i]->deadline = 0;
+	}
+}
+
+/* ---- faces of the board ---- */
+
+void machine_on_console(struct machine *m, console_fn *fn, void *who) { board_on_console(m->board, fn, who); }
+void machine_serial_input(struct machine *m, const uint8_t *bytes, size_t n) { board_serial_input(m->board, bytes, n); }
+void machine_key_input(struct machine *m, const uint8_t *codes, size_t n) { board_key_input(m->board, codes, n); }
+void machine_screen_text(const struct machine *m, char lines[25][80 * 4 + 1]) { board_screen_text(m->board, lines); }
+uint64_t machine_hash(const struct machine *m) { return snaps_hash(m->snaps); }
