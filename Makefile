@@ -1,7 +1,11 @@
-# vmscope. `make` builds ./vmscope, `make test` and `make demo` set up, build and run: see README.md.
+# vmscope. `make` builds ./vmscope; `make demo` and `make test` do all set-up, build and run: see README.md.
 #   DEV=1     warnings are errors
 #   SAN=1     address and undefined-behaviour sanitizers
 #   CC=clang  the other compiler
+
+PACKAGES := gcc libc6-dev pkg-config libzydis-dev liblua5.4-dev libncurses-dev libmpfr-dev
+TEST_PACKAGES := libcriterion-dev
+
 comma := ,
 MODE  := $(if $(SAN),san,rel)$(if $(findstring clang,$(CC)),-clang)
 B     := build/$(MODE)
@@ -17,9 +21,7 @@ MAIN := $B/ui/cli/main.o
 TEST_SRC := $(sort $(wildcard tests/unit/*/*.c tests/unit/*.c))
 TEST_OBJ := $(TEST_SRC:%.c=$B/%.o)
 
-all: vmscope
-
-objects: $(OBJ)
+all: vmscope guests
 
 vmscope: $B/vmscope
 	@ln -sf $< $@
@@ -30,15 +32,37 @@ $B/vmscope: $(OBJ)
 $B/unit: $(filter-out $(MAIN),$(OBJ)) $(TEST_OBJ)
 	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) -lcriterion
 
-unit: $B/unit
-	$B/unit -j2 --timeout 120
-
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -c -o $@ $<
 
+guests:
+	@$(MAKE) -s -C scenarios/guests OUT=$(CURDIR)/build/guests
+
+objects: $(OBJ)
+
+# Set-up first, then build in a second make: what the first one found missing is there by then.
+setup:
+	@.ci/setup $(PACKAGES)
+setup-test: setup
+	@.ci/setup $(TEST_PACKAGES)
+
+demo: setup
+	@$(MAKE) -s all
+	./vmscope run scenarios/demo.lua
+
+test: setup-test
+	@$(MAKE) -s all $B/unit
+	@sh tests/run.sh $B
+
+unit: $B/unit
+	$B/unit -j2 --timeout 120
+
+golden: all
+	GOLDEN=write sh tests/check/golden.sh $B
+
 clean:
 	rm -rf build vmscope
 
-.PHONY: all objects unit clean
+.PHONY: all guests objects setup setup-test demo test unit golden clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
