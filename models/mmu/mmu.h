@@ -17,7 +17,9 @@
 #include "models/mmu/mem.h"
 #include "models/profile.h"
 #include "sim/base.h"
+#include "sim/field.h"
 #include "sim/ledger.h"
+#include "sim/snap.h"
 #include "sim/stat.h"
 #include "sim/trace.h"
 
@@ -60,7 +62,7 @@ struct walk_ref {
 struct walk_record {
 	uint64_t lin;
 	uint32_t access;        /* ACC_* */
-	uint32_t n;
+	uint32_t n;             /* rows; those served by a paging-structure cache or the nested TLB are no references */
 	struct walk_ref ref[WALK_REFS_MAX];
 	struct mmu_fault fault;
 	gpa_t gpa;
@@ -71,12 +73,20 @@ struct walk_record {
 /* ---- soft TLB ---- */
 #define SOFT_TLB_BITS 9
 #define SOFT_TLB_N    (1u << SOFT_TLB_BITS)
-struct soft_tlb_entry {
+struct soft_tlb_entry {        /* 32 bytes: never across a host cache line */
 	uint64_t tag_r, tag_w;  /* linear page | generation; a tag that cannot match: ~0 */
 	uintptr_t host;         /* host address of the page minus its linear address */
+	uint64_t pa_slot;       /* host-physical page | entry number in the modelled L1 data TLB (0: none, paging is off) */
+};
+#define SOFT_SLOT(e) ((uint32_t)((e)->pa_slot & 0xfff))
+#define SOFT_PA(e)   ((e)->pa_slot & PAGE_MASK)
+
+/* The same for instruction fetch: mmu_fetch() looks here first. One table for supervisor, one for user code. */
+#define SOFT_FETCH_N 64
+struct soft_fetch_entry {
+	uint64_t tag;           /* linear page | generation */
 	uint64_t pa;            /* host-physical page */
-	uint32_t slot;          /* detailed: entry number in the modelled L1 data TLB */
-	uint32_t pad;
+	uint64_t slot;          /* detailed: entry number in the modelled L1 instruction TLB */
 };
 /* One table per way of looking at page permissions; `soft` points at the one in force. */
 enum { SOFT_SUPER, SOFT_SUPER_AC, SOFT_USER, SOFT_SLOW, SOFT_TABLES };  /* SOFT_SLOW stays empty: alignment checks on */
@@ -87,8 +97,16 @@ enum mmu_stat {
 	MMU_STAT_N
 };
 
-struct cache_hier;              /* cache.c: this CPU's L1I, L1D, L2 and the shared L3 */
-struct tlb_set;                 /* tlb.c: this CPU's TLBs and paging-structure caches */
+enum mmu_trace {
+	MMU_TRACE_BASE_ = TRACE_MMU - 1,
+#define EVENT(NAME, name, args, sentence) MMU_TRACE_##NAME,
+#include "models/mmu/mmu_trace.def"
+	MMU_TRACE_END_
+};
+
+struct cache_hier;              /* cache.h: every CPU's L1I, L1D, L2 and the shared L3 */
+struct tlb_set;                 /* tlb.h: this CPU's TLBs and paging-structure caches */
+struct soft_list;               /* mmu.c: which soft entries hang on a modelled large-page entry */
 
 struct mmu {
 	/* hot: what the inline paths touch */
@@ -97,39 +115,62 @@ struct mmu {
 	uint64_t *l1d_mru;              /* per set: line number of the most recently used line, ~0 none */
 	uint64_t *l1d_mru_dirty;        /* the same when that line is modified, else ~0 */
 	uint64_t l1d_set_mask;
-	uint32_t dtlb_mru;              /* the L1 data TLB entry used last */
+	uint64_t *tlb_stamp;            /* per modelled entry: when it was used last; [0] is the clock of that */
 	uint8_t detailed;               /* caches and TLBs are timed */
 	uint8_t pad[3];
-	uint64_t epoch;                 /* code translations changed: block links made before are void */
-
-	/* registers the MMU obeys; set by mmu_mode() and mmu_set_cr3() */
-	uint64_t cr0, cr3, cr4, efer, pkru;
+	/* ---- from here to `ledger`: state; a snapshot takes it as it is ---- */
+	uint32_t dtlb_mru;              /* the L1 data TLB entry used last */
+	uint64_t cr0, cr3, cr4, efer, pkru;     /* registers the MMU obeys */
 	uint64_t pdpte[4];              /* PAE: loaded with CR3 */
+	uint64_t context;               /* what translations are tagged with beyond the PCID: VPID | EP4TA (tlb.h) */
+	uint32_t itlb_mru;              /* the L1 instruction TLB entry used last */
 	uint8_t user, ac;               /* CPL 3; EFLAGS.AC */
+	uint8_t align_check;            /* every data access is to take the slow way */
+	uint8_t pad2;
+	uint64_t stat[MMU_STAT_N];
 
 	struct ledger *ledger;
+	uint64_t epoch;                 /* code translations changed: block links made before are void */
+	uint64_t *l1i_mru;              /* per set, as l1d_mru */
+	uint64_t l1i_set_mask;
 	struct mem *mem;
 	const struct profile *profile;
 	struct trace *trace;
 	unsigned cpu;                   /* number, trace component */
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;
-	uint64_t stat[MMU_STAT_N];
+	struct soft_list *lists;
+	/* derived from the registers: walk.c */
+	struct paging {
+		uint8_t levels;         /* 0: paging is off; 2, 3 (PAE), 4, 5 */
+		uint8_t index_bits, entry_bytes;
+		uint8_t nx, smep, smap, wp, pke, pge;
+		uint16_t pcid;
+		uint64_t reserved[6][2];/* by level and PS bit: bits that must be 0 */
+	} paging;
 	struct walk_record last_walk;   /* the most recent translation that walked */
-	struct soft_tlb_entry table[SOFT_TABLES][SOFT_TLB_N];
+	struct soft_fetch_entry fetch[2][SOFT_FETCH_N];         /* supervisor, user */
+	_Alignas(64) struct soft_tlb_entry table[SOFT_TABLES][SOFT_TLB_N];
 };
 
 /* Slow halves, mmu.c. */
 void mmu_touch_slow(struct mmu *m, uint64_t line, bool write);       /* L1D beyond the MRU way: hit, or stall and fill */
-void mmu_dtlb_touch(struct mmu *m, uint32_t slot);                   /* LRU of the modelled L1 data TLB */
+void mmu_fetch_slow(struct mmu *m, uint64_t line);                   /* the same for L1I */
 
-/* Time one data reference of at most 8 aligned-within-line bytes (or 16) at a RAM address. */
+/* LRU of the modelled L1 data TLB. Using the same entry twice in a row changes nothing, so it may be skipped. */
+static inline void mmu_dtlb_touch(struct mmu *m, uint32_t slot)
+{
+	m->dtlb_mru = slot;
+	m->tlb_stamp[slot] = ++m->tlb_stamp[0];
+}
+
+/* Time one data reference of at most 64 bytes at a RAM address, within a page. */
 static inline void mmu_touch(struct mmu *m, uint64_t pa, unsigned size, bool write)
 {
 	uint64_t line = pa >> 6;
 	if (unlikely((write ? m->l1d_mru_dirty : m->l1d_mru)[line & m->l1d_set_mask] != line))
 		mmu_touch_slow(m, line, write);
-	if (unlikely((pa + size - 1) >> 6 != line))
+	if (unlikely((pa & 63) + size > 64))
 		mmu_touch_slow(m, line + 1, write);
 }
 
@@ -141,20 +182,24 @@ static inline void *mmu_fast(struct mmu *m, uint64_t lin, unsigned size, bool wr
 	if (unlikely((write ? e->tag_w : e->tag_r) != (((lin + size - 1) & PAGE_MASK) | m->generation)))
 		return NULL;
 	if (m->detailed) {
-		if (unlikely(e->slot != m->dtlb_mru))
-			mmu_dtlb_touch(m, e->slot);
-		mmu_touch(m, e->pa | (lin & 0xfff), size, write);
+		if (unlikely(SOFT_SLOT(e) != m->dtlb_mru))
+			mmu_dtlb_touch(m, SOFT_SLOT(e));
+		mmu_touch(m, SOFT_PA(e) | (lin & 0xfff), size, write);
 	}
 	return (void *)(e->host + lin);
+}
+
+/* Time the fetch of one line of code at a physical address. Call it when execution enters the line, in program
+ * order with the data accesses: then stepping and running through leave the same caches behind. */
+static inline void mmu_fetch_touch(struct mmu *m, uint64_t line)
+{
+	if (m->detailed && unlikely(m->l1i_mru[line & m->l1i_set_mask] != line))
+		mmu_fetch_slow(m, line);
 }
 
 /* The caches of one machine: every CPU's private levels and the shared one (cache.h). */
 struct cache_hier *caches_new(const struct profile *p, unsigned cpus, struct err *e);
 void caches_free(struct cache_hier *h);
-/* What a snapshot must hold so that timing goes on exactly: cache and TLB contents, the MMU's registers. */
-void caches_sections(struct cache_hier *h, struct snaps *s);
-void mmu_sections(struct mmu *m, struct snaps *s);
-extern const struct stat_row mmu_stat_rows[];
 
 int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, const struct profile *p,
              struct cache_hier *caches, struct trace *t, struct err *e);
@@ -168,16 +213,17 @@ int mmu_write(struct mmu *m, uint64_t lin, const void *buf, unsigned size, unsig
 /* Check an access without making it (TLB fills and A/D updates happen as the access would make them). */
 int mmu_probe(struct mmu *m, uint64_t lin, unsigned size, unsigned access, struct mmu_fault *f);
 
-/* Instruction fetch: translate (timed: instruction TLB, walk); and charge the cache lines of one block. */
+/* Instruction fetch: translate lin (timed: instruction TLB, walk) for the present CPL. A few ns when the ITLB holds
+ * the page. Call it whenever execution comes to another page than the last call's, also along a block link: the ITLB's
+ * LRU is then exact. Within that page, and while `epoch` stays, calling it again changes nothing. */
 int mmu_fetch(struct mmu *m, uint64_t lin, hpa_t *pa, struct mmu_fault *f);
-void mmu_fetch_slow(struct mmu *m, uint64_t line);
 /* Physical access by the CPU itself, timed (VMCS, virtual-APIC page; also for accesses with paging off: no). */
 uint64_t mmu_phys_read(struct mmu *m, hpa_t pa, unsigned size, enum why why);
 void mmu_phys_write(struct mmu *m, hpa_t pa, unsigned size, uint64_t v, enum why why);
 
 /* Register writes. The CPU has validated them; these load, flush what the SDM says must be flushed,
- * and switch the soft TLB in force. mmu_set_cr3 with PAE paging loads the PDPTEs: -1 when one has reserved
- * bits set (the caller raises #GP and nothing changed). */
+ * and switch the soft TLB in force. When the result is PAE paging, both load the PDPTEs where the SDM says so:
+ * -1 when one has reserved bits set (the caller raises #GP and nothing changed). */
 int mmu_set_cr3(struct mmu *m, uint64_t cr3);           /* bit 63 = keep translations of this PCID */
 int mmu_set_paging(struct mmu *m, uint64_t cr0, uint64_t cr4, uint64_t efer);
 void mmu_set_cpl(struct mmu *m, bool user, bool ac, bool align_check);
@@ -191,8 +237,21 @@ void mmu_flush_caches(struct mmu *m);                   /* WBINVD */
 void mmu_drop_soft(struct mmu *m);                      /* host-side only: after a snapshot, a restore, a page becoming code */
 void mmu_drop_writable(struct mmu *m, hpa_t page);
 
+/* What a snapshot must hold so that timing goes on exactly: cache and TLB contents, the MMU's registers, its statistics.
+ * mmu_restored rebuilds what is derived after that was overwritten, the CPU's caches included; the registers came back
+ * with the section, so it is to be called instead of mmu_set_paging and mmu_set_cr3, which would flush. */
+void caches_sections(struct cache_hier *h, struct snaps *s);
+void mmu_sections(struct mmu *m, struct snaps *s);
+void mmu_restored(struct mmu *m);
+
 /* Looking: what a translation would yield now, from memory alone; no fill, no A/D, no statistic, no cycle. */
 bool mmu_peek(const struct mmu *m, uint64_t lin, struct walk_record *out);
 bool mmu_peek_bytes(const struct mmu *m, uint64_t lin, void *buf, size_t n);
+
+extern const struct stat_row mmu_stat_rows[MMU_STAT_N];
+extern const struct trace_row mmu_trace_rows[];         /* at TRACE_MMU */
+extern const size_t mmu_trace_rows_n;
+extern const struct field_row mmu_fields[];             /* of struct mmu */
+extern const size_t mmu_fields_n;
 
 #endif
