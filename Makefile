@@ -18,7 +18,7 @@ LIBS     := -llua5.4 -lZydis -lmpfr -lgmp -lm
 SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c ui/*/*.c))
 OBJ  := $(SRC:%.c=$B/%.o)
 MAIN := $B/ui/cli/main.o
-TEST_SRC := $(sort $(wildcard tests/unit/*/*.c tests/unit/*.c))
+TEST_SRC := $(sort $(wildcard tests/unit/*/*.c tests/unit/*.c) $(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c)))
 TEST_OBJ := $(TEST_SRC:%.c=$B/%.o)
 
 all: vmscope guests
@@ -61,8 +61,18 @@ unit: $B/unit
 golden: all
 	GOLDEN=write sh tests/check/golden.sh $B
 
+# make fuzz TARGET=exec TIME=60: libFuzzer with sanitizers on one target (tests/fuzz); findings are saved as crash-*
+FUZZ := build/fuzz
+FUZZ_FLAGS := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz: setup
+	@.ci/setup clang libclang-rt-14-dev
+	@mkdir -p $(FUZZ)/$(TARGET)
+	clang $(FUZZ_FLAGS) -I. -I/usr/include/lua5.4 -DTARGET=fuzz_$(TARGET) -o $(FUZZ)/$(TARGET).run \
+		$(filter-out ui/cli/main.c,$(SRC)) tests/fuzz/$(TARGET).c tests/fuzz/main.c $(LIBS)
+	$(FUZZ)/$(TARGET).run -max_total_time=$(TIME) -rss_limit_mb=2048 -timeout=20 $(FUZZ)/$(TARGET) tests/fuzz/corpus/$(TARGET)
+
 clean:
 	rm -rf build vmscope
 
-.PHONY: all guests objects setup setup-test demo test unit golden clean
+.PHONY: all guests objects setup setup-test demo test unit golden fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -30,29 +30,30 @@ int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t 
 	return 0;
 }
 
+int image_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+		const struct image_format *format = formats[i];
+		if (format == &format_flat ? !image->flat_base : !format->probe(f))
+			continue;
+		firmware_install(m);
+		symtab_free(m->symbols);
+		m->symbols = elf_symbols(f);
+		return format->load(m, f, image, e);
+	}
+	if (elf_probe(f))
+		return err_set(e, f->path, "add a Multiboot 1 header or the PVH note, or load it flat: --flat ADDRESS",
+		               "an ELF file with neither a Multiboot 1 header in its first 8192 bytes nor a PVH note");
+	return err_set(e, f->path, "load it as a flat binary: --flat ADDRESS",
+	               "no known format: no \"HdrS\" at 0x202, no Multiboot 1 header, no ELF, no boot signature 55 AA at 510");
+}
+
 int machine_boot(struct machine *m, const struct boot_image *image, struct err *e)
 {
 	struct file f;
 	if (file_read(&f, image->kernel, m->mem.ram_size, e))
 		return -1;
-	int failed = -1;
-	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
-		const struct image_format *format = formats[i];
-		if (format == &format_flat ? !image->flat_base : !format->probe(&f))
-			continue;
-		firmware_install(m);
-		symtab_free(m->symbols);
-		m->symbols = elf_symbols(&f);
-		failed = format->load(m, &f, image, e);
-		file_free(&f);
-		return failed;
-	}
-	if (elf_probe(&f))
-		err_set(e, image->kernel, "add a Multiboot 1 header or the PVH note, or load it flat: --flat ADDRESS",
-		        "an ELF file with neither a Multiboot 1 header in its first 8192 bytes nor a PVH note");
-	else
-		err_set(e, image->kernel, "load it as a flat binary: --flat ADDRESS",
-		        "no known format: no \"HdrS\" at 0x202, no Multiboot 1 header, no ELF, no boot signature 55 AA at 510");
+	int failed = image_load(m, &f, image, e);
 	file_free(&f);
 	return failed;
 }

@@ -33,6 +33,9 @@ struct image_format {
 };
 extern const struct image_format format_linux, format_multiboot, format_pvh, format_sector, format_flat;
 
+/* machine_boot() once the file is in memory. */
+int image_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e);
+
 /* ---- shared by the formats ---- */
 /* Copy into RAM; refuse what does not fit. `what` names the part in the message. */
 int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t n, uint64_t pa, uint64_t zero, const char *what, struct err *e);

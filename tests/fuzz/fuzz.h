@@ -1,0 +1,17 @@
+/* fuzz.h - fuzz targets. Each takes any bytes and must come back; a crash is a finding.
+ *
+ * `make fuzz TARGET=loader TIME=60` builds one with libFuzzer and sanitizers; tests/unit/fuzz/corpus.c runs every
+ * file of tests/fuzz/corpus/TARGET/ (what was once found, and a few seeds) through the same function in `make test`. */
+#ifndef TESTS_FUZZ_FUZZ_H
+#define TESTS_FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int fuzz_target(const uint8_t *data, size_t n);
+fuzz_target fuzz_loader;        /* kernel images */
+fuzz_target fuzz_exec;          /* machine code and page tables */
+fuzz_target fuzz_snapshot;      /* snapshot files */
+fuzz_target fuzz_lua;           /* scenarios */
+
+#endif
