@@ -290,7 +290,7 @@ static void help(void)
 {
 	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1] {; workload ...}\n");
 	for (const struct workload *w = workloads; w < workloads + WORKLOADS; w++)
-		kprintf("%10s  n=%-7u %s\n", w->name, w->defaults.n, w->sentence);
+		kprintf("%10s  n=%6u  %s\n", w->name, w->defaults.n, w->sentence);
 }
 
 /* Some loaders put the image's own name first. */
