@@ -74,7 +74,8 @@ uint64_t cpu_sys_load(struct cpu *c, uint64_t lin, unsigned size);
 void cpu_sys_store(struct cpu *c, uint64_t lin, unsigned size, uint64_t v);
 
 /* ---- operands, for bodies (any size) ---- */
-/* i-th operand, zero-extended from u->osz (a memory operand: u->msz). OPK_REG, OPK_MEM, OPK_IMM. */
+/* i-th operand, zero-extended from its own size u->sz[i]; immediates are sign-extended to u->osz, then zero-extended.
+ * OPK_REG, OPK_MEM, OPK_IMM. */
 uint64_t op_get(struct cpu *c, const struct uop *u, unsigned i);
 /* 32-bit register writes clear the upper half; 8- and 16-bit ones keep the rest. */
 void op_set(struct cpu *c, const struct uop *u, unsigned i, uint64_t v);

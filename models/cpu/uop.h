@@ -30,21 +30,22 @@ enum {
 	UOP_LONG = 8,           /* decoded for 64-bit mode */
 	UOP_END = 16,           /* last of its block */
 	UOP_MEM_READ = 32, UOP_MEM_WRITE = 64,
+	UOP_VEX = 128,
 };
 
 struct uop {
 	uop_fn *fn;
 	uop_body *body;         /* when fn == uop_call */
 	int64_t imm;            /* immediate, sign-extended; branch: displacement from the next instruction; far: selector << 32 | offset */
-	int32_t disp;           /* memory operand: displacement (moffs64: in imm) */
+	int64_t disp;           /* memory operand: displacement, 64 bits for moffs; the second immediate of ENTER */
 	uint16_t off;           /* of this instruction's first byte, from the block's */
 	uint16_t row;           /* enum insn: its row in insn.def */
 	uint32_t cum;           /* base cycles of this block before this uop */
 	uint16_t cost;          /* base cycles of this one, at least 1 */
 	uint8_t len;            /* bytes */
 	uint8_t idx;            /* ordinal in the block */
-	uint8_t osz;            /* operand size in bytes: 1, 2, 4, 8, 10, 16 (memory operand's where they differ: see msz) */
-	uint8_t msz;            /* memory operand size in bytes */
+	uint8_t osz;            /* effective operand size of the instruction in bytes: 1, 2, 4, 8 */
+	uint8_t msz;            /* memory operand size in bytes; 0: LEA and the like, or more than 255 */
 	uint8_t kind[3];        /* OPK_*: operands as the manual orders them, destination first; implicit ones are not listed */
 	uint8_t reg[3];         /* register numbers; 8-bit general registers: BYTE OFFSET into cpu->s.r (AH = 1, CH = 9, ...) */
 	uint8_t base, index;    /* register slots of the address; R_ZERO when absent; R_RIP for RIP-relative */
@@ -53,10 +54,10 @@ struct uop {
 	uint8_t ash;            /* 64 - address size in bits: 48, 32, 0 */
 	uint8_t flags;
 	uint8_t cc;             /* condition code of Jcc, SETcc, CMOVcc */
+	uint8_t sz[3];          /* size of each operand in bytes, as kind[] and reg[] */
 	uint8_t pad;
-	/* link to the next block, filled by block.c: valid while link_epoch == mmu.epoch */
-	struct block *link;
-	uint64_t link_epoch;
 };
+
+_Static_assert(sizeof(struct uop) == 64, "a uop is one cache line of the host");
 
 #endif
