@@ -32,6 +32,9 @@ $B/vmscope: $(OBJ)
 $B/unit: $(filter-out $(MAIN),$(OBJ)) $(TEST_OBJ)
 	$(CC) $(CFLAGS) -o $@ $^ $(LIBS) -lcriterion
 
+# No file of the simulated world reads the host's clock, environment or random numbers.
+$B/sim/%.o $B/models/%.o: CPPFLAGS += -include sim/banned.h
+
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -c -o $@ $<

@@ -26,6 +26,9 @@ struct snaps;                   /* all of one machine's, oldest first */
 struct snaps *snaps_new(void);
 void snaps_free(struct snaps *s);
 void snaps_section(struct snaps *s, const char *name, uint32_t version, void *state, size_t size);
+/* A file is hostile: its checksums can be right and its numbers not. Whoever uses a section's numbers as indices says here
+ * what is possible; snap_load() asks before anything changes. `state` is unaligned bytes of the section's size. */
+void snaps_valid(struct snaps *s, const char *name, bool (*valid)(void *who, const void *state), void *who);
 void snaps_ram(struct snaps *s, const struct snap_ram *ram);
 /* Hooks: `taken` after a snapshot was taken (drop fast write paths), `restored` after state changed
  * under everyone's feet (drop everything derived: decoded blocks, soft TLBs). */

@@ -1,0 +1,48 @@
+/* snap_impl.h - what snap.c (in memory) and snap_file.c (on disk) share; nobody else includes it. */
+#ifndef SIM_SNAP_IMPL_H
+#define SIM_SNAP_IMPL_H
+
+#include "sim/snap.h"
+
+struct chunk { uint32_t refs, pad; uint8_t bytes[]; };          /* shared by the snapshots that have it in common */
+
+struct kept_page { uint64_t page; struct chunk *bytes; };       /* NULL: all zero */
+struct page_map {
+	struct kept_page *kept;         /* in the order they were kept */
+	uint32_t *slot;                 /* open addressing: index into kept, plus 1 */
+	size_t n, room;                 /* room: slots, a power of two; kept has half as many */
+};
+
+struct section {
+	char name[24];
+	uint32_t version;
+	void *state;
+	size_t size;
+	bool (*valid)(void *who, const void *state);
+	void *who;
+};
+struct snap_hook { void (*taken)(void *who), (*restored)(void *who); void *who; };
+
+struct snap {
+	char label[32];
+	struct snap *older, *newer;
+	struct chunk ***section;        /* [section][chunk of a page's size] */
+	struct page_map pages;          /* old contents of pages written before the successor was taken */
+	uint64_t own;                   /* bytes of sections not shared with the predecessor when taken */
+};
+
+struct snaps {
+	struct section *section;
+	size_t sections;
+	struct snap_ram ram;
+	struct snap_hook *hook;
+	size_t hooks;
+	struct snap *oldest, *newest;
+};
+
+size_t section_chunks(const struct section *s);
+bool page_is_zero(const uint8_t *p);
+uint64_t snap_mix(uint64_t h, const void *bytes, size_t n);     /* hash and checksum */
+void snaps_tell_restored(struct snaps *s);
+
+#endif
