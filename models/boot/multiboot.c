@@ -124,10 +124,10 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 	info.mem_lower = 639;
 	info.mem_upper = (uint32_t)((m->mem.low_size - 0x100000) >> 10);
 
-	char *cmdline = xcalloc(strlen(image->kernel) + strlen(image->cmdline ? image->cmdline : "") + 2, 1);
-	strcat(cmdline, base_name(image->kernel));
-	if (image->cmdline && *image->cmdline)
-		strcat(strcat(cmdline, " "), image->cmdline);
+	const char *args = image->cmdline ? image->cmdline : "";
+	size_t cmdline_size = strlen(image->kernel) + strlen(args) + 2;
+	char *cmdline = xcalloc(cmdline_size, 1);
+	snprintf(cmdline, cmdline_size, "%s%s%s", base_name(image->kernel), *args ? " " : "", args);
 	info.cmdline = put_text(m, &text, cmdline, f->path, e);
 	free(cmdline);
 	info.boot_loader_name = put_text(m, &text, "vmscope", f->path, e);
