@@ -18,11 +18,6 @@ void trace_init(struct trace *t, uint64_t ring_size)
 	t->ring = xcalloc(ring_size, sizeof *t->ring);
 	t->ring_size = ring_size;
 	t->hash = 0xcbf29ce484222325;
-	/* CPUs have the component numbers of their own. */
-	for (unsigned i = 0; i < CPUS_MAX; i++) {
-		snprintf(t->component[i], sizeof t->component[i], "cpu%u", i);
-		t->components++;
-	}
 }
 
 void trace_fini(struct trace *t)

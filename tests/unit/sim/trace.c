@@ -26,6 +26,8 @@ static void setup(void)
 	trace_init(&t, 8);
 	trace_rows(&t, TRACE_CPU, cpu_rows, ARRAY_LEN(cpu_rows));
 	trace_rows(&t, TRACE_MMU, mmu_rows, ARRAY_LEN(mmu_rows));
+	trace_component(&t, "cpu0");
+	trace_component(&t, "cpu1");
 	disk = trace_component(&t, "disk");
 	e.text[0] = '\0';
 	heard = 0;
@@ -78,9 +80,14 @@ Test(trace, test) \
 }
 TEXT(text_of_a_fill, "      1042 cpu0 tlb_fill gva=0x1000 gpa=0x2000 size=0x1000",
      .cycle = 1042, .component = 0, .event = TLB_FILL, .a = { 0x1000, 0x2000, 0x1000, 9 })
-TEXT(decimal_where_the_row_says_so, "         7 cpu15 exception vector=14 error=0x2 rip=0x10 cr2=0x20",
-     .cycle = 7, .component = 15, .event = EXCEPTION, .a = { 14, 2, 16, 32 })
-TEXT(no_arguments, "         7 disk bare", .cycle = 7, .component = CPUS_MAX, .event = BARE)
+TEXT(decimal_where_the_row_says_so, "         7 cpu1 exception vector=14 error=0x2 rip=0x10 cr2=0x20",
+     .cycle = 7, .component = 1, .event = EXCEPTION, .a = { 14, 2, 16, 32 })
+TEXT(no_arguments, "         7 disk bare", .cycle = 7, .component = 2, .event = BARE)
+
+Test(trace, components_are_numbered_in_order)
+{
+	cr_expect(eq(uint, disk, 2));
+}
 
 Test(trace, text_is_cut_at_the_buffer)
 {
