@@ -94,7 +94,7 @@ make_initrd() {
 	[ -s "$cache/initrd.gz" ]
 }
 
-# run NAME SCRIPT KERNEL CPUS RAM [flags]: boot KERNEL, typing by SCRIPT: its %wait lines are also what must appear, in order.
+# run NAME SCRIPT KERNEL CPUS RAM [flags]: boot KERNEL, typing by SCRIPT: its @expect lines are also what must appear, in order.
 # Flags are vmscope's: --append S, --initrd F, --disk F, --disk2 F, --max-cycles N.
 run() {
 	name=$1 script=$2 kernel=$3 cpus=$4 ram=$5
@@ -109,7 +109,7 @@ run() {
 	fi
 	status=$?
 	# Colours and cursor movements out, then each awaited text in its turn.
-	missing=$(sed -n 's/^%wait //p' "$script" | awk -v log_="$out" '
+	missing=$(sed -n 's/^@expect "\(.*\)"$/\1/p' "$script" | awk -v log_="$out" '
 		BEGIN {
 			esc = sprintf("%c", 27)
 			while ((getline line <log_) > 0) { gsub(/\r/, "", line); gsub(esc "\\[[0-9;?]*[A-Za-z]", "", line); text = text line "\n" }
@@ -150,17 +150,17 @@ run_qemu() {
 	at=1 result=0
 	while IFS= read -r line; do
 		case $line in
-		"%wait "*)
+		"@expect "*)
+			want=${line#@expect ?}
 			while :; do
 				kill -0 "$pid" 2>/dev/null || { result=1; break 2; }
-				next=$(tr -d '\r' <"$out" | awk -v want="${line#%wait }" -v at="$at" '
+				next=$(tr -d '\r' <"$out" | awk -v want="${want%?}" -v at="$at" '
 					{ text = text $0 "\n" }
 					END { text = substr(text, at); i = index(text, want); if (i) print at + i - 1 + length(want) }')
 				[ -n "$next" ] && { at=$next; break; }
 				sleep 0.2
 			done;;
-		"%quit"*) break;;
-		"%sleep "*) sleep 1;;
+		"@exit "*) break;;
 		*) printf '%s\n' "$line" >&3;;
 		esac
 	done <"$script"
@@ -176,17 +176,17 @@ xv6_case() {
 	for d in "$images" "$images/xv6"; do [ -f "$d/kernel" ] && [ -f "$d/fs.img" ] && { dir=$d; break; }; done
 	[ -n "$dir" ] || { skip "$name" "no xv6 kernel and fs.img (--images DIR)"; return 0; }
 	cat >"$tmp/xv6.in" <<-'EOF'
-	%wait init: starting sh
-	%wait $
+	@expect "init: starting sh"
+	@expect "$"
 	ls
-	%wait usertests
-	%wait console
-	%wait $
+	@expect "usertests"
+	@expect "console"
+	@expect "$"
 	usertests
-	%wait usertests starting
-	%wait ALL TESTS PASSED
-	%wait $
-	%quit
+	@expect "usertests starting"
+	@expect "ALL TESTS PASSED"
+	@expect "$"
+	@exit 0
 	EOF
 	boot=$dir/xv6.img
 	[ -f "$boot" ] || boot=$dir/fs.img
@@ -199,10 +199,10 @@ memtest_case() {
 	kernel=$(debian memtest86+ "boot/$file") || { skip "$name" "Debian's package memtest86+ cannot be had here"; return 0; }
 	# Its serial console repeats the screen, position by position.
 	cat >"$tmp/memtest.in" <<-'EOF'
-	%wait Memtest86+
-	%wait Testing
-	%wait Pass
-	%quit
+	@expect "Memtest86+"
+	@expect "Testing"
+	@expect "Pass"
+	@exit 0
 	EOF
 	run "$name" "$tmp/memtest.in" "$kernel" 1 64M --append console=ttyS0,115200 --max-cycles 400000000000
 }
@@ -216,16 +216,16 @@ linux_case() {
 	kernel=$(debian "$version" 'boot/vmlinuz-*') || { skip linux "Debian's package $version cannot be had here"; return 0; }
 	make_initrd || { skip linux "no initramfs: Debian's package busybox-static, or cpio, cannot be had here"; return 0; }
 	cat >"$tmp/linux.in" <<-'EOF'
-	%wait init: userspace reached
-	%wait / #
+	@expect "init: userspace reached"
+	@expect "/ #"
 	echo vm""scope says hello
-	%wait vmscope says hello
-	%wait / #
+	@expect "vmscope says hello"
+	@expect "/ #"
 	uname -a
-	%wait Linux (none)
-	%wait GNU/Linux
-	%wait / #
-	%quit
+	@expect "Linux (none)"
+	@expect "GNU/Linux"
+	@expect "/ #"
+	@exit 0
 	EOF
 	run linux "$tmp/linux.in" "$kernel" 1 512M --initrd "$cache/initrd.gz" --append "console=ttyS0 panic=-1" --max-cycles 2000000000000
 }
