@@ -1,6 +1,6 @@
 /* cpu.c - the processor's own tables: GDT, TSS, IDT, and the MSRs of the fast system calls.
  * Sources: SDM Vol. 3A, "Segment Descriptors", "Task-State Segment (TSS)", "Interrupt Descriptor
- * Table (IDT)"; Vol. 2B, SYSENTER and SYSCALL.                                                     */
+ * Table (IDT)"; Vol. 2B, SYSENTER and SYSCALL. */
 #include "kernel.h"
 
 enum {
@@ -15,7 +15,7 @@ enum {
 #define MSR_FMASK	0xC0000084
 
 /* Of the TSS only the kernel's stack is used.  The structure starts 4 bytes before the TSS so that
- * sp0 is aligned in both images; entry*.S knows that it is at tss + 8.                             */
+ * sp0 is aligned in both images; entry*.S knows that it is at tss + 8. */
 struct tss {
 	uint32_t before;
 	uint32_t link;

@@ -35,7 +35,7 @@ static struct {
 	volatile bool done;		/* the interrupt came */
 } disk;
 
-/* --- finding it ----------------------------------------------------------------------------------- */
+/* --- finding it ------------------------------------------------------------------------------- */
 
 static uint32_t pci_read(unsigned function, unsigned offset)
 {
@@ -93,7 +93,7 @@ static void probe(void)
 	pic_enable(IRQ_DISK, true);
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 void disk_interrupt(void)
 {

@@ -1,5 +1,5 @@
 /* pipe.c - bytes from process to process.  A pipe is a number that children inherit by knowing it;
- * it lives until the process that made it ends.                                                    */
+ * it lives until the process that made it ends. */
 #include "kernel.h"
 
 enum { PIPES = 8, PIPE_BYTES = 512, CHUNK = 64 };

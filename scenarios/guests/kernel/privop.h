@@ -11,7 +11,7 @@
  *	the rest	msr_write tpr_write tsc_read cpuid
  *
  * In assembly, as macros: RETURN_FROM_TRAP, RETURN_FAST, RETURN_FAST_NULL; and as strings for the
- * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE.      */
+ * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE. */
 #ifndef PRIVOP_H
 #define PRIVOP_H
 

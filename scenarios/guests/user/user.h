@@ -28,12 +28,12 @@ static inline void exit(int status)
 	sys(SYS_exit, (uintptr_t)status, 0, 0);
 }
 
-static inline void roi_begin(void)
+static inline void roi_start(void)
 {
 	sys(SYS_roi, 1, 0, 0);
 }
 
-static inline void roi_end(void)
+static inline void roi_stop(void)
 {
 	sys(SYS_roi, 0, 0, 0);
 }
