@@ -6,7 +6,7 @@ enum { PIPES = 8, PIPE_BYTES = 512, CHUNK = 64 };
 
 struct pipe {
 	int owner;			/* pid; 0: this pipe is free */
-	uint32_t in, out;		/* bytes ever written and read; in - out of them are inside */
+	uint32_t in, out;		/* bytes ever written and read; in - out are inside */
 	uint8_t data[PIPE_BYTES];
 };
 

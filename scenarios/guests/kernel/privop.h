@@ -6,7 +6,8 @@
  *
  *	interrupts	irq_enable irq_disable irq_save irq_restore irq_wait
  *	ports		inb inw inl outb outw outl insw
- *	paging		pte_write root_load tlb_flush_page tlb_flush_user tlb_flush_all fault_address
+ *	paging		pte_write root_load fault_address
+ *			tlb_flush_page tlb_flush_user tlb_flush_all
  *	tables		gdt_load idt_load task_load idt_write stack_set
  *	the rest	msr_write tpr_write tsc_read cpuid
  *

@@ -1,8 +1,8 @@
-/* workload.c - the table of workloads, the command line that chooses from it, and the workloads that
- * run in ring 0.  lib/workload.def has the rows.
+/* workload.c - the table of workloads, the command line that chooses from it, and the workloads
+ * that run in ring 0.  lib/workload.def has the rows.
  *
  * command line: [image's name] workload [parameter=value ...] {; or , workload ...}
- * A workload prints a line that begins with "-- " and echoes its parameters, and one result line.   */
+ * A workload prints a line "-- name parameters", then one result line. */
 #include "kernel.h"
 
 struct workload {
@@ -85,7 +85,8 @@ void workload_roi(bool begin)
 	uint32_t left_ = (n); \
 	workload_roi(true); \
 	__asm__ volatile(".balign 64\n1:\t" operation "\n\tdec %4\n\tjnz 1b" \
-			 : "+a"(a_), "=&b"(b_), "+c"(c_), "+d"(d_), "+S"(left_) : : "memory", "cc"); \
+			 : "+a"(a_), "=&b"(b_), "+c"(c_), "+d"(d_), "+S"(left_) \
+			 : : "memory", "cc"); \
 	workload_roi(false); \
 } while (0)
 
@@ -288,7 +289,8 @@ static bool run(const struct workload *w, struct params *p)
 
 static void help(void)
 {
-	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1] {; workload ...}\n");
+	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1]"
+		" {; workload ...}\n");
 	for (const struct workload *w = workloads; w < workloads + WORKLOADS; w++) {
 		kprintf("%10s  ", w->name);
 		if (w->takes & N)

@@ -10,8 +10,8 @@ static int read_disk(const char *name, const struct params *p, bool dma)
 	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		if (sys(SYS_disk_read, i, (uintptr_t)sector, dma)) {
-			print("%s n=%u: sector %u cannot be read (is there a disk?): FAILED\n", name,
-			      p->n, i);
+			print("%s n=%u: sector %u cannot be read (is there a disk?): FAILED\n",
+			      name, p->n, i);
 			return 1;
 		}
 		for (unsigned word = 0; word < SECTOR_BYTES / sizeof(uint32_t); word++)

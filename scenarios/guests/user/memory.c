@@ -11,7 +11,7 @@ static uint32_t power_of_two(uint32_t x)
 	return power;
 }
 
-/* Random updates as in HPCC RandomAccess: read, exclusive or, write; the table is a power of two. */
+/* Random updates as in HPCC RandomAccess: read, exclusive or, write.  2^k words. */
 int user_gups(const struct params *p)
 {
 	uint32_t words = power_of_two(p->size / sizeof(uint32_t));

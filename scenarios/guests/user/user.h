@@ -21,7 +21,7 @@ void loop_divide(uint32_t n);		/* a division by zero, two bytes long */
 
 void print(const char *text, ...) __attribute__((format(printf, 1, 2)));
 void fail(const char *what) __attribute__((noreturn));	/* prints it and exits with status 1 */
-void *map(const struct params *p, uint32_t bytes);	/* zeroed memory in pages of p->page_bytes */
+void *map(const struct params *p, uint32_t bytes);	/* zeroed, in pages of p->page_bytes */
 
 static inline void exit(int status)
 {
