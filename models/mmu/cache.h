@@ -42,6 +42,7 @@ struct cache_hier {
 	uint64_t *words;                /* all caches' words: the state */
 	size_t words_n;
 	uint64_t *mru;                  /* all cores' derived arrays */
+	void *block;
 };
 
 /* caches_new, caches_free, caches_sections: mmu.h */

@@ -144,13 +144,18 @@ struct mmu {
 	struct paging {
 		uint8_t levels;         /* 0: paging is off; 2, 3 (PAE), 4, 5 */
 		uint8_t index_bits, entry_bytes;
+		uint8_t large;          /* bit per level: an entry with PS set maps a page */
+		uint8_t canonical;      /* 64 - width of a linear address in IA-32e mode, else 0 */
 		uint8_t nx, smep, smap, wp, pke, pge;
 		uint16_t pcid;
-		uint64_t reserved[6][2];/* by level and PS bit: bits that must be 0 */
+		uint64_t reserved[6][2];/* by level and whether it maps a large page: bits that must be 0 */
+		uint64_t address[6][2]; /* likewise: the address bits */
 	} paging;
+	uint32_t load_stall[LEVEL_MEM + 1], store_stall[LEVEL_MEM + 1];         /* by level, beyond L1 */
 	struct walk_record last_walk;   /* the most recent translation that walked */
 	struct soft_fetch_entry fetch[2][SOFT_FETCH_N];         /* supervisor, user */
-	_Alignas(64) struct soft_tlb_entry table[SOFT_TABLES][SOFT_TLB_N];
+	struct soft_tlb_entry (*table)[SOFT_TLB_N];             /* SOFT_TABLES of them, aligned to host cache lines */
+	void *table_block;
 };
 
 /* Slow halves, mmu.c. */
@@ -160,8 +165,9 @@ void mmu_fetch_slow(struct mmu *m, uint64_t line);                   /* the same
 /* LRU of the modelled L1 data TLB. Using the same entry twice in a row changes nothing, so it may be skipped. */
 static inline void mmu_dtlb_touch(struct mmu *m, uint32_t slot)
 {
+	uint64_t now = m->tlb_stamp[0] + 1;
 	m->dtlb_mru = slot;
-	m->tlb_stamp[slot] = ++m->tlb_stamp[0];
+	m->tlb_stamp[0] = m->tlb_stamp[slot] = now;
 }
 
 /* Time one data reference of at most 64 bytes at a RAM address, within a page. */

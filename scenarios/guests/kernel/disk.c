@@ -6,8 +6,7 @@
 #include "kernel.h"
 
 enum {
-	DATA = 0x1F0, COUNT = 0x1F2, LBA_LOW, LBA_MIDDLE, LBA_HIGH, DEVICE,
-	STATUS, COMMAND = STATUS,	/* read, write */
+	DATA = 0x1F0, COUNT = 0x1F2, LBA_LOW, LBA_MIDDLE, LBA_HIGH, DEVICE, STATUS, COMMAND = STATUS,
 	CONTROL = 0x3F6,
 	DEVICE_MASTER_LBA = 0xE0,
 	STATUS_ERR = 0x01, STATUS_DRQ = 0x08, STATUS_DF = 0x20, STATUS_BSY = 0x80,
@@ -36,7 +35,7 @@ static struct {
 	volatile bool done;		/* the interrupt came */
 } disk;
 
-/* --- finding it ------------------------------------------------------------------------------- */
+/* --- finding it ----------------------------------------------------------------------------------- */
 
 static uint32_t pci_read(unsigned function, unsigned offset)
 {
@@ -94,7 +93,7 @@ static void probe(void)
 	pic_enable(IRQ_DISK, true);
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------------- */
 
 void disk_interrupt(void)
 {

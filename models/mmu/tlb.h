@@ -1,0 +1,133 @@
+/* tlb.h - the modelled TLBs and paging-structure caches of one CPU: one pool of entries, cut into arrays.
+ *
+ *   dtlb 4K 2M 1G, itlb 4K 2M    first level, split by page size
+ *   stlb 4K (2M shared) 1G       second level, unified
+ *   PML5E PML4E PDPTE PDE        paging-structure caches: where the walk may start
+ *   nested, EPT                  guest-physical to host-physical, and EPT paging-structure caches (two-dimensional walks)
+ *   flat d/i, 4K 2M 1G           fast speed uses these instead: fixed geometry, first in first out, no timing
+ *
+ * A page larger than an array's size is kept as pieces of that size (SDM: "smaller-page TLB entries"); 4 MB pages as two
+ * 2 MB pieces. Replacement is LRU by stamps: invalid ways first.
+ * Source: SDM Vol. 3A, "Caching Translation Information". */
+#ifndef MMU_TLB_H
+#define MMU_TLB_H
+
+#include "models/mmu/mmu.h"
+
+enum tlb_id {
+	/* soft TLB entries hang on these; their numbers fit 12 bits */
+	DTLB_4K, DTLB_2M, DTLB_1G,
+	FLAT_D_2M, FLAT_D_1G,
+	FLAT_D_4K,
+	/* soft fetch entries hang on these */
+	ITLB_4K, ITLB_2M,
+	FLAT_I_4K, FLAT_I_2M, FLAT_I_1G,
+	STLB_4K, STLB_1G,
+	PSC_PDE, PSC_PDPTE, PSC_PML4E, PSC_PML5E,       /* by level: PSC_PDE + level - 2 */
+	NESTED, EPT_PDE, EPT_PDPTE, EPT_PML4E, EPT_PML5E,
+	TLB_ARRAYS
+};
+
+struct tlb_array {
+	uint32_t base;                  /* number of its first entry */
+	uint32_t sets, ways;
+	uint32_t mask;                  /* sets - 1; sets need not be a power of two */
+	uint8_t shift;                  /* log2 of the bytes one entry maps; PSC: of one entry of its level */
+	uint8_t size_mask;              /* TLBs: the sizes it can hold, bit per enum tlb_size */
+};
+
+enum tlb_size { SIZE_4K, SIZE_2M, SIZE_1G, SIZE_PSC };
+
+/* An entry is a word of tag, one of context, one of contents, one of age.
+ * tag:      60        16 15       4 3    2  1   0
+ *          +------------+----------+------+---+---+
+ *          | page number|   PCID   | size | G | V |         a global entry has PCID 0: it matches under any
+ *          +------------+----------+------+---+---+
+ * context:  55        16 15       0
+ *          +------------+----------+
+ *          |   EP4TA    |   VPID   |                        0 outside VMX non-root operation
+ *          +------------+----------+
+ * contents: 51        12 11   8  7 6 5  4   3   2   1   0
+ *          +------------+------+-------+---+---+---+---+
+ *          |  address   | pkey | whole | D | X | U | W |    whole: size of the page this is a piece of, 4K 2M 4M 1G
+ *          +------------+------+-------+---+---+---+---+    (bits 7, 6: whole; 5: 0) */
+#define TAG_V       BIT(0)
+#define TAG_G       BIT(1)
+#define TAG_PCID    (0xfffull << 4)
+#define INFO_W      BIT(0)
+#define INFO_U      BIT(1)
+#define INFO_X      BIT(2)
+#define INFO_D      BIT(3)
+#define INFO_WHOLE(i)  ((unsigned)BITS(i, 7, 6))
+#define INFO_PKEY(i)   ((unsigned)BITS(i, 11, 8))
+#define INFO_ADDR(i)   ((i) & ~0xfffull)
+enum { WHOLE_4K, WHOLE_2M, WHOLE_4M, WHOLE_1G };
+extern const uint8_t tlb_whole_shift[4];
+
+struct tlb_set {
+	struct tlb_array array[TLB_ARRAYS];
+	uint64_t *tag, *context, *info, *stamp; /* [0] is no entry; stamp[0] is the clock of use */
+	uint32_t *live;                 /* per array: valid entries */
+	uint32_t *pieces;               /* per array: entries that are pieces of larger pages were written since it was last empty */
+	uint32_t n;
+	void *state;                    /* all of the above, one block, for snapshots */
+	size_t state_size;
+};
+
+struct tlb_set *tlb_new(const struct profile *p, struct err *e);
+void tlb_free(struct tlb_set *t);
+
+static inline uint64_t tlb_page(uint64_t lin, unsigned shift)
+{
+	return lin << 7 >> 7 >> shift;          /* 57 bits: the widest linear address */
+}
+static inline uint64_t tlb_tag(uint64_t lin, unsigned shift, enum tlb_size size, unsigned pcid, bool global)
+{
+	return tlb_page(lin, shift) << 16 | (global ? TAG_G : (uint64_t)pcid << 4) | (uint64_t)size << 2 | TAG_V;
+}
+/* Linear address of the first byte an entry maps (sign-extended). */
+static inline uint64_t tlb_lin(uint64_t tag, unsigned shift)
+{
+	return (uint64_t)((int64_t)(tag >> 16 << shift << 7) >> 7);
+}
+
+/* First entry of the set a page would be in. */
+static inline uint32_t tlb_set_base(const struct tlb_array *a, uint64_t page)
+{
+	uint32_t set = (uint32_t)page & a->mask;
+	if (unlikely(a->sets & a->mask))
+		set = (uint32_t)(page % a->sets);
+	return a->base + set * a->ways;
+}
+
+/* Entry number, or 0. */
+static inline uint32_t tlb_find(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift, enum tlb_size size,
+                                unsigned pcid, uint64_t context)
+{
+	const struct tlb_array *a = &t->array[id];
+	if (!t->live[id])
+		return 0;
+	uint64_t page = tlb_page(lin, shift), want = page << 16 | (uint64_t)pcid << 4 | (uint64_t)size << 2 | TAG_V;
+	uint64_t want_global = page << 16 | (uint64_t)size << 2 | TAG_G | TAG_V;
+	uint32_t i = tlb_set_base(a, page), end = i + a->ways;
+	for (; i < end; i++)
+		if ((t->tag[i] == want || t->tag[i] == want_global) && t->context[i] == context)
+			return i;
+	return 0;
+}
+
+static inline void tlb_use(struct tlb_set *t, uint32_t entry)
+{
+	uint64_t now = t->stamp[0] + 1;
+	t->stamp[0] = t->stamp[entry] = now;
+}
+
+/* The entry a new translation of this page would replace: an invalid way, else the one unused longest. */
+uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift);
+void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info);
+void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry);
+
+/* Invalidate the entries of one array with (tag & mask) == want and (context & context_mask) == context. */
+void tlb_kill_if(struct tlb_set *t, enum tlb_id id, uint64_t mask, uint64_t want, uint64_t context_mask, uint64_t context);
+
+#endif

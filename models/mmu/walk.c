@@ -1,0 +1,356 @@
+/* walk.c - the page walk: legacy 32-bit, PAE, 4-level and 5-level paging.
+ *
+ * One loop serves all modes: struct paging says how many levels, how wide an index and an entry are, which levels may map
+ * a large page and which bits are reserved. Every reference goes through ref(): it turns the table's guest-physical
+ * address into a host-physical one (here a second dimension is inserted), times it and records it.
+ *
+ * Source: SDM Vol. 3A, "32-Bit Paging", "PAE Paging", "4-Level Paging and 5-Level Paging", "Access Rights",
+ *         "Page-Fault Exceptions", "Accessed and Dirty Flags", "Caching Translation Information".
+ * Timing: walk.base, then each reference at the load-to-use latency of the level that serves it, one after the other;
+ *         walk.ad_assist for each entry in which an accessed or dirty flag is set. A paging-structure-cache hit is free.
+ * Accessed flags are set on the way down, in the leaf together with the dirty flag after the rights were found to suffice.
+ * Denied with rights that came from a paging-structure cache, a walk is repeated from the root: what the caches say may
+ * be stale, and a fault must be caused by the structures in memory.
+ * Simplified: PAT, PWT and PCD are ignored (all RAM is write-back); PSE-36 and 1 GB pages are always there. */
+#include "models/mmu/cache.h"
+#include "models/mmu/pte.h"
+#include "models/mmu/tlb.h"
+#include "models/mmu/walk.h"
+
+/* ---- modes ---- */
+
+static uint64_t bits(unsigned hi, unsigned lo)
+{
+	return hi < lo ? 0 : MASK(hi - lo + 1) << lo;
+}
+
+static void legacy(struct paging *g, unsigned phys_bits, uint64_t cr4)
+{
+	unsigned m = phys_bits < 40 ? phys_bits : 40;
+	g->index_bits = 10;
+	g->entry_bytes = 4;
+	g->large = cr4 & CR4_PSE ? 1 << 2 : 0;
+	g->nx = 0;
+	g->reserved[2][1] = bits(21, m - 19);   /* address bits m-1:32 stand in m-20:13 */
+	g->address[1][0] = g->address[2][0] = bits(31, 12);
+	g->address[2][1] = bits(31, 22);
+}
+
+static void wide(struct paging *g, unsigned phys_bits)
+{
+	bool pae = g->levels == 3;
+	uint64_t common = bits(pae ? 62 : 51, phys_bits) | (g->nx ? 0 : PTE_XD);
+	g->index_bits = 9;
+	g->entry_bytes = 8;
+	g->large = pae ? 1 << 2 : 1 << 2 | 1 << 3;
+	for (unsigned level = 1; level <= 5; level++) {
+		g->reserved[level][0] = common;
+		g->address[level][0] = bits(51, 12);
+		if (g->large >> level & 1) {
+			unsigned shift = 12 + 9 * (level - 1);
+			g->reserved[level][1] = common | bits(shift - 1, 13);
+			g->address[level][1] = bits(51, shift);
+		} else if (level > 1) {
+			g->reserved[level][0] |= PTE_PS;
+		}
+	}
+}
+
+void paging_update(struct mmu *m)
+{
+	struct paging g = { 0 };
+	unsigned phys_bits = (unsigned)m->profile->phys_bits;
+	if (m->cr0 & CR0_PG) {
+		bool lma = m->efer & EFER_LMA;
+		g.levels = lma ? (m->cr4 & CR4_LA57 ? 5 : 4) : m->cr4 & CR4_PAE ? 3 : 2;
+		g.canonical = lma ? (g.levels == 5 ? 64 - 57 : 64 - 48) : 0;
+		g.nx = (m->efer & EFER_NXE) != 0;
+		g.smep = (m->cr4 & CR4_SMEP) != 0;
+		g.smap = (m->cr4 & CR4_SMAP) != 0;
+		g.wp = (m->cr0 & CR0_WP) != 0;
+		g.pke = lma && m->cr4 & CR4_PKE;
+		g.pge = (m->cr4 & CR4_PGE) != 0;
+		g.pcid = m->cr4 & CR4_PCIDE ? m->cr3 & 0xfff : 0;
+		if (g.levels == 2)
+			legacy(&g, phys_bits, m->cr4);
+		else
+			wide(&g, phys_bits);
+	}
+	m->paging = g;
+}
+
+/* "PAE paging: ... if any of the PDPTEs sets both the P flag and any reserved bit, the MOV to CR instruction causes a #GP(0)
+ * and the PDPTEs are not loaded." */
+bool paging_load_pdptes(const struct mmu *m, uint64_t cr3, uint64_t pdpte[4])
+{
+	const uint64_t reserved = bits(63, (unsigned)m->profile->phys_bits) | bits(8, 5) | bits(2, 1);
+	if (!mem_peek(m->mem, HPA(cr3 & bits(31, 5)), pdpte, 32))
+		return false;
+	for (unsigned i = 0; i < 4; i++)
+		if (pdpte[i] & PTE_P && pdpte[i] & reserved)
+			return false;
+	return true;
+}
+
+/* ---- access rights ---- */
+
+uint32_t paging_error_code(const struct mmu *m, unsigned access)
+{
+	const struct paging *g = &m->paging;
+	uint32_t code = 0;
+	if (access_writes(access))
+		code |= PFEC_WR;
+	if (access & ACC_USER)
+		code |= PFEC_US;
+	if (access & ACC_EXEC && (g->smep || (g->nx && g->levels > 2)))
+		code |= PFEC_ID;
+	return code;
+}
+
+int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
+{
+	const struct paging *g = &m->paging;
+	bool user_page = info & INFO_U, user = access & ACC_USER, write = access_writes(access), denied = false;
+	int pk = 0;
+	if (user && !user_page)
+		denied = true;
+	if (access & ACC_EXEC) {
+		denied |= !(info & INFO_X) || (!user && user_page && g->smep);
+	} else {
+		if (write && !(info & INFO_W) && (user || g->wp))
+			denied = true;
+		if (!user && user_page && g->smap && (access & ACC_IMPLICIT || !m->ac))
+			denied = true;
+		if (g->pke && user_page) {
+			unsigned rights = m->pkru >> 2 * INFO_PKEY(info) & 3;   /* AD, WD */
+			if (rights & 1 || (rights & 2 && write && (user || g->wp)))
+				pk = PFEC_PK;
+		}
+	}
+	return denied || pk ? pk : -1;
+}
+
+/* ---- references ---- */
+
+/* Where the bytes of a guest-physical address are. One dimension: they are the same.
+ * for_level: of the guest table being located, 0 for the final address. */
+static bool to_host(struct walk *w, gpa_t gpa, unsigned for_level, hpa_t *hpa)
+{
+	(void)w, (void)for_level;
+	*hpa = HPA(gpa.v);
+	return true;
+}
+
+/* Time one access of the walker to the memory hierarchy. */
+static unsigned walker_access(struct mmu *m, hpa_t pa, bool write, uint8_t *served)
+{
+	enum mem_level level = LEVEL_MEM;
+	bool present;
+	if (likely(mem_offset(m->mem, pa) >= 0))
+		level = cache_data(m->caches, m->cpu, pa.v >> 6, write, &present);
+	*served = (uint8_t)level;
+	return m->caches->latency[level];
+}
+
+/* Read entry `index` of the table at guest-physical `table`. False: a fault of the second dimension. */
+static bool ref(struct walk *w, uint64_t table, unsigned level, unsigned index, hpa_t *where, uint64_t *entry)
+{
+	unsigned n = w->m->paging.entry_bytes;
+	if (!to_host(w, GPA(table + index * n), level, where))
+		return false;
+	struct walk_ref *r = &w->rec->ref[w->rec->n++];
+	*r = (struct walk_ref){ .dim = WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_NONE, .index = (uint16_t)index,
+	                        .table = table, .entry_pa = where->v };
+	const uint8_t *p = mem_ptr(w->m->mem, *where);
+	uint64_t v = n == 4 ? MASK(32) : ~0ull;
+	if (likely(p != NULL))
+		v = n == 4 ? *(const uint32_t *)p : *(const uint64_t *)p;
+	r->entry = *entry = v;
+	struct mmu *m = w->live;
+	if (m) {
+		m->stat[MMU_STAT_REF_GUEST]++;
+		if (m->detailed) {
+			unsigned cycles = walker_access(m, *where, false, &r->served);
+			r->cycles = (uint16_t)cycles;
+			w->rec->cycles += cycles;
+			ledger_charge(m->ledger, WHY_WALK_GUEST, cycles);
+		}
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_REF, level, where->v, v, r->served);
+	}
+	return true;
+}
+
+/* Set accessed (and dirty) flags: a locked update of the entry. */
+static void update(struct walk *w, unsigned level, hpa_t where, uint64_t *entry, uint64_t set)
+{
+	struct mmu *m = w->live;
+	if (!m || (*entry & set) == set)
+		return;
+	*entry |= set;
+	mem_write(m->mem, where, entry, m->paging.entry_bytes);
+	m->stat[MMU_STAT_AD_UPDATE]++;
+	if (m->detailed) {
+		uint8_t served;
+		unsigned l1 = m->caches->latency[LEVEL_L1], cycles = walker_access(m, where, true, &served);
+		cycles = (unsigned)m->profile->ad_assist + (cycles > l1 ? cycles - l1 : 0);
+		w->rec->cycles += cycles;
+		ledger_charge(m->ledger, WHY_WALK_AD, cycles);
+	}
+	w->rec->ref[w->rec->n - 1].entry = *entry;
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_AD, level, where.v, *entry, 0);
+}
+
+static bool fault(struct walk *w, uint32_t code)
+{
+	w->rec->fault = (struct mmu_fault){ .kind = MMU_PF, .lin = w->lin, .error_code = code | paging_error_code(w->m, w->access) };
+	return false;
+}
+
+/* ---- paging-structure caches ---- */
+
+static unsigned level_shift(const struct paging *g, unsigned level)
+{
+	return 12 + (level - 1) * g->index_bits;
+}
+
+/* Start as deep as a cached entry allows: the level to go on at, or the top. */
+static unsigned start(struct walk *w, uint64_t *table, uint64_t *rights)
+{
+	const struct paging *g = &w->m->paging;
+	unsigned top = g->levels == 3 ? 2 : g->levels;
+	struct mmu *m = w->live;
+	if (!m || !m->detailed)
+		return top;
+	for (unsigned level = 2; level <= top; level++) {
+		enum tlb_id id = (enum tlb_id)(PSC_PDE + level - 2);
+		unsigned shift = level_shift(g, level);
+		uint32_t entry = tlb_find(m->tlbs, id, w->lin, shift, SIZE_PSC, g->pcid, m->context);
+		if (!entry)
+			continue;
+		tlb_use(m->tlbs, entry);
+		*table = INFO_ADDR(m->tlbs->info[entry]);
+		*rights = m->tlbs->info[entry];
+		m->stat[MMU_STAT_PSC_HIT]++;
+		w->rec->ref[w->rec->n++] = (struct walk_ref){
+			.dim = WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
+			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = *table,
+		};
+		return level - 1;
+	}
+	return top;
+}
+
+static void remember(struct walk *w, unsigned level, uint64_t table, uint64_t rights)
+{
+	struct mmu *m = w->live;
+	enum tlb_id id = (enum tlb_id)(PSC_PDE + level - 2);
+	if (!m || !m->detailed || !m->tlbs->array[id].ways)
+		return;
+	unsigned shift = level_shift(&m->paging, level);
+	uint32_t entry = tlb_find(m->tlbs, id, w->lin, shift, SIZE_PSC, m->paging.pcid, m->context);
+	if (!entry)
+		entry = tlb_victim(m->tlbs, id, w->lin, shift);
+	tlb_write(m->tlbs, id, entry, tlb_tag(w->lin, shift, SIZE_PSC, m->paging.pcid, false), m->context,
+	          table | (rights & (INFO_W | INFO_U | INFO_X)));
+}
+
+/* ---- the walk ---- */
+
+/* From the table at `level` down. 1: translated; 0: faulted; -1: denied (fault set), by rights partly out of a cache. */
+static int descend(struct walk *w, unsigned level, uint64_t table, uint64_t rights, bool cached)
+{
+	const struct paging *g = &w->m->paging;
+	for (;; level--) {
+		unsigned shift = level_shift(g, level), index = (unsigned)BITS(w->lin, shift + g->index_bits - 1, shift);
+		hpa_t where;
+		uint64_t entry;
+		if (!ref(w, table, level, index, &where, &entry))
+			return 0;
+		if (!(entry & PTE_P))
+			return fault(w, 0);
+		bool large = entry & PTE_PS && g->large >> level & 1;
+		if (entry & g->reserved[level][large])
+			return fault(w, PFEC_P | PFEC_RSVD);
+		if (!(entry & PTE_RW))
+			rights &= ~INFO_W;
+		if (!(entry & PTE_US))
+			rights &= ~INFO_U;
+		if (g->nx && entry & PTE_XD)
+			rights &= ~INFO_X;
+		uint64_t address = entry & g->address[level][large];
+		if (level > 1 && !large) {
+			update(w, level, where, &entry, PTE_A);
+			remember(w, level, address, rights);
+			table = address;
+			continue;
+		}
+		unsigned whole = level == 1 ? WHOLE_4K : level == 3 ? WHOLE_1G : g->levels == 2 ? WHOLE_4M : WHOLE_2M;
+		if (whole == WHOLE_4M)
+			address |= BITS(entry, 20, 13) << 32;
+		unsigned pkey = g->levels >= 4 ? (unsigned)PTE_PK(entry) : 0;
+		w->info = address | (uint64_t)pkey << 8 | (uint64_t)whole << 6 | (rights & (INFO_W | INFO_U | INFO_X));
+		if (w->live) {
+			int why = paging_denies(w->m, w->info, w->access);
+			if (why >= 0) {
+				fault(w, PFEC_P | (uint32_t)why);
+				return cached ? -1 : 0;
+			}
+		}
+		update(w, level, where, &entry, access_writes(w->access) ? PTE_A | PTE_D : PTE_A);
+		if (entry & PTE_D)
+			w->info |= INFO_D;
+		w->global = g->pge && entry & PTE_G;
+		w->rec->page_shift = tlb_whole_shift[whole];
+		return 1;
+	}
+}
+
+bool walk(struct walk *w)
+{
+	const struct paging *g = &w->m->paging;
+	struct walk_record *rec = w->rec;
+	struct mmu *m = w->live;
+	uint64_t root = g->levels == 2 ? w->m->cr3 & bits(31, 12) : w->m->cr3 & bits(51, 12), all = INFO_W | INFO_U | INFO_X;
+	unsigned top = g->levels;
+	rec->lin = w->lin;
+	rec->access = w->access;
+	rec->n = rec->cycles = rec->page_shift = 0;
+	rec->fault = (struct mmu_fault){ 0 };
+	rec->gpa = GPA(0);
+	rec->hpa = HPA(0);
+	if (m) {
+		m->stat[MMU_STAT_WALK]++;
+		if (m->detailed) {
+			rec->cycles = (uint32_t)m->profile->walk_base;
+			ledger_charge(m->ledger, WHY_WALK_GUEST, m->profile->walk_base);
+		}
+	}
+	bool ok;
+	if (g->levels == 3) {
+		root = w->m->pdpte[BITS(w->lin, 31, 30)];
+		top = 2;
+	}
+	if (g->levels == 3 && !(root & PTE_P)) {
+		ok = fault(w, 0);
+	} else {
+		root &= bits(51, 12);
+		uint64_t table = root, rights = all;
+		unsigned level = start(w, &table, &rights);
+		int got = descend(w, level, table, rights, rec->n > 0);
+		if (got < 0) {
+			rec->n = 0;
+			rec->fault = (struct mmu_fault){ 0 };
+			got = descend(w, top, root, all, false);
+		}
+		ok = got > 0;
+	}
+	if (ok) {
+		rec->gpa = GPA(INFO_ADDR(w->info) | (w->lin & MASK(rec->page_shift)));
+		ok = to_host(w, rec->gpa, 0, &rec->hpa);
+	}
+	if (m) {
+		m->stat[MMU_STAT_WALK_CYCLES] += rec->cycles;
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK, w->lin, w->access, rec->n, rec->cycles);
+	}
+	return ok;
+}
