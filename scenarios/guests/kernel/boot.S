@@ -17,6 +17,7 @@
 #define TABLE		0x27		/* P, RW, US, A */
 #define LARGE_LEAF	0x1E3		/* P, RW, A, D, PS, G: the processor never needs to write it */
 #define CR0_WP_PG	(1 << 31 | 1 << 16)
+#define CR0_CD_NW	(1 << 30 | 1 << 29)	/* some firmware leaves the caches off */
 #define CR4_PAE_PGE	(1 << 5 | 1 << 7)
 #define MSR_EFER	0xC0000080
 #define EFER_LME_SCE	(1 << 8 | 1 << 0)
@@ -69,6 +70,7 @@ _start:
 	wrmsr
 #endif
 	mov	%cr0, %eax
+	and	$~CR0_CD_NW, %eax
 	or	$CR0_WP_PG, %eax
 	mov	%eax, %cr0
 	lgdt	boot_gdt_pointer
