@@ -24,6 +24,7 @@ run_case() {	# file image status command-line
 	"disk "*)
 		append=${append#disk }
 		set -- "$@" -drive "file=$scratch/disk,format=raw,if=ide,snapshot=on" ;;
+	smp*)	set -- "$@" -smp 4 ;;
 	esac
 	case $2 in
 	*.bin)	set -- "$@" -drive "file=$images/$2,format=raw,if=ide,snapshot=on" ;;

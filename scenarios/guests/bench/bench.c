@@ -21,8 +21,8 @@ struct node {
 };
 
 static uint8_t sieve[SIEVE_MAX];
-/* Not a power of two apart: each access would evict the other's entry in a direct-mapped translation cache (simulators
- * have such), and the copy would measure nothing else. */
+/* Not a power of two apart: each access would evict the other's entry in a direct-mapped
+ * translation cache (simulators have such), and the copy would measure nothing else. */
 enum { APART = 3 * 4096 / 8 };
 static uint64_t copy_from[COPY_MAX / 8 + APART], copy_to[COPY_MAX / 8 + APART];
 static struct node nodes[NODES];

@@ -10,12 +10,13 @@
  * The low copy lets the next instruction be fetched after paging is on; vm_init() removes it.
  * kernel64 is an ELF64, which multiboot 1 does not know: its header carries the load addresses
  * itself (flag bit 16).  kernel32 is loaded by its ELF program headers.
- * Sources: Multiboot Specification 0.6.96; SDM Vol. 3A, "PAE Paging", "Initializing IA-32e Mode". */
+ * Sources: Multiboot Specification 0.6.96; SDM Vol. 3A, "PAE Paging" and "Initializing IA-32e
+ * Mode". */
 #include "layout.h"
 
 #define PHYS(symbol)	((symbol) - KERNBASE)
 #define TABLE		0x27		/* P, RW, US, A */
-#define LARGE_LEAF	0x1E3		/* P, RW, A, D, PS, G: the processor never needs to write it */
+#define LARGE_LEAF	0x1E3		/* P, RW, A, D, PS, G: the processor never writes it */
 #define CR0_WP_PG	(1 << 31 | 1 << 16)
 #define CR0_CD_NW	(1 << 30 | 1 << 29)	/* some firmware leaves the caches off */
 #define CR4_PAE_PGE	(1 << 5 | 1 << 7)

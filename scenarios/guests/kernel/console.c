@@ -1,6 +1,6 @@
 /* console.c - text out of the first serial port, a 16550 at 0x3F8.
  * Simplified: polled, no input.  Line speed matters to nobody in a virtual machine, but a real UART
- * gets 115200 baud, 8N1.  Source: National Semiconductor PC16550D data sheet.                       */
+ * gets 115200 baud, 8N1.  Source: National Semiconductor PC16550D data sheet. */
 #include "kernel.h"
 
 enum {

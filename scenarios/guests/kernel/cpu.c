@@ -1,6 +1,6 @@
 /* cpu.c - the processor's own tables: GDT, TSS, IDT, and the MSRs of the fast system calls.
  * Sources: SDM Vol. 3A, "Segment Descriptors", "Task-State Segment (TSS)", "Interrupt Descriptor
- * Table (IDT)"; Vol. 2B, SYSENTER and SYSCALL.                                                     */
+ * Table (IDT)"; Vol. 2B, SYSENTER and SYSCALL. */
 #include "kernel.h"
 
 enum {
@@ -14,14 +14,15 @@ enum {
 #define MSR_LSTAR	0xC0000082
 #define MSR_FMASK	0xC0000084
 
-/* Of the TSS only the kernel's stack is used.  The structure starts 4 bytes before the TSS so that
- * sp0 is aligned in both images; entry*.S knows that it is at tss + 8.                             */
+/* Of the TSS only the kernel's stack is used; rest[0] is SS0 on IA-32, and the upper half of the
+ * last word is the I/O bitmap's offset: behind the limit, so there is none.  The structure starts
+ * 4 bytes before the TSS so that sp0 is aligned in both images; entry*.S finds it at tss + 8. */
 struct tss {
 	uint32_t before;
 	uint32_t link;
 	uintptr_t sp0;
-	uint32_t rest[TSS_WORDS];	/* IA-32: rest[0] is SS0; the last word's upper half is the */
-};					/* I/O bitmap's offset: behind the limit, so there is none */
+	uint32_t rest[TSS_WORDS];
+};
 
 /* Accessed bits are set beforehand, so that the processor never writes a descriptor. */
 #define FLAT_CODE32	0x00CF9B000000FFFFull
@@ -95,7 +96,7 @@ static void fast_syscall_init(void)
 	if (!(cpuid(1).d & 1 << 11))
 		panic("this processor has no SYSENTER");
 	msr_write(MSR_SYSENTER_CS, SEL_KCODE);
-	msr_write(MSR_SYSENTER_ESP, (uintptr_t)&tss.sp0);	/* entry_fast loads ESP from there */
+	msr_write(MSR_SYSENTER_ESP, (uintptr_t)&tss.sp0);	/* it loads ESP from there */
 	msr_write(MSR_SYSENTER_EIP, (uintptr_t)entry_fast);
 #endif
 }

@@ -6,7 +6,8 @@
 #include "kernel.h"
 
 enum {
-	DATA = 0x1F0, COUNT = 0x1F2, LBA_LOW, LBA_MIDDLE, LBA_HIGH, DEVICE, STATUS, COMMAND = STATUS,
+	DATA = 0x1F0, COUNT = 0x1F2, LBA_LOW, LBA_MIDDLE, LBA_HIGH, DEVICE,
+	STATUS, COMMAND = STATUS,	/* read, write */
 	CONTROL = 0x3F6,
 	DEVICE_MASTER_LBA = 0xE0,
 	STATUS_ERR = 0x01, STATUS_DRQ = 0x08, STATUS_DF = 0x20, STATUS_BSY = 0x80,
@@ -35,7 +36,7 @@ static struct {
 	volatile bool done;		/* the interrupt came */
 } disk;
 
-/* --- finding it ----------------------------------------------------------------------------------- */
+/* --- finding it ------------------------------------------------------------------------------- */
 
 static uint32_t pci_read(unsigned function, unsigned offset)
 {
@@ -93,7 +94,7 @@ static void probe(void)
 	pic_enable(IRQ_DISK, true);
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 void disk_interrupt(void)
 {

@@ -1,5 +1,5 @@
 /* entry64.S - the ways into the kernel and out of it, Intel 64.
- * Reading order: trap_stubs, trap_common, trap_return, entry_int80, entry_syscall, context_switch. */
+ * Reading order: trap_stubs, trap_common, trap_return, entry_int80, entry_fast, context_switch. */
 #include "layout.h"
 #include "privop.h"
 

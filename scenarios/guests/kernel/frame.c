@@ -4,7 +4,7 @@
  * be taken out of its middle for a large page.  Frame 0 heads the list: it is never free itself.
  * The kernel image and all below it belong to the kernel for good (users = 1 from the start); the
  * pages of user programs in it are shared with processes like any other frame.
- * Contents of free frames: whatever was there.  frame_quiesce() zeroes them at the end.            */
+ * Contents of free frames: whatever was there.  frame_quiesce() zeroes them at the end. */
 #include "kernel.h"
 
 struct frame {

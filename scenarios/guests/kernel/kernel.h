@@ -13,20 +13,20 @@ void console_put(char c);
 void kprintf(const char *text, ...) __attribute__((format(printf, 1, 2)));
 void panic(const char *text, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-/* --- power.c: the end of the run ---------------------------------------------------------------- */
+/* --- power.c: the end of the run -------------------------------------------------------------- */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_PANIC = 2 };	/* values for isa-debug-exit */
 void power_off(uint32_t value) __attribute__((noreturn));
 void quiesce(void);
 
-/* --- multiboot.c: what the loader said ---------------------------------------------------------- */
+/* --- multiboot.c: what the loader said -------------------------------------------------------- */
 struct boot_info {
-	uintptr_t ram_bytes;		/* end of the RAM that contains the kernel, at most RAM_LIMIT */
+	uintptr_t ram_bytes;		/* end of the RAM around the kernel, at most RAM_LIMIT */
 	char line[512];			/* command line */
 };
 extern struct boot_info boot_info;
 void multiboot_read(uintptr_t physical);
 
-/* --- frame.c: physical memory ------------------------------------------------------------------- */
+/* --- frame.c: physical memory ----------------------------------------------------------------- */
 void frame_init(void);
 uintptr_t frame_alloc(uintptr_t bytes);	/* PAGE_BYTES or LARGE_PAGE_BYTES; contents undefined */
 uintptr_t frame_alloc_zeroed(uintptr_t bytes);
@@ -45,7 +45,7 @@ static inline uintptr_t physical_of(const void *kernel_pointer)
 	return (uintptr_t)kernel_pointer - KERNBASE;
 }
 
-/* --- vm.c: page tables, address spaces, page faults ---------------------------------------------- */
+/* --- vm.c: page tables, address spaces, page faults ------------------------------------------- */
 #define PTE_P	0x001
 #define PTE_RW	0x002
 #define PTE_US	0x004
@@ -58,7 +58,7 @@ static inline uintptr_t physical_of(const void *kernel_pointer)
 struct region {				/* a stretch of user space and where its pages come from */
 	uintptr_t start, end;		/* end = 0: this slot is free */
 	uintptr_t page_bytes;
-	uintptr_t image;		/* physical address of its contents in the kernel image, 0: zeroes */
+	uintptr_t image;		/* physical address of its contents; 0: zeroes */
 	bool writable;
 };
 
@@ -85,15 +85,15 @@ void *space_touch(struct space *s, uintptr_t address, bool write);
 bool copy_in(struct space *s, void *to, uintptr_t from, uintptr_t bytes);
 bool copy_out(struct space *s, uintptr_t to, const void *from, uintptr_t bytes);
 
-/* --- cpu.c: GDT, TSS, IDT, fast system calls ------------------------------------------------------ */
+/* --- cpu.c: GDT, TSS, IDT, fast system calls -------------------------------------------------- */
 void cpu_init(void);
 void cpu_stack_set(uintptr_t top);
 void cpu_trap_skip(bool on);
 
-/* --- trap.c: exceptions, interrupts, system calls arrive ------------------------------------------ */
+/* --- trap.c: exceptions, interrupts, system calls arrive -------------------------------------- */
 void trap(struct trapframe *tf);
 
-/* --- proc.c: processes and the scheduler ----------------------------------------------------------- */
+/* --- proc.c: processes and the scheduler ------------------------------------------------------ */
 enum proc_state { FREE, RUNNABLE, RUNNING, SLEEPING, ZOMBIE };
 
 struct proc {
@@ -123,16 +123,16 @@ void proc_sleep(const void *what);
 void proc_wakeup(const void *what);
 void proc_quiesce(void);
 
-/* --- syscall.c ---------------------------------------------------------------------------------- */
+/* --- syscall.c -------------------------------------------------------------------------------- */
 void syscall(struct trapframe *tf);
 
-/* --- pipe.c --------------------------------------------------------------------------------------- */
+/* --- pipe.c ----------------------------------------------------------------------------------- */
 int pipe_create(void);
 bool pipe_transfer(unsigned pipe, uintptr_t user, uintptr_t bytes, bool write);
 void pipe_release(int owner);
 void pipe_quiesce(void);
 
-/* --- timer.c: 8259 and 8254 ----------------------------------------------------------------------- */
+/* --- timer.c: 8259 and 8254 ------------------------------------------------------------------- */
 enum { IRQ_TIMER = 0, IRQ_DISK = 14 };
 void pic_init(void);
 void pic_enable(unsigned irq, bool on);
@@ -142,13 +142,13 @@ void timer_tick(void);
 bool timer_sleep(uint32_t ticks);
 void timer_quiesce(void);
 
-/* --- disk.c: IDE primary master ------------------------------------------------------------------- */
+/* --- disk.c: IDE primary master --------------------------------------------------------------- */
 enum { SECTOR_BYTES = 512 };
 bool disk_read(uint32_t sector, void *to, bool dma);
 void disk_interrupt(void);
 void disk_quiesce(void);
 
-/* --- workload.c: the table, the command line, the ring-0 workloads ---------------------------------- */
+/* --- workload.c: the table, the command line, the ring-0 workloads ---------------------------- */
 int workload_find(const char *name);
 const char *workload_name(int index);
 bool workload_run_all(const char *line);

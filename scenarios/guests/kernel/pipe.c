@@ -1,12 +1,12 @@
 /* pipe.c - bytes from process to process.  A pipe is a number that children inherit by knowing it;
- * it lives until the process that made it ends.                                                    */
+ * it lives until the process that made it ends. */
 #include "kernel.h"
 
 enum { PIPES = 8, PIPE_BYTES = 512, CHUNK = 64 };
 
 struct pipe {
 	int owner;			/* pid; 0: this pipe is free */
-	uint32_t in, out;		/* bytes ever written and read; in - out of them are inside */
+	uint32_t in, out;		/* bytes ever written and read; in - out are inside */
 	uint8_t data[PIPE_BYTES];
 };
 

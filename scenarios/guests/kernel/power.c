@@ -17,7 +17,7 @@ void stack_wipe(void *bottom);
  *	dead stack	the kernel stack below this function is zeroed: interrupts
  *			left their frames there.
  * GDT descriptors have their accessed bits set from the start (cpu.c).  What a program chose to
- * keep of the clock (tsc=1) is not covered.                                                       */
+ * keep of the clock (tsc=1) is not covered. */
 void quiesce(void)
 {
 	irq_disable();

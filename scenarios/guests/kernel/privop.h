@@ -6,12 +6,13 @@
  *
  *	interrupts	irq_enable irq_disable irq_save irq_restore irq_wait
  *	ports		inb inw inl outb outw outl insw
- *	paging		pte_write root_load tlb_flush_page tlb_flush_user tlb_flush_all fault_address
+ *	paging		pte_write root_load fault_address
+ *			tlb_flush_page tlb_flush_user tlb_flush_all
  *	tables		gdt_load idt_load task_load idt_write stack_set
  *	the rest	msr_write tpr_write tsc_read cpuid
  *
  * In assembly, as macros: RETURN_FROM_TRAP, RETURN_FAST, RETURN_FAST_NULL; and as strings for the
- * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE.      */
+ * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE. */
 #ifndef PRIVOP_H
 #define PRIVOP_H
 

@@ -44,7 +44,7 @@
 
 typedef uint64_t pte_t;
 
-/* --- interrupts ---------------------------------------------------------------------------- */
+/* --- interrupts ------------------------------------------------------------------------------- */
 
 static inline void irq_enable(void)
 {
@@ -76,7 +76,7 @@ static inline void irq_wait(void)
 	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
 }
 
-/* --- ports --------------------------------------------------------------------------------- */
+/* --- ports ------------------------------------------------------------------------------------ */
 
 static inline uint8_t inb(uint16_t port)
 {
@@ -122,7 +122,7 @@ static inline void insw(uint16_t port, void *to, unsigned words)
 	__asm__ volatile("rep insw" : "+D"(to), "+c"(words) : "d"(port) : "memory");
 }
 
-/* --- paging -------------------------------------------------------------------------------- */
+/* --- paging ----------------------------------------------------------------------------------- */
 
 /* The one way to change a page-table entry.  On IA-32 an entry's upper half is always zero (RAM
  * ends below 4 GiB, XD is not used), so one store of the lower half is the whole change.        */
@@ -171,7 +171,7 @@ static inline uintptr_t fault_address(void)
 	return cr2;
 }
 
-/* --- descriptor tables --------------------------------------------------------------------- */
+/* --- descriptor tables ------------------------------------------------------------------------ */
 
 struct table_pointer {
 	uint16_t limit;
@@ -212,7 +212,7 @@ static inline void stack_set(uintptr_t *slot, uintptr_t top)
 	*slot = top;
 }
 
-/* --- the rest ------------------------------------------------------------------------------ */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static inline void msr_write(uint32_t msr, uint64_t v)
 {
@@ -244,11 +244,13 @@ static inline struct cpuid cpuid(uint32_t leaf)
 #define OP_CLI_STI	"cli\n\tsti"
 #define OP_CPUID	"xor %%eax, %%eax\n\tcpuid"
 #define OP_RDTSC	"rdtsc"
+/* OP_TPR: rAX = 0, rDX = the TPR in local APIC memory.
+ * OP_PTE_WRITE: rDX = the entry, rAX = its value, rCX = the bits to flip. */
 #ifdef __x86_64__
-#define OP_TPR		"mov %%rax, %%cr8"		/* rAX = 0, rDX unused */
-#define OP_PTE_WRITE	"xor %%rcx, %%rax\n\tmov %%rax, (%%rdx)" /* rDX = entry, rAX = value, rCX = bits */
+#define OP_TPR		"mov %%rax, %%cr8"
+#define OP_PTE_WRITE	"xor %%rcx, %%rax\n\tmov %%rax, (%%rdx)"
 #else
-#define OP_TPR		"mov %%eax, (%%edx)"		/* rAX = 0, rDX = the TPR in local APIC memory */
+#define OP_TPR		"mov %%eax, (%%edx)"
 #define OP_PTE_WRITE	"xor %%ecx, %%eax\n\tmov %%eax, (%%edx)"
 #endif
 

@@ -13,7 +13,7 @@
  *		struct context		registers of the kernel itself   <- proc.context
  *
  * The kernel is not preempted: a tick ends a turn only on the way back to ring 3.  Interrupt
- * handlers do wake processes, so what they touch is changed with interrupts off.                   */
+ * handlers do wake processes, so what they touch is changed with interrupts off. */
 #include "kernel.h"
 
 extern char user_image[], user_text_end[], user_data_end[];
@@ -32,7 +32,7 @@ void proc_init(void)
 	procs[0].space.root = physical_of(kernel_root);
 }
 
-/* --- the scheduler ------------------------------------------------------------------------------ */
+/* --- the scheduler ---------------------------------------------------------------------------- */
 
 static uintptr_t stack_top(const struct proc *p)
 {
@@ -97,7 +97,7 @@ void proc_wakeup(const void *what)
 	irq_restore(flags);
 }
 
-/* --- a process begins ----------------------------------------------------------------------------- */
+/* --- a process begins ------------------------------------------------------------------------- */
 
 static struct trapframe *trapframe_of(const struct proc *p)
 {
@@ -105,7 +105,7 @@ static struct trapframe *trapframe_of(const struct proc *p)
 }
 
 /* A process that will return to ring 3 as its trapframe says, once that and the space are filled in
- * and it is made RUNNABLE.                                                                        */
+ * and it is made RUNNABLE. */
 static struct proc *proc_create(const char *program)
 {
 	struct proc *p = procs;
@@ -139,7 +139,8 @@ static void space_load(struct space *s)
 }
 
 /* Start `program` afresh: user_start(&params, main), the params lying at the top of the stack. */
-static void program_start(struct trapframe *tf, struct space *s, int program, const struct params *p)
+static void program_start(struct trapframe *tf, struct space *s, int program,
+			  const struct params *p)
 {
 	uintptr_t sp = (USER_STACK_TOP - sizeof(*p)) & -(uintptr_t)64;
 
@@ -185,7 +186,7 @@ bool proc_exec(int program, const struct params *p)
 	return true;
 }
 
-/* --- a process ends --------------------------------------------------------------------------------- */
+/* --- a process ends --------------------------------------------------------------------------- */
 
 /* Its parent learns of it, or process 0 if the parent is gone. */
 void proc_exit(int status)

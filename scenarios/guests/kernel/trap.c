@@ -5,7 +5,7 @@
  *	interrupt		  the device's handler; a timer tick ends the user's turn
  *	page fault in a program	  space_fault(): a page comes in, or the program may not
  *	other fault in a program  one line, and the process is killed
- *	fault in the kernel	  panic                                                            */
+ *	fault in the kernel	  panic */
 #include "kernel.h"
 
 static const char *const exception_name[VEC_IRQ] = {

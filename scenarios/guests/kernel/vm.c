@@ -16,8 +16,8 @@
  *	- a table is empty again before its frame is freed.
  *
  * User pages are filled in by page faults: space_fault() below is the heart of this file.
- * Source: SDM Vol. 3A, "Paging"; for IA-32, "PDPTE Registers": the four level-3 entries are read only
- * when CR3 is loaded and have no RW, US or A bit.                                                  */
+ * Source: SDM Vol. 3A, "Paging"; for IA-32, "PDPTE Registers": the four level-3 entries are read
+ * only when CR3 is loaded and have no RW, US or A bit. */
 #include "kernel.h"
 
 #ifdef __x86_64__
@@ -32,7 +32,7 @@ enum { TABLE_ENTRIES = 512 };
 
 extern pte_t kernel_pd[], device_pd[];
 
-/* --- tables ------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static pte_t *table_of(pte_t entry)
 {
@@ -85,10 +85,10 @@ static void tables_free(pte_t *table, unsigned entries, int level)
 	}
 }
 
-/* --- the kernel's half ----------------------------------------------------------------------------- */
+/* --- the kernel's half ------------------------------------------------------------------------ */
 
 /* boot.S mapped the first 1 GiB twice.  Drop the low copy, end the other where RAM ends, and map
- * the local APIC uncached.                                                                         */
+ * the local APIC uncached. */
 void vm_init(void)
 {
 	pte_write(&kernel_root[0], 0);
@@ -114,7 +114,8 @@ void vm_direct_map(uintptr_t page_bytes)
 		if (large) {
 			pte_write(entry, p | KERNEL_LEAF | PTE_PS);
 			tlb_flush_all();
-			memset(table_of(old), 0, PAGE_BYTES);
+			for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+				pte_write(&table_of(old)[i], 0);
 			frame_free((uintptr_t)(old & PTE_FRAME), PAGE_BYTES);
 		} else {
 			uintptr_t frame = frame_alloc_zeroed(PAGE_BYTES);
@@ -128,7 +129,7 @@ void vm_direct_map(uintptr_t page_bytes)
 	}
 }
 
-/* --- address spaces ---------------------------------------------------------------------------------- */
+/* --- address spaces --------------------------------------------------------------------------- */
 
 void space_create(struct space *s)
 {
@@ -176,7 +177,7 @@ void space_destroy(struct space *s)
 }
 
 /* Share every page of `from`, the current space, with `to`; writable ones become read-only in both,
- * and the first write to either copies (space_fault).                                             */
+ * and the first write to either copies (space_fault). */
 void space_fork(struct space *to, struct space *from)
 {
 	space_create(to);
@@ -257,7 +258,7 @@ bool space_unmap(struct space *s, uintptr_t start)
 	return false;
 }
 
-/* --- page faults --------------------------------------------------------------------------------------- */
+/* --- page faults ------------------------------------------------------------------------------ */
 
 /* A private copy of a page's contents. */
 static uintptr_t frame_copy(uintptr_t frame, uintptr_t bytes)
@@ -320,10 +321,10 @@ void space_populate(struct space *s)
 	}
 }
 
-/* --- the kernel reads and writes user memory --------------------------------------------------------------- */
+/* --- the kernel reads and writes user memory -------------------------------------------------- */
 
 /* The kernel's own pointer to the byte at `address`, after any page fault has been dealt with by a
- * call and not by an exception; NULL if the program may not touch it.                              */
+ * call and not by an exception; NULL if the program may not touch it. */
 void *space_touch(struct space *s, uintptr_t address, bool write)
 {
 	struct region *r = region_over(s, address, address + 1);

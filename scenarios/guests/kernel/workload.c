@@ -1,8 +1,8 @@
-/* workload.c - the table of workloads, the command line that chooses from it, and the workloads that
- * run in ring 0.  lib/workload.def has the rows.
+/* workload.c - the table of workloads, the command line that chooses from it, and the workloads
+ * that run in ring 0.  lib/workload.def has the rows.
  *
  * command line: [image's name] workload [parameter=value ...] {; or , workload ...}
- * A workload prints a line that begins with "-- " and echoes its parameters, and one result line.   */
+ * A workload prints a line "-- name parameters", then one result line. */
 #include "kernel.h"
 
 struct workload {
@@ -13,7 +13,7 @@ struct workload {
 	const char *sentence;
 };
 
-#define KERNEL_PROTOTYPE(name) static void bench_##name(const struct params *p);
+#define KERNEL_PROTOTYPE(name) void bench_##name(const struct params *p);
 #define USER_PROTOTYPE(name)
 #define WORKLOAD(name, where, ...) where##_PROTOTYPE(name)
 #include "../lib/workload.def"
@@ -28,7 +28,7 @@ static const struct workload workloads[] = {
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
 
 /* At the very beginning of the user image: the address at which every program starts, then the
- * function of each workload in the order of the table, 0 for those of the kernel (user/table.c).  */
+ * function of each workload in the order of the table, 0 for those of the kernel (user/table.c). */
 extern const uintptr_t user_image[1 + WORKLOADS];
 
 static struct {
@@ -76,46 +76,47 @@ void workload_roi(bool begin)
 	}
 }
 
-/* --- ring 0: one operation, n times ------------------------------------------------------------- */
+/* --- ring 0: one operation, n times ----------------------------------------------------------- */
 
 /* The loop is spelled out so that each operation costs exactly two instructions more, DEC and JNZ,
- * the same two as in bench_empty.  rAX, rCX and rDX begin as given and belong to the operation.    */
+ * the same two as in bench_empty.  rAX, rCX and rDX begin as given and belong to the operation. */
 #define REPEAT(n, operation, ax, cx, dx) do { \
 	uintptr_t a_ = (ax), b_, c_ = (cx), d_ = (dx); \
 	uint32_t left_ = (n); \
 	workload_roi(true); \
 	__asm__ volatile(".balign 64\n1:\t" operation "\n\tdec %4\n\tjnz 1b" \
-			 : "+a"(a_), "=&b"(b_), "+c"(c_), "+d"(d_), "+S"(left_) : : "memory", "cc"); \
+			 : "+a"(a_), "=&b"(b_), "+c"(c_), "+d"(d_), "+S"(left_) \
+			 : : "memory", "cc"); \
 	workload_roi(false); \
 } while (0)
 
-static void bench_empty(const struct params *p)
+void bench_empty(const struct params *p)
 {
 	REPEAT(p->n, "", 0, 0, 0);
 }
 
-static void bench_in(const struct params *p)
+void bench_in(const struct params *p)
 {
 	REPEAT(p->n, OP_IN, 0, 0, 0);
 }
 
-static void bench_cr8(const struct params *p)
+void bench_cr8(const struct params *p)
 {
 	REPEAT(p->n, OP_TPR, 0, 0, DEVICE_BASE + 0x80 /* TPR */);
 }
 
-static void bench_cli(const struct params *p)
+void bench_cli(const struct params *p)
 {
 	REPEAT(p->n, OP_CLI_STI, 0, 0, 0);
 	irq_disable();
 }
 
-static void bench_cpuid(const struct params *p)
+void bench_cpuid(const struct params *p)
 {
 	REPEAT(p->n, OP_CPUID, 0, 0, 0);
 }
 
-static void bench_rdtsc(const struct params *p)
+void bench_rdtsc(const struct params *p)
 {
 	REPEAT(p->n, OP_RDTSC, 0, 0, 0);
 }
@@ -124,7 +125,7 @@ static void nothing(void)
 {
 }
 
-static void bench_callret(const struct params *p)
+void bench_callret(const struct params *p)
 {
 #ifdef __x86_64__
 	REPEAT(p->n, "call *%%rdx", 0, 0, (uintptr_t)nothing);
@@ -134,8 +135,8 @@ static void bench_callret(const struct params *p)
 }
 
 /* A page in an address space that is loaded and whose translation is in use; its entry goes from
- * read-only to writable and back.                                                                 */
-static void bench_ptemod(const struct params *p)
+ * read-only to writable and back. */
+void bench_ptemod(const struct params *p)
 {
 	struct space s;
 	uintptr_t page;
@@ -153,7 +154,7 @@ static void bench_ptemod(const struct params *p)
 	space_destroy(&s);
 }
 
-/* --- the command line ------------------------------------------------------------------------------ */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -288,9 +289,15 @@ static bool run(const struct workload *w, struct params *p)
 
 static void help(void)
 {
-	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1] {; workload ...}\n");
-	for (const struct workload *w = workloads; w < workloads + WORKLOADS; w++)
-		kprintf("%10s  n=%6u  %s\n", w->name, w->defaults.n, w->sentence);
+	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1]"
+		" {; workload ...}\n");
+	for (const struct workload *w = workloads; w < workloads + WORKLOADS; w++) {
+		kprintf("%10s  ", w->name);
+		if (w->takes & N)
+			kprintf("n=%6u  %s\n", w->defaults.n, w->sentence);
+		else
+			kprintf("          %s\n", w->sentence);
+	}
 }
 
 /* Some loaders put the image's own name first. */

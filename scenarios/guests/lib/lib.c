@@ -83,7 +83,8 @@ void format(void (*put)(void *, char), void *to, const char *text, va_list value
 			d = va_arg(values, int);
 			if (d < 0)
 				put(to, '-');
-			put_number(put, to, d < 0 ? 0u - (unsigned)d : (unsigned)d, 10, width, fill);
+			put_number(put, to, d < 0 ? 0u - (unsigned)d : (unsigned)d, 10, width,
+				   fill);
 			break;
 		case 'u':
 			put_number(put, to, va_arg(values, unsigned), 10, width, fill);

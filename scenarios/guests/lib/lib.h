@@ -11,7 +11,7 @@ void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 bool same_text(const char *a, const char *b);
 
-/* format - a small printf: %s %c %d %u %x of int, %lx of unsigned long (an address), each with a width and 0-fill.
+/* format - a small printf: %s %c %d %u %x, and %lx of unsigned long; a width, and 0 to fill with.
  * Calls put(to, character) for each character of the result.                                   */
 void format(void (*put)(void *to, char c), void *to, const char *text, va_list values);
 

@@ -10,7 +10,7 @@ struct params {
 	uint32_t seed;		/* seed= of the random numbers */
 	uint32_t hz;		/* hz=	 timer interrupts per second, 0: none */
 	uint32_t page_bytes;	/* pages=4k or 2m */
-	uint32_t tsc;		/* tsc=1 prints time stamp counter cycles of the region of interest */
+	uint32_t tsc;		/* tsc=1 prints TSC cycles of the region of interest */
 };
 
 /* Which of them a workload listens to; the others are refused. */

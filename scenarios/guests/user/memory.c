@@ -11,7 +11,7 @@ static uint32_t power_of_two(uint32_t x)
 	return power;
 }
 
-/* Random updates as in HPCC RandomAccess: read, exclusive or, write; the table is a power of two. */
+/* Random updates as in HPCC RandomAccess: read, exclusive or, write.  2^k words. */
 int user_gups(const struct params *p)
 {
 	uint32_t words = power_of_two(p->size / sizeof(uint32_t));
@@ -19,12 +19,12 @@ int user_gups(const struct params *p)
 
 	for (uint32_t i = 0; i < words; i++)
 		table[i] = i;
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		random_next(&x);
 		table[x & (words - 1)] ^= x;
 	}
-	roi_end();
+	roi_stop();
 	for (uint32_t i = 0; i < words; i++)
 		sum = checksum(sum, table[i]);
 	print("gups n=%u: %u words, checksum 0x%08x: ok\n", p->n, words, sum);
@@ -51,10 +51,10 @@ int user_chase(const struct params *p)
 		node[i].next = node[j].next;
 		node[j].next = t;
 	}
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++)
 		at = node[at].next;
-	roi_end();
+	roi_stop();
 	print("chase n=%u: %u nodes, ends at %u: ok\n", p->n, count, at);
 	return 0;
 }
@@ -66,7 +66,7 @@ int user_stream(const struct params *p)
 
 	for (uint32_t i = 0; i < words; i++)
 		a[i] = i * 2654435761u;
-	roi_begin();
+	roi_start();
 	for (uint32_t turn = 0; turn < p->n; turn++) {
 		for (uint32_t i = 0; i < words; i++)
 			b[i] = a[i];
@@ -74,7 +74,7 @@ int user_stream(const struct params *p)
 			c[i] = a[i] + b[i];
 		a[turn % words]++;
 	}
-	roi_end();
+	roi_stop();
 	for (uint32_t i = 0; i < words; i++)
 		sum = checksum(sum, c[i]);
 	print("stream n=%u: %u words each, checksum 0x%08x: ok\n", p->n, words, sum);
@@ -86,7 +86,7 @@ int user_sieve(const struct params *p)
 	uint8_t *composite = map(p, p->n);
 	uint32_t primes = 0;
 
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 2; i < p->n; i++) {
 		if (composite[i])
 			continue;
@@ -94,7 +94,7 @@ int user_sieve(const struct params *p)
 		for (uint32_t j = i; j <= (p->n - 1) / i; j++)
 			composite[i * j] = 1;
 	}
-	roi_end();
+	roi_stop();
 	print("sieve n=%u: %u primes: ok\n", p->n, primes);
 	return 0;
 }

@@ -3,18 +3,18 @@
 
 int user_syscall(const struct params *p)
 {
-	roi_begin();
+	roi_start();
 	loop_fast(p->n);
-	roi_end();
+	roi_stop();
 	print("syscall n=%u: ok\n", p->n);
 	return 0;
 }
 
 int user_int80(const struct params *p)
 {
-	roi_begin();
+	roi_start();
 	loop_int80(p->n);
-	roi_end();
+	roi_stop();
 	print("int80 n=%u: ok\n", p->n);
 	return 0;
 }
@@ -23,10 +23,10 @@ int user_getpid(const struct params *p)
 {
 	uint32_t sum = 0;
 
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++)
 		sum += (uint32_t)sys(SYS_getpid, 0, 0, 0);
-	roi_end();
+	roi_stop();
 	if (sum != p->n)
 		fail("getpid: the first process is not number 1");
 	print("getpid n=%u: ok\n", p->n);
@@ -39,9 +39,9 @@ int user_pgfault(const struct params *p)
 	volatile uint8_t *page = (void *)sys(SYS_mmap, 4096, 4096, 0);
 
 	sys(SYS_trap_skip, 1, 0, 0);
-	roi_begin();
+	roi_start();
 	loop_store(p->n, (void *)page);
-	roi_end();
+	roi_stop();
 	sys(SYS_trap_skip, 0, 0, 0);
 	if (*page)
 		fail("pgfault: a store to a read-only page");
@@ -52,9 +52,9 @@ int user_pgfault(const struct params *p)
 int user_divzero(const struct params *p)
 {
 	sys(SYS_trap_skip, 1, 0, 0);
-	roi_begin();
+	roi_start();
 	loop_divide(p->n);
-	roi_end();
+	roi_stop();
 	sys(SYS_trap_skip, 0, 0, 0);
 	print("divzero n=%u: ok\n", p->n);
 	return 0;

@@ -21,7 +21,7 @@ int user_forkwait(const struct params *p)
 
 	for (unsigned page = 0; page < 4; page++)
 		data[page][0] = page;
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		intptr_t pid = sys(SYS_fork, 0, 0, 0);
 
@@ -38,7 +38,7 @@ int user_forkwait(const struct params *p)
 		}
 		sum = checksum(sum, (uint32_t)wait_for_child());
 	}
-	roi_end();
+	roi_stop();
 	for (unsigned page = 0; page < 4; page++)
 		if (data[page][0] != page)
 			fail("forkwait: a child wrote to its parent's memory");
@@ -55,7 +55,7 @@ int user_forkexec(const struct params *p)
 {
 	uint32_t sum = 0;
 
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		intptr_t pid = sys(SYS_fork, 0, 0, 0);
 
@@ -67,7 +67,7 @@ int user_forkexec(const struct params *p)
 		}
 		sum = checksum(sum, (uint32_t)wait_for_child());
 	}
-	roi_end();
+	roi_stop();
 	print("forkexec n=%u: %u programs, checksum 0x%08x: ok\n", p->n, p->n, sum);
 	return 0;
 }
@@ -88,13 +88,13 @@ int user_ctxsw(const struct params *p)
 		}
 		exit(0);
 	}
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		token++;
 		sys(SYS_pipe_write, (uintptr_t)there, (uintptr_t)&token, sizeof(token));
 		sys(SYS_pipe_read, (uintptr_t)back, (uintptr_t)&token, sizeof(token));
 	}
-	roi_end();
+	roi_stop();
 	wait_for_child();
 	if (token != 2 * p->n)
 		fail("ctxsw: the token was lost");
@@ -106,7 +106,7 @@ int user_mmapchurn(const struct params *p)
 {
 	uint32_t sum = 0, pages = (p->size + PAGE_BYTES - 1) / PAGE_BYTES;
 
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		volatile uint32_t *m = map(p, p->size);
 
@@ -117,7 +117,7 @@ int user_mmapchurn(const struct params *p)
 		if (sys(SYS_munmap, (uintptr_t)m, 0, 0))
 			fail("munmap");
 	}
-	roi_end();
+	roi_stop();
 	print("mmapchurn n=%u: %u pages each, checksum 0x%08x: ok\n", p->n, pages, sum);
 	return 0;
 }
@@ -127,7 +127,7 @@ int user_spin(const struct params *p)
 {
 	uint32_t sum = 0;
 
-	roi_begin();
+	roi_start();
 	for (uint32_t i = 0; i < p->n; i++) {
 		intptr_t pid = sys(SYS_fork, 0, 0, 0);
 
@@ -143,12 +143,12 @@ int user_spin(const struct params *p)
 	}
 	for (uint32_t i = 0; i < p->n; i++)
 		sum += (uint32_t)wait_for_child();
-	roi_end();
+	roi_stop();
 	print("spin n=%u: sum 0x%08x: ok\n", p->n, sum);
 	return 0;
 }
 
-/* --- processes that misbehave --------------------------------------------------------------------- */
+/* --- processes that misbehave ----------------------------------------------------------------- */
 
 /* An address that the compiler knows nothing about. */
 static volatile int *at(intptr_t address)
@@ -212,7 +212,7 @@ int user_faults(const struct params *p)
 	uint32_t killed = 0;
 
 	(void)p;
-	roi_begin();
+	roi_start();
 	for (unsigned i = 0; i < MISDEEDS; i++) {
 		intptr_t pid = sys(SYS_fork, 0, 0, 0);
 
@@ -224,7 +224,7 @@ int user_faults(const struct params *p)
 		}
 		killed += wait_for_child() >= 128;
 	}
-	roi_end();
+	roi_stop();
 	if (killed != MISDEEDS)
 		fail("faults: a misdeed went unpunished");
 	print("faults: %u killed: ok\n", killed);

@@ -11,7 +11,7 @@ user_start:
 	int	$0x80
 
 /* intptr_t sys(nr, a, b, c): the kernel wants the number in EAX and then EBX, ESI, EDI; SYSENTER
- * says neither where it came from nor which stack it had, so EDX and ECX do.                      */
+ * says neither where it came from nor which stack it had, so EDX and ECX do. */
 	.globl	sys
 	.balign	16
 sys:	push	%ebx

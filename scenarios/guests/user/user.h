@@ -21,19 +21,19 @@ void loop_divide(uint32_t n);		/* a division by zero, two bytes long */
 
 void print(const char *text, ...) __attribute__((format(printf, 1, 2)));
 void fail(const char *what) __attribute__((noreturn));	/* prints it and exits with status 1 */
-void *map(const struct params *p, uint32_t bytes);	/* zeroed memory in pages of p->page_bytes */
+void *map(const struct params *p, uint32_t bytes);	/* zeroed, in pages of p->page_bytes */
 
 static inline void exit(int status)
 {
 	sys(SYS_exit, (uintptr_t)status, 0, 0);
 }
 
-static inline void roi_begin(void)
+static inline void roi_start(void)
 {
 	sys(SYS_roi, 1, 0, 0);
 }
 
-static inline void roi_end(void)
+static inline void roi_stop(void)
 {
 	sys(SYS_roi, 0, 0, 0);
 }
