@@ -12,10 +12,11 @@ static unsigned access_flags(const struct cpu *c, const struct uop *u)
 	return a;
 }
 
-/* Which segment's fault a failed access is: #SS for the stack. */
+/* Which segment's fault a failed access is: #SS for the stack, which an instruction without a memory operand touches. */
 static enum seg_reg fault_seg(const struct uop *u)
 {
-	return u && (u->kind[0] == OPK_MEM || u->kind[1] == OPK_MEM || u->kind[2] == OPK_MEM) ? u->seg : SEG_SS;
+	bool memory = u && (u->msz || u->kind[0] == OPK_MEM || u->kind[1] == OPK_MEM || u->kind[2] == OPK_MEM);
+	return memory ? u->seg : SEG_SS;
 }
 
 static void before(struct cpu *c, const struct uop *u, uint64_t lin, unsigned size)
@@ -138,13 +139,12 @@ uint64_t op_get(struct cpu *c, const struct uop *u, unsigned i)
 		return n >= u->osz || !u->osz ? (uint64_t)u->imm & MASK(n * 8) : (uint64_t)u->imm & MASK(u->osz * 8);
 	bool write = i == 0 && (u->flags & UOP_MEM_WRITE);
 	uint64_t lin = ea_linear(c, u, n, write);
-	if (write)      /* the read half of a read-modify-write: it must be allowed to write */
-		switch (n) {
-		case 1: return *cpu_rmw8(c, u, lin);
-		case 2: return *cpu_rmw16(c, u, lin);
-		case 4: return *cpu_rmw32(c, u, lin);
-		default: return *cpu_rmw64(c, u, lin);
-		}
+	if (write) {    /* the read half of a read-modify-write: it must be allowed to write */
+		uint64_t v = 0;
+		const void *p = mmu_fast(&c->mmu, lin, n, true);
+		memcpy(&v, p ? p : cpu_rmw_slow(c, u, lin, n), n);
+		return v;
+	}
 	switch (n) {
 	case 1: return cpu_load8(c, u, lin);
 	case 2: return cpu_load16(c, u, lin);

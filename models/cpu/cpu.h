@@ -104,6 +104,11 @@ struct cpu_state {
 	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
 	uint64_t icount;        /* instructions completed */
 	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */
+	/* stopped inside a block of instructions that was fetched already (block.c): going on there is not charged again */
+	uint64_t fetch_pa;      /* where the block begins; ~0: nowhere */
+	uint64_t fetch_rip;     /* RIP the CPU stopped at, fetch_off bytes into it */
+	uint16_t fetch_off, fetch_len;
+	uint32_t pad2;
 };
 
 enum cpu_mark { MARK_SHADOW = 1 /* blocking by STI or MOV SS */, MARK_RF = 2, MARK_TF = 4 };
@@ -203,9 +208,12 @@ struct cpu {
 	/* hot wiring */
 	cycle_t deadline;               /* leave the block when ledger.now reaches this; 0: at once */
 	uint64_t lin_mask;              /* 0xffffffff outside 64-bit mode (A20 is always open) */
+	uint64_t fetch_page;            /* linear page of the last instruction fetch, ~0 none */
 	const struct uop *cur;          /* the uop running, set on every slow path: faults need its off */
 	struct block *block;            /* the block running; NULL: s.rip is exact */
 	uint64_t next_rip;              /* bodies of block-ending instructions: where to go; preset to the next instruction */
+	cycle_t until;                  /* what cpu_run() was asked for */
+	uint64_t icount_end;
 	jmp_buf fault_exit;             /* cpu_raise() goes here; set by cpu_run() */
 	struct cpu_event fault;         /* what was raised */
 	uint8_t attention;              /* something to look at between instructions: set by cpu_attention() */
@@ -248,6 +256,7 @@ void cpu_restored(struct cpu *c);               /* state was overwritten from ou
 enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n);
 /* Decoded code in [pa, pa+len) was overwritten (mem->code_written): the very next instruction sees the new bytes. */
 void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len);
+bool cpu_has_code(const struct cpu *c, hpa_t page);     /* decoded blocks with bytes on that page exist */
 void cpu_idle(struct cpu *c, cycle_t until);    /* charge halted cycles up to `until` */
 bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }

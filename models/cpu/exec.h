@@ -8,6 +8,7 @@
 #define CPU_EXEC_H
 
 #include "models/cpu/access.h"
+#include "models/cpu/block.h"
 #include "models/cpu/cpu.h"
 #include "models/cpu/flags.h"
 #include "models/cpu/insn.h"
@@ -40,6 +41,8 @@
 uop_fn uop_call;        /* run u->body */
 uop_fn uop_call_end;    /* leave the block, run u->body, go on at c->next_rip */
 uop_fn uop_fall;        /* after the last uop of a block: on to the next block */
+/* Touch an L1D line, then run u from its beginning. */
+const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, bool write);
 uop_fn uop_rep;         /* repeat u->body, one iteration each, until rCX is 0 */
 uop_fn uop_rep_while;   /* the same, and while ZF is as the prefix says */
 
@@ -56,8 +59,55 @@ static inline void block_leave(struct cpu *c, const struct uop *u)
 	c->block = NULL;
 }
 
+/* Book u itself, executed: after block_leave. */
+static inline void block_retire(struct cpu *c, const struct uop *u)
+{
+	ledger_charge(&c->ledger, WHY_EXECUTE, u->cost);
+	c->s.icount++;
+}
+
 /* Continue at s.rip: find (or decode) its block and run it. Only with c->block == NULL. */
 const struct uop *block_go(struct cpu *c);
+/* u, the block's last, is done: go on at `to`, at the next instruction. The slow halves of JUMP and FALL. */
+const struct uop *block_jump(struct cpu *c, const struct uop *u, uint64_t to);
+const struct uop *block_fall(struct cpu *c, const struct uop *u);
+
+/* Is fetching b at linear address lin free: the same page as the last fetch, its lines the latest used of their sets? */
+static inline bool fetch_free(const struct cpu *c, const struct block *b, uint64_t lin)
+{
+	const struct mmu *m = &c->mmu;
+	if ((lin & PAGE_MASK) != c->fetch_page)
+		return false;
+	for (uint64_t line = b->line; line <= b->last_line; line++)
+		if (m->l1i_mru[line & m->l1i_set_mask] != line)
+			return false;
+	return true;
+}
+
+/* The end of a hot handler that ends its block: follow the link when it leads to `to`. `book` cycles and `done`
+ * instructions of this block have been executed, the last of them costing `cost`. Links exist between flat blocks only,
+ * so `to` is a linear address when one matches. */
+#define FOLLOW(c, u, to_, which, cost_, done, slow) do { \
+	const struct block_link *l_ = &(c)->block->link[which]; \
+	uint64_t at_ = (to_); \
+	struct block *b_ = l_->to; \
+	if (unlikely(l_->rip != at_ || l_->epoch != (c)->mmu.epoch || ((c)->mmu.detailed && !fetch_free((c), b_, at_)))) \
+		return slow; \
+	cycle_t now_ = (c)->ledger.now + (cost_); \
+	(c)->ledger.now = now_; \
+	ledger_book(&(c)->ledger, WHY_EXECUTE, (u)->cum + (cost_)); \
+	(c)->s.icount += (u)->idx + (done); \
+	(c)->s.rip = at_; \
+	if (unlikely(now_ >= (c)->deadline)) { \
+		(c)->block = NULL; \
+		return NULL; \
+	} \
+	(c)->block = b_; \
+	DISPATCH((c), b_->uop); \
+} while (0)
+#define JUMP(c, u, to) FOLLOW((c), (u), (to), 0, (u)->cost, 1, block_jump((c), (u), at_))
+/* u was the last and did not jump; the uop after it is uop_fall. */
+#define FALL(c, u) FOLLOW((c), (u), ((c)->s.rip + (u)->off + (u)->len) & (c)->lin_mask, 1, (u)->cost, 1, block_fall((c), (u)))
 
 /* ---- near transfers ---- */
 /* Is `to` a place CS can execute at? #GP(0) else. */

@@ -1,0 +1,117 @@
+/* run.c - the loop that runs a CPU, and the handlers that are not one instruction's.
+ *
+ * Between instructions, in this order: has the caller's limit been reached; is there something to service (events,
+ * traps, shadows: cpu_service); is there a breakpoint; then into a block until its handlers stop. They stop when the
+ * clock reaches c->deadline, so an event due at cycle t is taken at the first instruction boundary at or after t however
+ * the CPU is driven, and deadline 0 is one instruction.
+ *
+ * A fault longjmps out of the instruction to cpu_run(), which leaves the block at it and delivers. */
+#include "models/cpu/exec.h"
+
+/* ---- handlers ---- */
+
+const struct uop *uop_call(struct cpu *c, const struct uop *u)
+{
+	c->cur = u;
+	u->body(c, u);
+	NEXT(c, u);
+}
+
+const struct uop *uop_call_end(struct cpu *c, const struct uop *u)
+{
+	uint32_t acct = c->ledger.acct;         /* who began it pays its base cost */
+	c->cur = u;
+	block_leave(c, u);
+	c->next_rip = (c->s.rip + u->len) & c->lin_mask;
+	u->body(c, u);
+	bool again = (u->flags & (UOP_REP | UOP_REPNE)) && c->next_rip == c->s.rip;   /* INS, OUTS: one iteration of more */
+	c->s.rip = c->next_rip;
+	c->ledger.now += u->cost;
+	c->ledger.spent[acct][WHY_EXECUTE] += u->cost;
+	c->s.icount += !again;
+	if (c->ledger.now >= c->deadline || c->s.activity != ACTIVITY_ACTIVE)
+		return NULL;
+	return block_go(c);
+}
+
+const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, bool write)
+{
+	mmu_touch_slow(&c->mmu, line, write);
+	return u->fn(c, u);     /* not DISPATCH: the instruction has not been executed yet */
+}
+
+const struct uop *uop_fall(struct cpu *c, const struct uop *u)
+{
+	FOLLOW(c, u, (c->s.rip + u->off) & c->lin_mask, 1, 0, 0, block_fall(c, u));
+}
+
+void exec_gp0(struct cpu *c, const struct uop *u)
+{
+	(void)u;
+	cpu_raise_ec(c, VEC_GP, 0);
+}
+
+/* ---- the loop ---- */
+
+enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
+{
+	c->until = until;
+	c->icount_end = n ? c->s.icount + n : 0;
+	if (setjmp(c->fault_exit)) {
+		struct cpu_event ev = c->fault;
+		if (c->block)
+			block_leave(c, c->cur);
+		block_forget(c);
+		cpu_deliver(c, &ev);
+	}
+	for (;;) {
+		if (c->s.activity != ACTIVITY_ACTIVE) {
+			if (c->s.activity == ACTIVITY_SHUTDOWN)
+				return STOP_SHUTDOWN;
+			return STOP_HALTED;
+		}
+		if (c->stop_request)
+			return STOP_REQUEST;
+		if (c->ledger.now >= c->until)
+			return STOP_DEADLINE;
+		if (c->icount_end && c->s.icount >= c->icount_end)
+			return STOP_ICOUNT;
+		if (c->attention) {
+			cpu_service(c);
+			if (c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until)
+				continue;
+		}
+		bool tracing = trace_on(c->trace, CPU_TRACE_INSN);
+		if (c->breakpoints && c->break_hit && c->break_hit(c->break_who, c, block_linear(c)))
+			return STOP_BREAK;
+		if (tracing)
+			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_INSN, c->s.rip, c->s.seg[SEG_CS].sel, 0, 0);
+		c->deadline = c->until;
+		if (c->icount_end && c->icount_end - c->s.icount < c->until - c->ledger.now)
+			c->deadline = c->ledger.now + (c->icount_end - c->s.icount);
+		if (c->attention || tracing || c->breakpoints)
+			c->deadline = 0;        /* one instruction */
+		const struct uop *u = block_resume(c);
+		if (!u)
+			u = block_enter(c, NULL, 0)->uop;
+#ifdef UOP_LOOP
+		do
+			u = u->fn(c, u);
+		while (c->block && c->ledger.now < c->deadline);
+#else
+		u = u->fn(c, u);
+#endif
+		if (c->block)
+			block_suspend(c, u);
+	}
+}
+
+void cpu_idle(struct cpu *c, cycle_t until)
+{
+	if (until <= c->ledger.now)
+		return;
+	uint32_t acct = c->ledger.acct;
+	c->ledger.acct = ACCT_IDLE;
+	ledger_charge(&c->ledger, WHY_HALT, until - c->ledger.now);
+	c->ledger.acct = acct;
+}
