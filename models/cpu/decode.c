@@ -15,6 +15,7 @@
 
 #include "models/cpu/cpuid.h"
 #include "models/cpu/exec.h"
+#include "models/cpu/sse.h"
 #include "models/cpu/sys.h"
 #include "sim/err.h"
 
@@ -227,6 +228,14 @@ static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost
 		if (far)
 			u->body = insn_ret_far, cost = COST_FAR;
 		return cost;
+	case ZYDIS_MNEMONIC_MOVSD:              /* an SSE instruction too, when it names operands */
+		if (u->kind[0] != OPK_NONE)
+			u->body = sse_movsd, cost = COST_SSE_MOV;
+		return cost;
+	case ZYDIS_MNEMONIC_CMPSD:
+		if (u->kind[0] != OPK_NONE)
+			u->body = sse_cmpsd, cost = COST_SSE;
+		return cost;
 	default:
 		return cost;
 	}
@@ -289,6 +298,9 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 		bad(u, prof, exec_ud);
 		return true;
 	}
+	/* x87: the opcode's low three bits and ModRM, which is what FOP keeps */
+	if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (z.opcode & 0xf8) == 0xd8)
+		u->imm = (z.opcode & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 | z.raw.modrm.rm;
 	bool ends = row->ends;
 	u->row = d->row[z.mnemonic];
 	u->body = row->body;
