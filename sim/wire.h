@@ -66,7 +66,16 @@ struct pic_wire {
 };
 
 /* What a device may ask of the machine as a whole. */
-enum machine_request { MACHINE_RESET, MACHINE_EXIT, MACHINE_POWER_OFF };
+enum machine_request {
+	MACHINE_RESET,          /* value: enum machine_reset */
+	MACHINE_EXIT,           /* value: the exit status */
+	MACHINE_POWER_OFF,
+	MACHINE_SUSPEND,        /* CPUs lose power and do nothing until a MACHINE_RESET (ACPI S3); devices and memory stay */
+};
+enum machine_reset {
+	MACHINE_RESET_HARD,     /* every chip and CPU */
+	MACHINE_RESET_INIT,     /* INIT to the CPUs; devices keep their state */
+};
 struct machine_wire {
 	void (*request)(void *who, enum machine_request what, uint32_t value);
 	void *who;
