@@ -18,8 +18,9 @@ struct lapic_state {            /* plain */
 	uint32_t irr[8], isr[8], tmr[8];
 	uint64_t icr;
 	uint32_t lvt[7];                /* CMCI, timer, thermal, perf, LINT0, LINT1, error */
-	uint32_t timer_init, timer_div, pad;
-	cycle_t timer_start;            /* when timer_init was written */
+	uint32_t timer_init, timer_div;
+	uint32_t extint;                /* an ExtINT message came over the bus: the 8259 pair's INTR counts whatever LINT0 says */
+	cycle_t timer_start;            /* when counting from timer_init began; NEVER: stopped */
 	uint64_t tsc_deadline;
 	uint32_t lint_level[2];
 };
@@ -55,6 +56,7 @@ void lapic_mmio_write(struct lapic *l, unsigned off, uint32_t v);
 /* x2APIC MSRs and IA32_APIC_BASE, IA32_TSC_DEADLINE: false means #GP(0). */
 bool lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *v);
 bool lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t v);
+void lapic_tsc_changed(struct lapic *l);                /* the TSC was written: an armed deadline is as far off as it says now */
 static inline unsigned lapic_cr8(const struct lapic *l) { return l->s.tpr >> 4 & 15; }
 void lapic_set_cr8(struct lapic *l, unsigned v);
 static inline bool lapic_owns(const struct lapic *l, uint64_t pa)       /* MMIO address of this CPU's APIC page? */
