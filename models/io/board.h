@@ -54,6 +54,11 @@ void board_serial_input(struct board *b, const uint8_t *bytes, size_t n);
 void board_key_input(struct board *b, const uint8_t *scancodes, size_t n);
 void board_screen_text(const struct board *b, char lines[25][80 * 4 + 1]);
 
+/* For `vmscope list devices`: the rows of devices.def and of the board's map. */
+struct device_row { const char *name, *summary; };
+extern const struct device_row device_list[];
+extern const size_t device_list_n;
+
 /* fw_cfg files and the address where firmware tables were put are set by models/firmware.c. */
 void board_fw_cfg_add(struct board *b, uint16_t key, const void *bytes, size_t n);
 
