@@ -123,6 +123,10 @@ static void request(void *who, enum machine_request what, uint32_t value)
 	struct machine *m = who;
 	if (what == MACHINE_RESET) {
 		m->s.stop = MACHINE_STOP_RESET + 1;
+		m->s.reset = value;
+	} else if (what == MACHINE_SUSPEND) {
+		for (unsigned i = 0; i < m->config.cpus; i++)
+			m->cpu[i]->s.activity = ACTIVITY_WAIT_SIPI;
 	} else {
 		m->s.stop = MACHINE_STOP_GUEST_EXIT + 1;
 		m->s.exit_status = value;
@@ -350,9 +354,11 @@ static bool stopped(struct machine *m, enum machine_stop *why)
 		return true;
 	m->s.stop = 0;
 	for (unsigned i = 0; i < m->config.cpus; i++) {
-		cpu_reset(m->cpu[i], false);
-		lapic_reset(m->cpu[i]->lapic, false);
+		cpu_reset(m->cpu[i], m->s.reset == MACHINE_RESET_INIT);
+		lapic_reset(m->cpu[i]->lapic, m->s.reset == MACHINE_RESET_INIT);
 	}
+	if (m->s.reset != MACHINE_RESET_INIT)
+		board_reset(m->board);
 	m->s.resets++;
 	if (firmware_warm_reset(m))
 		return false;

@@ -5,7 +5,7 @@
  *   E0H-E3H    what was written last reads back, bytes, words or a doubleword
  *   E4H        asks the hypervisor to drop a page: nothing to do on a bare machine
  *   2000H + n  a byte sets interrupt line n of the I/O APIC
- *   F4H        ends the run with the value written                                            */
+ *   F4H        ends the run; the exit status is the value written times 2 plus 1 */
 #include "models/io/testdev.h"
 
 static uint64_t echo_read(void *dev, uint64_t off, unsigned size, struct io_at *at)
@@ -64,7 +64,7 @@ static void exit_write(void *dev, uint64_t off, unsigned size, uint64_t v, struc
 	(void)off, (void)size, (void)at;
 	chip_trace(&t->chip, IO_TRACE_GUEST_EXIT, v, 0, 0, 0);
 	if (m->request)
-		m->request(m->who, MACHINE_EXIT, (uint32_t)v);
+		m->request(m->who, MACHINE_EXIT, (uint32_t)(v << 1 | 1));
 }
 
 static uint64_t post_read(void *dev, uint64_t off, unsigned size, struct io_at *at)
