@@ -1,0 +1,170 @@
+/* However a run is cut up, it is the same run: stepped one by one, run through, with snapshots and restores in the
+ * middle, traced or not. And `fast` gives the same architectural outcome as `detailed`. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/machine.h"
+#include "sim/rng.h"
+
+#define CONSOLE_MAX 65536
+
+struct run {
+	struct machine *m;
+	char console[CONSOLE_MAX];
+	size_t n;
+};
+
+static void console(void *who, const uint8_t *bytes, size_t n)
+{
+	struct run *r = who;
+	for (size_t i = 0; i < n && r->n < CONSOLE_MAX - 1; i++)
+		r->console[r->n++] = (char)bytes[i];
+}
+
+static void boot(struct run *r, const char *kernel, const char *cmdline, unsigned cpus, bool fast)
+{
+	struct machine_config k;
+	struct err e = { "" };
+	memset(r, 0, sizeof *r);
+	machine_config_defaults(&k);
+	k.ram = 32 << 20;
+	k.cpus = cpus;
+	k.fast = fast;
+	r->m = machine_new(&k, &e);
+	cr_assert(r->m != NULL, "%s", e.text);
+	machine_on_console(r->m, console, r);
+	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
+	cr_assert(!machine_boot(r->m, &image, &e), "%s", e.text);
+}
+
+static void audit(const struct run *r)
+{
+	for (unsigned i = 0; i < r->m->config.cpus; i++)
+		cr_expect(ledger_audit(&r->m->cpu[i]->ledger), "cpu%u: sum %llu, clock %llu", i,
+		          (unsigned long long)ledger_sum(&r->m->cpu[i]->ledger), (unsigned long long)r->m->cpu[i]->ledger.now);
+}
+
+static uint64_t ram_hash(const struct machine *m)
+{
+	uint64_t h = 0xcbf29ce484222325;
+	for (uint64_t i = 0; i < m->mem.ram_size; i += 8) {
+		uint64_t v;
+		memcpy(&v, m->mem.ram + i, 8);
+		h = (h ^ v) * 0x100000001b3;
+	}
+	return h;
+}
+
+#define KERNEL32 "build/guests/kernel32.elf"
+#define KERNEL64 "build/guests/kernel64.elf"
+#define LIMIT 2000000000
+
+static void same(const struct run *a, const struct run *b)
+{
+	cr_expect(eq(str, (char *)a->console, (char *)b->console));
+	cr_expect(eq(u64, a->m->s.now, b->m->s.now));
+	cr_expect(eq(u64, machine_icount(a->m), machine_icount(b->m)));
+	cr_expect(eq(u64, machine_hash(a->m), machine_hash(b->m)));
+	audit(a);
+	audit(b);
+}
+
+/* A run cut into random pieces of instructions and cycles, with snapshots taken and older ones restored on the way. */
+static void cut(struct run *r, uint64_t seed, bool snapshots)
+{
+	struct rng g;
+	enum machine_stop why;
+	rng_init(&g, seed, "cut");
+	do {
+		uint64_t n = 1 + rng_below(&g, rng_below(&g, 4) ? 2000 : 3);
+		why = rng_below(&g, 2) ? machine_run(r->m, NEVER, n) : machine_run(r->m, machine_now(r->m) + n, 0);
+		audit(r);
+		if (snapshots && !rng_below(&g, 50)) {
+			size_t text = r->n;
+			struct snap *s = snap_take(r->m->snaps, "test");
+			machine_run(r->m, NEVER, 1 + rng_below(&g, 5000));
+			snap_restore(r->m->snaps, s);
+			snap_drop(r->m->snaps, s);
+			r->n = text;
+			r->console[text] = 0;
+		}
+	} while (why == MACHINE_STOP_CYCLES || why == MACHINE_STOP_ICOUNT);
+	cr_expect(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console);
+}
+
+static void through(struct run *r)
+{
+	enum machine_stop why = machine_run(r->m, LIMIT, 0);
+	cr_expect(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console);
+	cr_expect(eq(u32, r->m->s.exit_status & 0xff, 1), "%s", r->console);
+}
+
+static void check(const char *kernel, const char *cmdline, unsigned cpus)
+{
+	static struct run a, b, c, d, f;
+	boot(&a, kernel, cmdline, cpus, false);
+	through(&a);
+	boot(&b, kernel, cmdline, cpus, false);
+	cut(&b, 1, false);
+	same(&a, &b);
+	boot(&c, kernel, cmdline, cpus, false);
+	cut(&c, 2, true);
+	same(&a, &c);
+	boot(&f, kernel, cmdline, cpus, true);
+	through(&f);
+	cr_expect(eq(str, a.console, f.console));
+	cr_expect(eq(u64, ram_hash(a.m), ram_hash(f.m)));
+	boot(&d, kernel, cmdline, cpus, true);
+	cut(&d, 3, true);
+	same(&f, &d);
+	machine_free(a.m);
+	machine_free(b.m);
+	machine_free(c.m);
+	machine_free(d.m);
+	machine_free(f.m);
+}
+
+Test(equivalence, system_calls_and_faults_32, .timeout = 120) { check(KERNEL32, "syscall n=20;pgfault n=20;divzero n=5", 1); }
+Test(equivalence, system_calls_and_faults_64, .timeout = 120) { check(KERNEL64, "syscall n=20;pgfault n=20;divzero n=5", 1); }
+Test(equivalence, processes_32, .timeout = 120) { check(KERNEL32, "forkwait n=3;ctxsw n=20;mmapchurn n=5", 1); }
+Test(equivalence, processes_64, .timeout = 120) { check(KERNEL64, "forkwait n=3;ctxsw n=20;mmapchurn n=5", 1); }
+
+/* Every single instruction: step by step against run through. */
+Test(equivalence, stepped_one_by_one, .timeout = 120)
+{
+	static struct run a, b;
+	boot(&a, KERNEL64, "syscall n=3;pgfault n=3", 1, false);
+	through(&a);
+	boot(&b, KERNEL64, "syscall n=3;pgfault n=3", 1, false);
+	enum machine_stop why;
+	while ((why = machine_step(b.m)) == MACHINE_STOP_ICOUNT)
+		if (!ledger_audit(&b.m->cpu[0]->ledger))
+			cr_fatal("the ledger does not balance at instruction %llu", (unsigned long long)machine_icount(b.m));
+	cr_expect(eq(int, why, MACHINE_STOP_GUEST_EXIT));
+	same(&a, &b);
+}
+
+/* Same inputs, same bytes: the trace of everything, and two machines alive at once in one process. */
+Test(equivalence, two_runs_give_the_same_trace, .timeout = 120)
+{
+	static struct run a, b, quiet;
+	struct err e = { "" };
+	boot(&a, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
+	boot(&b, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
+	boot(&quiet, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
+	cr_assert(!trace_listen(&a.m->trace, "all", NULL, NULL, &e), "%s", e.text);
+	cr_assert(!trace_listen(&b.m->trace, "all", NULL, NULL, &e), "%s", e.text);
+	while (machine_run(a.m, machine_now(a.m) + 50000, 0) == MACHINE_STOP_CYCLES)
+		machine_run(b.m, machine_now(b.m) + 50000, 0);
+	while (machine_run(b.m, LIMIT, 0) == MACHINE_STOP_CYCLES)
+		;
+	cr_expect(gt(u64, a.m->trace.count, 1000));
+	cr_expect(eq(u64, a.m->trace.count, b.m->trace.count));
+	cr_expect(eq(u64, a.m->trace.hash, b.m->trace.hash));
+	through(&quiet);
+	same(&a, &b);
+	same(&a, &quiet);       /* and looking changed nothing */
+}
