@@ -37,7 +37,7 @@ static void boot(struct run *r, const char *kernel, const char *cmdline, unsigne
 	cr_assert(r->m != NULL, "%s", e.text);
 	machine_on_console(r->m, console, r);
 	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(!machine_boot(r->m, &image, &e), "%s", e.text);
+	cr_assert(eq(int, machine_boot(r->m, &image, &e), 0), "%s", e.text);
 }
 
 static void audit(const struct run *r)
@@ -155,8 +155,8 @@ Test(equivalence, two_runs_give_the_same_trace, .timeout = 120)
 	boot(&a, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
 	boot(&b, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
 	boot(&quiet, KERNEL32, "syscall n=10;forkwait n=2", 1, false);
-	cr_assert(!trace_listen(&a.m->trace, "all", NULL, NULL, &e), "%s", e.text);
-	cr_assert(!trace_listen(&b.m->trace, "all", NULL, NULL, &e), "%s", e.text);
+	cr_assert(eq(int, trace_listen(&a.m->trace, "all", NULL, NULL, &e), 0), "%s", e.text);
+	cr_assert(eq(int, trace_listen(&b.m->trace, "all", NULL, NULL, &e), 0), "%s", e.text);
 	while (machine_run(a.m, machine_now(a.m) + 50000, 0) == MACHINE_STOP_CYCLES)
 		machine_run(b.m, machine_now(b.m) + 50000, 0);
 	while (machine_run(b.m, LIMIT, 0) == MACHINE_STOP_CYCLES)
