@@ -77,7 +77,7 @@ static void event(void *dev, cycle_t now, uint32_t code, uint64_t arg)
 	update(p);
 }
 
-static void sleep(struct acpi_pm *p, unsigned type)
+static void enter_sleep(struct acpi_pm *p, unsigned type)
 {
 	const struct machine_wire *m = &p->chip.env->machine;
 	chip_trace(&p->chip, IO_TRACE_ACPI_SLEEP, type, 0, 0, 0);
@@ -123,7 +123,7 @@ static void pm_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct 
 	for (unsigned i = 0; i < size; i++)
 		pm_byte(p, off + i, (uint8_t)(v >> 8 * i));
 	if (off <= 5 && off + size > 5 && v >> 8 * (5 - off) & CNT_SLP_EN >> 8)
-		sleep(p, CNT_SLP_TYP(p->s.control));
+		enter_sleep(p, CNT_SLP_TYP(p->s.control));
 	update(p);
 }
 
