@@ -8,16 +8,16 @@ void stack_wipe(void *bottom);
  * a hash of RAM at the end is the same however the machine is virtualized.
  *
  * What time has touched, and what becomes of it:
- *	tick counter, process table, pipes, driver state	zeroed by their owners;
- *	free frames	those that were ever used are zeroed, and the free list is
- *			rebuilt in ascending order; a frame too few is a leak: panic;
- *	user page tables	gone with their processes;
- *	kernel page tables	accessed and dirty bits are set from the start (vm.c), so the
- *			processor never writes them;
- *	dead stack	the kernel stack below this function is zeroed: interrupts
- *			left their frames there.
- * GDT descriptors have their accessed bits set from the start (cpu.c).  What a program chose to
- * keep of the clock (tsc=1) is not covered. */
+ *	clocks, processes,	zeroed by their owners
+ *	pipes, drivers
+ *	free frames		zeroed if they were ever used; the free list is rebuilt in ascending
+ *				order; a frame too few is a leak: panic
+ *	user page tables	gone with their processes
+ *	kernel page tables	accessed and dirty bits are set from the start (vm.c), so that the
+ *				processor never writes them; so are the GDT's (cpu.c)
+ *	dead stack		zeroed below this function: interrupts left their frames there
+ *
+ * What a workload was asked to keep of the clock (tsc=1) is not covered. */
 void quiesce(void)
 {
 	irq_disable();
@@ -36,6 +36,5 @@ void power_off(uint32_t value)
 	outl(0xF4, value);		/* QEMU's isa-debug-exit: process status value * 2 + 1 */
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(0x8900, (uint8_t)*s);	/* Bochs */
-	for (;;)
-		irq_wait();
+	halt_forever();
 }

@@ -1,7 +1,7 @@
 /* privop.h - every privileged operation of this kernel, by name.
  *
  * Nothing outside the file included at the end contains a privileged or sensitive instruction
- * (boot.S excepted, which runs before there is a kernel).  A paravirtual build (PV=1) is the same
+ * (boot.S and ap.S excepted, which run before there is a kernel).  A paravirtual build (PV=1) is the same
  * kernel with another implementation of these names.  In C:
  *
  *	interrupts	irq_enable irq_disable irq_save irq_restore irq_wait
@@ -9,7 +9,7 @@
  *	paging		pte_write root_load fault_address
  *			tlb_flush_page tlb_flush_user tlb_flush_all
  *	tables		gdt_load idt_load task_load idt_write stack_set
- *	the rest	msr_write tpr_write tsc_read cpuid
+ *	the rest	msr_write tsc_read cpuid halt_forever
  *
  * In assembly, as macros: RETURN_FROM_TRAP, RETURN_FAST, RETURN_FAST_NULL; and as strings for the
  * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE. */

@@ -76,6 +76,12 @@ static inline void irq_wait(void)
 	__asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
 }
 
+__attribute__((noreturn)) static inline void halt_forever(void)
+{
+	for (;;)
+		__asm__ volatile("cli\n\thlt");
+}
+
 /* --- ports ------------------------------------------------------------------------------------ */
 
 static inline uint8_t inb(uint16_t port)

@@ -218,6 +218,22 @@ static struct region *region_over(struct space *s, uintptr_t start, uintptr_t en
 	return NULL;
 }
 
+/* Where large pages are to come, drop the tables that unmapped small ones left; they are empty. */
+static void tables_drop(struct space *s, uintptr_t start, uintptr_t end)
+{
+	for (uintptr_t a = start; a < end; a += LARGE_PAGE_BYTES) {
+		pte_t *entry = vm_entry(s->root, a, LARGE_PAGE_BYTES, false);
+
+		if (entry && *entry & PTE_P) {
+			uintptr_t table = (uintptr_t)(*entry & PTE_FRAME);
+
+			pte_write(entry, 0);
+			tlb_flush_page(a);
+			frame_free(table, PAGE_BYTES);
+		}
+	}
+}
+
 /* The lowest free stretch from USER_MMAP on; 0 if there is none or no slot is left. */
 uintptr_t space_map(struct space *s, uintptr_t bytes, uintptr_t page_bytes, bool writable)
 {
@@ -234,6 +250,8 @@ uintptr_t space_map(struct space *s, uintptr_t bytes, uintptr_t page_bytes, bool
 		start = (r->end + page_bytes - 1) & -page_bytes;
 	if (start + bytes > USER_STACK_TOP - USER_STACK_BYTES)
 		return 0;
+	if (page_bytes == LARGE_PAGE_BYTES)
+		tables_drop(s, start, start + bytes);
 	space_add(s, (struct region){ start, start + bytes, page_bytes, 0, writable });
 	return start;
 }
@@ -275,7 +293,7 @@ static uintptr_t frame_copy(uintptr_t frame, uintptr_t bytes)
  *	nothing mapped yet	  zeroes: a new frame, zeroed
  *				  image:  the image's own frame, shared and read-only
  *	mapped, shared, write	  a copy of the frame
- *	mapped, not shared, write just allow it: the other users are gone                         */
+ *	mapped, not shared, write just allow it: the other users are gone */
 bool space_fault(struct space *s, uintptr_t address, bool write)
 {
 	struct region *r = region_over(s, address, address + 1);
