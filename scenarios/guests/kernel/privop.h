@@ -1,7 +1,7 @@
 /* privop.h - every privileged operation of this kernel, by name.
  *
- * Nothing outside the file included at the end contains a privileged or sensitive instruction
- * (boot.S and ap.S excepted, which run before there is a kernel).  A paravirtual build (PV=1) is the same
+ * Nothing outside the file included at the end contains a privileged or sensitive instruction, but
+ * for boot.S and ap.S, which run before there is a kernel.  A paravirtual build (PV=1) is the same
  * kernel with another implementation of these names.  In C:
  *
  *	interrupts	irq_enable irq_disable irq_save irq_restore irq_wait
