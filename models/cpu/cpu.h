@@ -292,7 +292,8 @@ void debug_data(struct cpu *c, uint64_t lin, unsigned size, bool write);
 /* uint64_t cpu_rflags(const struct cpu *c);  void cpu_set_rflags(struct cpu *c, uint64_t v, uint64_t mask); */
 
 extern const struct stat_row cpu_stat_rows[];
-extern const struct trace_row cpu_trace_rows[];
+extern const struct trace_row cpu_trace_rows[];        /* at TRACE_CPU */
+extern const size_t cpu_trace_rows_n;
 extern const struct field_row cpu_fields[];
 extern const size_t cpu_fields_n;
 
