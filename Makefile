@@ -74,8 +74,22 @@ fuzz: setup
 		$(filter-out ui/cli/main.c,$(SRC)) tests/fuzz/$(TARGET).c tests/fuzz/main.c $(LIBS)
 	$(FUZZ)/$(TARGET).run -max_total_time=$(TIME) -rss_limit_mb=2048 -timeout=20 $(FUZZ)/$(TARGET) tests/fuzz/corpus/$(TARGET)
 
+# Software nobody here wrote. XV6=<folder with kernel and fs.img>; KVMUT=<folder with x86_64/*.flat and i386/*.flat>,
+# BASELINE=<csv of what other machines reach>. What is not given is skipped by name.
+check-real: setup
+	@.ci/setup cpio
+	@$(MAKE) -s all
+	tests/conformance/real.sh $(if $(XV6),--images $(XV6))
+check-kvmut: all
+	tests/conformance/kvmut.sh --images "$(KVMUT)" $(if $(BASELINE),--baseline $(BASELINE))
+
+# Guest instructions per host second, beside what other emulators are installed.
+bench: all
+	@CC="$(CC)" BENCH_FLAGS="$(CFLAGS)" bench/run.sh
+
 clean:
 	rm -rf build vmscope
 
+.PHONY: bench check-real check-kvmut
 .PHONY: all guests objects setup setup-test demo test unit golden fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
