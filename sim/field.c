@@ -67,7 +67,7 @@ bool field_write(const struct field_group *g, const struct field_row *r, uint64_
 {
 	if (r->set)
 		r->set(g->obj, v);
-	else if (r->get)
+	else if (r->get || r->readonly)
 		return false;
 	else
 		memcpy((uint8_t *)g->obj + r->off, &v, r->size);

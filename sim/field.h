@@ -12,6 +12,7 @@ struct field_row {
 	uint32_t off;                   /* offset in the object, unless get != NULL */
 	uint8_t size;                   /* bytes: 1, 2, 4, 8 */
 	uint8_t decimal;                /* print in decimal */
+	uint8_t readonly;               /* something follows from its value: it cannot be set by writing it */
 	const struct field_bits *bits;  /* named bits, or NULL */
 	const char *what;               /* one line: the manual's name of it */
 	uint64_t (*get)(const void *obj);
