@@ -116,7 +116,7 @@ uint64_t cpu_sys_load(struct cpu *c, uint64_t lin, unsigned size)
 {
 	struct mmu_fault f;
 	uint64_t v = 0;
-	if (mmu_read(&c->mmu, lin & c->lin_mask, &v, size, ACC_READ | ACC_IMPLICIT, &f))
+	if (mmu_read(&c->mmu, lin, &v, size, ACC_READ | ACC_IMPLICIT, &f))
 		cpu_raise_mmu(c, &f, SEG_DS);
 	return v;
 }
@@ -124,7 +124,7 @@ uint64_t cpu_sys_load(struct cpu *c, uint64_t lin, unsigned size)
 void cpu_sys_store(struct cpu *c, uint64_t lin, unsigned size, uint64_t v)
 {
 	struct mmu_fault f;
-	if (mmu_write(&c->mmu, lin & c->lin_mask, &v, size, ACC_WRITE | ACC_IMPLICIT, &f))
+	if (mmu_write(&c->mmu, lin, &v, size, ACC_WRITE | ACC_IMPLICIT, &f))
 		cpu_raise_mmu(c, &f, SEG_DS);
 }
 

@@ -100,7 +100,7 @@ struct cpu_state {
 	uint8_t in_delivery;    /* vector classes for #DF: 0 none, 1 benign, 2 contributory, 3 page fault, 4 double fault */
 	uint8_t mark;           /* what was in force when the instruction began (enum cpu_mark): expires when it has completed */
 	uint8_t pad1;
-	uint64_t mark_icount;   /* icount when `mark` was taken */
+	uint64_t mark_icount, mark_rcx;         /* icount and RCX when `mark` was taken: RCX tells iterations of REP apart */
 	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
 	uint64_t icount;        /* instructions completed */
 	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */

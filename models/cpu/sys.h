@@ -63,6 +63,8 @@ void cpu_set_cpl(struct cpu *c, unsigned cpl);  /* CPL alone; cpu_mode_changed()
 
 static inline void cpu_gp0(struct cpu *c) { cpu_raise_ec(c, VEC_GP, 0); }
 static inline void need_cpl0(struct cpu *c) { if (c->s.cpl) cpu_raise_ec(c, VEC_GP, 0); }
+/* "#GP(0) if CR4.UMIP = 1 and CPL > 0" */
+static inline void need_umip(struct cpu *c) { if (c->s.cr4 & CR4_UMIP && c->s.cpl) cpu_gp0(c); }
 static inline void need_protected(struct cpu *c) { if (c->s.mode <= MODE_V86) cpu_raise(c, VEC_UD); }
 
 /* ---- stacks that are not SS:ESP yet: an inner stack being built, a frame being read ---- */
@@ -98,6 +100,7 @@ void task_gate(struct cpu *c, uint16_t tss_sel, enum task_how how, uint64_t next
 void cr0_write(struct cpu *c, uint64_t v);
 void cr3_write(struct cpu *c, uint64_t v);
 void cr4_write(struct cpu *c, uint64_t v);
+bool efer_write(struct cpu *c, uint64_t v);      /* false: #GP(0) */
 uint64_t cr4_valid_bits(const struct cpu *c);
 uint64_t xcr0_valid_bits(const struct cpu *c);
 
@@ -122,6 +125,9 @@ uint64_t debug_fetch(struct cpu *c, uint64_t lin);      /* DR6 bits of instructi
 bool debug_fetch_armed(const struct cpu *c);
 uint64_t dr_read(const struct cpu *c, unsigned i);
 void dr_write(struct cpu *c, unsigned i, uint64_t v);   /* after all checks but reserved bits */
+
+/* RFLAGS as the handler's frame (or the interrupted task's TSS) shows them: RF set by faults. */
+uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev);
 
 /* ---- software events: leave the instruction as an event to deliver ---- */
 void cpu_raise_event(struct cpu *c, const struct cpu_event *ev) NORETURN;
