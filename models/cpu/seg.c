@@ -239,8 +239,12 @@ void seg_drop_inner(struct cpu *c)
 	for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
 		struct seg *s = &c->s.seg[data[i]];
 		bool conforming = (s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
-		if (!(s->attr & SEG_UNUSABLE) && !conforming && SEG_DPL(s->attr) < c->s.cpl)
-			seg_set_null(c, data[i], 0);
+		if (s->attr & SEG_UNUSABLE || conforming || SEG_DPL(s->attr) >= c->s.cpl)
+			continue;
+		/* invalid, but the base stays: 64-bit code goes on using FS's and GS's */
+		s->sel = 0;
+		s->attr = SEG_UNUSABLE;
+		seg_derive(c, data[i]);
 	}
 }
 
