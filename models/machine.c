@@ -185,6 +185,8 @@ static int build(struct machine *m, struct err *e)
 {
 	const struct machine_config *k = &m->config;
 	trace_init(&m->trace, k->trace_ring);
+	trace_rows(&m->trace, TRACE_CPU, cpu_trace_rows, cpu_trace_rows_n);
+	trace_rows(&m->trace, TRACE_MMU, mmu_trace_rows, mmu_trace_rows_n);
 	m->snaps = snaps_new();
 	m->breakpoints = xcalloc(1, sizeof *m->breakpoints);
 	m->symbols = symtab_new();
