@@ -34,14 +34,13 @@ static uint64_t *set_of(const struct cache *c, uint64_t line)
 	return c->word + set * c->ways;
 }
 
-/* Way of the line in its set, or `ways`. */
+/* Way of the line in its set, or `ways`. Invalid words (0) are last, so one that looks like line 0 ends the search. */
 static inline unsigned find(const uint64_t *set, unsigned ways, uint64_t line)
 {
-	unsigned i = 0;
-	for (; i < ways; i++)
-		if (set[i] >> LINE_SHIFT == line && STATE(set[i]))
-			break;
-	return i;
+	for (unsigned i = 0; i < ways; i++)
+		if (set[i] >> LINE_SHIFT == line)
+			return STATE(set[i]) ? i : ways;
+	return ways;
 }
 
 static inline void to_front(uint64_t *set, unsigned way, uint64_t word)

@@ -1,4 +1,4 @@
-/* rig.h - a bare MMU on a bench: RAM, caches, a ledger, one or two CPUs, and a builder of page tables. */
+/* rig.h - a bare MMU on a bench: RAM, caches, a ledger, up to four CPUs, and a builder of page tables. */
 #ifndef TEST_MMU_RIG_H
 #define TEST_MMU_RIG_H
 
@@ -20,10 +20,10 @@
 struct rig {
 	struct profile profile;
 	struct mem mem;
-	struct ledger ledger[2];
+	struct ledger ledger[4];
 	struct trace trace;
 	struct cache_hier *caches;
-	struct mmu *m[2];
+	struct mmu *m[4];
 	unsigned cpus;
 	uint64_t next_table;
 };

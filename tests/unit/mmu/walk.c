@@ -4,11 +4,11 @@
 static struct rig *r;
 static void start(void) { r = rig_new(1); }
 static void stop(void) { rig_free(r); }
-TestSuite(walk_counts, .init = start, .fini = stop);
+TestSuite(walk, .init = start, .fini = stop);
 
 struct count_row { enum rig_mode mode; unsigned level, refs; uint64_t lin; };
 #define ROW(name, mode, level, lin, refs) \
-Test(walk_counts, name) { cold_walk(mode, level, lin, refs); }
+Test(walk, name) { cold_walk(mode, level, lin, refs); }
 
 /* Nothing cached: every level from the root costs one reference, from memory. */
 static void cold_walk(enum rig_mode mode, unsigned level, uint64_t lin, unsigned refs)
