@@ -321,7 +321,7 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 	u->cost = cost < 1 ? 1 : cost > UINT16_MAX ? UINT16_MAX : (uint16_t)cost;
 	if (ends)
 		u->flags |= UOP_END;
-	uop_fn *hot = u->body == row->body ? row->bind(u, key) : NULL;
+	uop_fn *hot = u->body == row->body ? row->bind(u, key) : u->body == sse_movsd ? bind_sse_movsd(u, key) : NULL;
 	u->fn = hot ? hot : ends ? uop_call_end : uop_call;
 	return true;
 }

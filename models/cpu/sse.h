@@ -135,5 +135,6 @@ static inline void set_lane(union vec *v, unsigned i, bool wide, uint64_t x)
 
 /* ---- the forms of MOVSD and CMPSD that are not string instructions: bound by decode.c ---- */
 uop_body sse_movsd, sse_cmpsd;
+uop_fn *bind_sse_movsd(struct uop *u, uint32_t key);
 
 #endif
