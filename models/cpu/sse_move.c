@@ -110,17 +110,24 @@ void sse_movntq(struct cpu *c, const struct uop *u)
 /* Bytes whose mask has its sign bit set go to DS:[RDI]. All of them are checked before one is written. */
 static void mask_store(struct cpu *c, const struct uop *u, const union vec *v, const union vec *m, unsigned n)
 {
-	uint64_t off = c->s.r[R_RDI] << u->ash >> u->ash;
+	uint64_t off = c->s.r[R_RDI] << u->ash >> u->ash, any = 0;
+	for (unsigned i = 0; i < n / 8; i++)
+		any |= m->q[i] & 0x8080808080808080;
+	if (!any)
+		return;
 	uint64_t lin = seg_linear(c, u, u->seg, off, n, true);
-	for (unsigned pass = 0; pass < 2; pass++)
-		for (unsigned i = 0; i < n; i++) {
-			if (!(m->b[i] & 0x80))
-				continue;
-			if (pass)
-				cpu_store8(c, u, (lin + i) & c->lin_mask, v->b[i]);
-			else
-				cpu_probe(c, u, (lin + i) & c->lin_mask, 1, ACC_WRITE);
-		}
+	uint8_t *p = mmu_fast(&c->mmu, lin, n, true);
+	for (unsigned i = 0; i < n && !p; i++)
+		if (m->b[i] & 0x80)
+			cpu_probe(c, u, (lin + i) & c->lin_mask, 1, ACC_WRITE);
+	for (unsigned i = 0; i < n; i++) {
+		if (!(m->b[i] & 0x80))
+			continue;
+		if (p)
+			p[i] = v->b[i];
+		else
+			cpu_store8(c, u, (lin + i) & c->lin_mask, v->b[i]);
+	}
 }
 
 void sse_maskmovq(struct cpu *c, const struct uop *u)

@@ -277,6 +277,7 @@ static unsigned compare_rows(const struct row *rows, size_t n, const char *strea
 			pick_state(&r, &rows[i], &start);
 			unsigned len = encode(&r, &rows[i], code);
 			a = b = start;
+			fp_sim_hot(sim, k & 1);
 			fp_sim_run(sim, code, len, &a);
 			fp_host_run(code, len, &b);
 			const char *what = difference(&rows[i], &a, &b);

@@ -14,6 +14,8 @@
 struct fp_sim {
 	struct cpu c;
 	struct profile p;
+	bool hot;
+	struct soft_tlb_entry soft[SOFT_TLB_N];
 	_Alignas(4096) uint8_t page[2 * 4096];
 };
 
@@ -34,7 +36,7 @@ struct fp_sim *fp_sim_new(void)
 	c->s.flags = 2;
 	for (unsigned i = 0; i < SEG_N; i++)
 		c->s.seg[i].lim_r = c->s.seg[i].lim_w = ~(uint64_t)0;
-	c->mmu.soft = c->mmu.table[0];
+	c->mmu.soft = f->soft;
 	for (unsigned i = 0; i < SOFT_TLB_N; i++)
 		c->mmu.soft[i].tag_r = c->mmu.soft[i].tag_w = ~(uint64_t)0;
 	for (unsigned i = 0; i < 2; i++) {
@@ -53,6 +55,7 @@ void fp_sim_free(struct fp_sim *f)
 }
 
 struct cpu *fp_sim_cpu(struct fp_sim *f) { return &f->c; }
+void fp_sim_hot(struct fp_sim *f, bool hot) { f->hot = hot; }
 
 int fp_sim_step(struct fp_sim *f, const uint8_t *code, unsigned len)
 {
@@ -65,7 +68,10 @@ int fp_sim_step(struct fp_sim *f, const uint8_t *code, unsigned len)
 	c->cur = &u;
 	if (setjmp(c->fault_exit))
 		return c->fault.vector;
-	u.body(c, &u);
+	if (f->hot && !(u.flags & UOP_END))
+		u.fn(c, &u);            /* the deadline has passed: stops after one */
+	else
+		u.body(c, &u);
 	return -1;
 }
 

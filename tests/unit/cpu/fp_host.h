@@ -36,6 +36,7 @@ struct fp_sim *fp_sim_new(void);
 void fp_sim_free(struct fp_sim *f);
 void fp_sim_run(struct fp_sim *f, const uint8_t *code, unsigned len, struct fp_state *s);
 struct cpu *fp_sim_cpu(struct fp_sim *f);
+void fp_sim_hot(struct fp_sim *f, bool hot);    /* through the handler decoding chose; else always the body */
 /* The state of the last fp_sim_run as it stands in the CPU, without loading it again: for sequences. */
 void fp_sim_load(struct fp_sim *f, const struct fp_state *s);
 void fp_sim_store(const struct fp_sim *f, struct fp_state *s);
