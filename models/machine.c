@@ -425,7 +425,17 @@ enum machine_stop machine_step(struct machine *m)
 
 cycle_t machine_now(const struct machine *m)
 {
-	return m->s.now;
+	cycle_t least = NEVER, latest = m->s.now;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		cycle_t now = m->cpu[i]->ledger.now;
+		if (active(m->cpu[i]) && now < least)
+			least = now;
+		if (now > latest)
+			latest = now;
+	}
+	if (least == NEVER)     /* all halted: no CPU will act before the one that halted last did */
+		return latest;
+	return least > m->s.now ? least : m->s.now;
 }
 
 uint64_t machine_icount(const struct machine *m)
