@@ -1,0 +1,104 @@
+/* paths.c - finding vmscope's own files from where the program is. */
+#include "ui/session/paths.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/err.h"
+
+static bool plain_name(const char *name)
+{
+	return *name && *name != '.' && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == strlen(name);
+}
+
+static bool holds_profiles(const char *dir)
+{
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof path, "%s/scenarios/cpus", dir);
+	return access(path, X_OK) == 0;
+}
+
+const char *paths_root(void)
+{
+	static char root[PATH_MAX];
+	ssize_t n;
+
+	if (root[0])
+		return root;
+	n = readlink("/proc/self/exe", root, sizeof root - 1);
+	root[n > 0 ? n : 0] = '\0';
+	for (char *slash; (slash = strrchr(root, '/')) != NULL;) {
+		*slash = '\0';
+		if (holds_profiles(root[0] ? root : "/"))
+			return root;
+	}
+	snprintf(root, sizeof root, ".");
+	return root;
+}
+
+bool paths_profile(const char *name, char *buf, size_t n)
+{
+	snprintf(buf, n, "%s/scenarios/cpus/%s.lua", paths_root(), name);
+	return plain_name(name) && access(buf, R_OK) == 0;
+}
+
+bool paths_guest(const char *name, char *buf, size_t n)
+{
+	static const char *const suffix[] = { ".elf", ".bin", "" };
+
+	for (size_t i = 0; plain_name(name) && i < sizeof suffix / sizeof *suffix; i++) {
+		snprintf(buf, n, "%s/build/guests/%s%s", paths_root(), name, suffix[i]);
+		if (access(buf, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool paths_inside(const char *folder, const char *path)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+	size_t n;
+
+	if (!realpath(folder, a) || !realpath(path, b))
+		return false;
+	n = strlen(a);
+	return strcmp(a, "/") == 0 || (strncmp(a, b, n) == 0 && (b[n] == '/' || b[n] == '\0'));
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+size_t paths_each(const char *dir, const char *suffix, void (*fn)(void *arg, const char *name), void *arg)
+{
+	DIR *d = opendir(dir);
+	char **names = NULL;
+	size_t n = 0, len = strlen(suffix);
+
+	if (!d)
+		return 0;
+	for (struct dirent *x; (x = readdir(d));) {
+		size_t at = strlen(x->d_name);
+
+		if (at <= len || strcmp(x->d_name + at - len, suffix) != 0)
+			continue;
+		names = xrealloc(names, (n + 1) * sizeof *names);
+		names[n] = xstrdup(x->d_name);
+		names[n++][at - len] = '\0';
+	}
+	closedir(d);
+	if (n)
+		qsort(names, n, sizeof *names, by_name);
+	for (size_t i = 0; i < n; i++) {
+		fn(arg, names[i]);
+		free(names[i]);
+	}
+	free(names);
+	return n;
+}

@@ -1,0 +1,79 @@
+/* session.h - running machines for a person: console, typed input, limits, progress, Ctrl-C, and what is written at
+ * the end. Commands and Lua run machines through here alone. */
+#ifndef UI_SESSION_SESSION_H
+#define UI_SESSION_SESSION_H
+
+#include <stdio.h>
+
+#include "models/machine.h"
+#include "ui/session/input.h"
+#include "ui/session/setup.h"
+
+#define STATS_FILES_MAX 8
+
+struct options {                /* what the common flags say */
+	const char *json, *stats[STATS_FILES_MAX], *trace, *input, *keys, *save, *restore;
+	unsigned n_stats;
+	uint64_t seed, max_instructions;
+	cycle_t max_cycles;             /* NEVER: no limit */
+	bool seed_given, quiet, ledger, screen;
+};
+
+struct session;
+
+struct run {                    /* one machine of a session */
+	struct session *session;
+	struct machine *m;
+	struct setup setup;             /* owns the strings of the configuration */
+	char name[16];                  /* "m0" */
+	const char *image;              /* what was booted, or NULL */
+	char *console;                  /* what the guest printed on COM1, at most CONSOLE_MAX, the newest */
+	size_t console_n, console_room;
+	size_t line;                    /* where its last line begins */
+	bool echo;                      /* to stdout */
+	struct input input, keys;
+	enum machine_stop last;
+	bool started;
+	bool pause;                     /* somebody inside the run wants the loop to look at `stop_asked` and the input */
+	bool stop_asked;                /* Lua: come back */
+	bool exit_asked;                /* the input script: end with exit_status */
+	int exit_status;
+	void (*console_line)(void *who, struct run *r, const char *line, size_t n);
+	void *console_who;
+	const char *watch;              /* ask the run to stop when the console shows this, from watch_at on */
+	size_t watch_n, watch_at;
+	bool watch_hit;
+};
+
+struct session {
+	struct options o;
+	struct run **runs;
+	size_t n;
+	FILE *trace;
+	struct trace_export *trace_export;
+	struct progress *progress;
+	struct err late;                /* what went wrong where no error can be returned */
+};
+
+#define CONSOLE_MAX (16u << 20)
+
+void session_init(struct session *s, const struct options *o);
+void session_fini(struct session *s);
+
+/* Build the machine of a finished setup; the run owns both. setup is left empty. */
+struct run *session_machine(struct session *s, struct setup *setup, struct err *e);
+int run_boot(struct run *r, const struct boot_image *image, struct err *e);
+/* As machine_run, under the session's limits. MACHINE_STOP_USER: Ctrl-C, or run_pause with stop_asked. */
+enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n);
+void run_ask_stop(struct run *r);               /* from a callback inside the run */
+const char *stop_name(enum machine_stop why);   /* "guest-exit" */
+const char *stop_sentence(const struct run *r, char *buf, size_t n);
+/* Exit status of the program by design: 0 ok, 1 the guest failed; a guest's own is passed on. */
+int run_status(const struct run *r);
+
+/* Write everything the options ask for. */
+int session_finish(struct session *s, struct err *e);
+bool session_interrupted(void);                 /* Ctrl-C was pressed */
+void session_signals(void);                     /* install the handler */
+
+#endif

@@ -1,0 +1,233 @@
+/* setup.c - keys and values of a machine's configuration, from config.def and the profile's rows. */
+#include "ui/session/setup.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "ui/lua/profile_file.h"
+
+enum config_id {
+#define CONFIG(ID, key, value, sentence) CONFIG_##ID,
+#include "ui/session/config.def"
+	CONFIG_N
+};
+
+const struct config_row config_rows[] = {
+#define CONFIG(ID, key, value, sentence) { key, value, sentence },
+#include "ui/session/config.def"
+};
+const size_t config_rows_n = ARRAY_LEN(config_rows);
+
+void setup_init(struct setup *s)
+{
+	memset(s, 0, sizeof *s);
+	machine_config_defaults(&s->config);
+	snprintf(s->profile, sizeof s->profile, "skylake");
+}
+
+void setup_fini(struct setup *s)
+{
+	for (size_t i = 0; i < s->n_texts; i++)
+		free(s->texts[i]);
+	free(s->texts);
+	free(s->rows);
+	memset(s, 0, sizeof *s);
+}
+
+const char *setup_keep(struct setup *s, const char *text)
+{
+	s->texts = xrealloc(s->texts, (s->n_texts + 1) * sizeof *s->texts);
+	return s->texts[s->n_texts++] = xstrdup(text);
+}
+
+/* ---- values ---- */
+
+bool parse_number(const char *text, uint64_t *v)
+{
+	char *end;
+	uint64_t n, scale = 1;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	if (*end == '.' || ((*end == 'e' || *end == 'E') && strncasecmp(text, "0x", 2) != 0)) {
+		double d = strtod(text, &end);
+
+		if (*end || !(d >= 0 && d < 1.8446744073709552e19) || d != floor(d))
+			return false;
+		*v = (uint64_t)d;
+		return true;
+	}
+	switch (*end) {
+	case 'K': case 'k': scale = 1ull << 10; end++; break;
+	case 'M': case 'm': scale = 1ull << 20; end++; break;
+	case 'G': case 'g': scale = 1ull << 30; end++; break;
+	case 'T': case 't': scale = 1ull << 40; end++; break;
+	}
+	if (errno || *end || (scale > 1 && n > ~0ull / scale))
+		return false;
+	*v = n * scale;
+	return true;
+}
+
+static int number(const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *v, const char *where,
+                  struct err *e)
+{
+	if (!parse_number(value, v))
+		return err_set(e, where, "numbers: 12, 0x10, 512M, 2e9", "%s = %s: a number was expected", key, value);
+	if (*v < min || *v > max)
+		return err_set(e, where, NULL, "%s = %s: expected %" PRIu64 "..%" PRIu64, key, value, min, max);
+	return 0;
+}
+
+static int yes_no(const char *key, const char *value, bool *v, const char *where, struct err *e)
+{
+	if (strcmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcmp(value, "yes") == 0)
+		*v = true;
+	else if (strcmp(value, "false") == 0 || strcmp(value, "0") == 0 || strcmp(value, "no") == 0)
+		*v = false;
+	else
+		return err_set(e, where, NULL, "%s = %s: expected true or false", key, value);
+	return 0;
+}
+
+bool setup_is_path(const char *key)
+{
+	return strncmp(key, "disk", 4) == 0;
+}
+
+/* ---- keys ---- */
+
+/* All keys as one list: config.def's, then the profile's. */
+static const char *key_at(const void *table, size_t i)
+{
+	(void)table;
+	return i < config_rows_n ? config_rows[i].key : profile_rows[i - config_rows_n].key;
+}
+
+static int unknown_key(const char *key, const char *where, struct err *e)
+{
+	const char *near = err_nearest(key, key_at, NULL, config_rows_n + profile_rows_n);
+	char hint[160];
+
+	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config", near ? "did you mean '" : "", near ? near : "",
+	         near ? "'? " : "");
+	return err_set(e, where, hint, "unknown key '%s'", key);
+}
+
+/* A profile row: checked against its range now, so that the position is right; applied when the profile is loaded. */
+static int set_row(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+{
+	struct profile scratch;
+	struct setup_row *r;
+	uint64_t v;
+	bool known = false, flag;
+
+	for (size_t i = 0; i < profile_rows_n; i++)
+		known |= strcmp(profile_rows[i].key, key) == 0;
+	if (!known)
+		return unknown_key(key, where, e);
+	if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0) {
+		if (yes_no(key, value, &flag, where, e) != 0)
+			return -1;
+		v = flag;
+	} else if (number(key, value, 0, ~0ull, &v, where, e) != 0) {
+		return -1;
+	}
+	profile_defaults(&scratch);
+	if (profile_set(&scratch, key, v, where, e) != 0)
+		return -1;
+	s->rows = xrealloc(s->rows, (s->n_rows + 1) * sizeof *s->rows);
+	r = &s->rows[s->n_rows++];
+	snprintf(r->key, sizeof r->key, "%s", key);
+	snprintf(r->where, sizeof r->where, "%s", where ? where : "");
+	r->value = v;
+	return 0;
+}
+
+int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+{
+	struct machine_config *c = &s->config;
+	uint64_t v = 0;
+	size_t id = 0;
+	bool flag;
+
+	while (id < CONFIG_N && strcmp(config_rows[id].key, key) != 0)
+		id++;
+	switch (id) {
+	case CONFIG_PROFILE:
+		if ((size_t)snprintf(s->profile, sizeof s->profile, "%s", value) >= sizeof s->profile)
+			return err_set(e, where, "all profiles: vmscope list profiles", "unknown profile '%s'", value);
+		snprintf(s->profile_where, sizeof s->profile_where, "%s", where ? where : "");
+		return 0;
+	case CONFIG_RAM:
+		if (number(key, value, 1 << 20, 1ull << 40, &v, where, e) != 0)
+			return -1;
+		if (v % PAGE_SIZE)
+			return err_set(e, where, NULL, "ram = %s: expected a multiple of 4096", value);
+		c->ram = v;
+		return 0;
+	case CONFIG_CPUS:
+		if (number(key, value, 1, CPUS_MAX, &v, where, e) != 0)
+			return -1;
+		c->cpus = (unsigned)v;
+		return 0;
+	case CONFIG_SPEED:
+		if (strcmp(value, "fast") != 0 && strcmp(value, "detailed") != 0)
+			return err_set(e, where, NULL, "speed = %s: expected detailed or fast", value);
+		c->fast = strcmp(value, "fast") == 0;
+		return 0;
+	case CONFIG_SEED:
+		return number(key, value, 0, ~0ull, &c->seed, where, e);
+	case CONFIG_QUANTUM:
+		return number(key, value, 1, 1000000000, &c->quantum, where, e);
+	case CONFIG_DISK: case CONFIG_DISK2: case CONFIG_DISK3: case CONFIG_DISK4:
+		c->disk[id - CONFIG_DISK] = setup_keep(s, value);
+		return 0;
+	case CONFIG_RTC:
+		return number(key, value, 0, 4102444800, &c->rtc_epoch, where, e);
+	case CONFIG_TRACE_RING:
+		if (number(key, value, 1, 1 << 24, &v, where, e) != 0)
+			return -1;
+		if (v & (v - 1))
+			return err_set(e, where, NULL, "trace_ring = %s: expected a power of two", value);
+		c->trace_ring = v;
+		return 0;
+	case CONFIG_TEST_DEVICE:
+		if (yes_no(key, value, &flag, where, e) != 0)
+			return -1;
+		c->test_device = flag;
+		return 0;
+	case CONFIG_RESET:
+		return yes_no(key, value, &s->reset_on_shutdown, where, e);
+	default:
+		return set_row(s, key, value, where, e);
+	}
+}
+
+int setup_set_pair(struct setup *s, const char *pair, const char *where, struct err *e)
+{
+	const char *eq = strchr(pair, '=');
+	char key[64];
+
+	if (!eq || eq == pair || (size_t)(eq - pair) >= sizeof key)
+		return err_set(e, where, "for example: ram=64M", "'%s': expected KEY=VALUE", pair);
+	snprintf(key, sizeof key, "%.*s", (int)(eq - pair), pair);
+	return setup_set(s, key, eq + 1, where, e);
+}
+
+int setup_finish(struct setup *s, struct err *e)
+{
+	if (profile_load(s->profile, &s->config.profile, s->profile_where[0] ? s->profile_where : NULL, e) != 0)
+		return -1;
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (profile_set(&s->config.profile, s->rows[i].key, s->rows[i].value, s->rows[i].where, e) != 0)
+			return -1;
+	return profile_check(&s->config.profile, s->n_rows ? s->rows[s->n_rows - 1].where : s->profile, e);
+}

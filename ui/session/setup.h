@@ -1,0 +1,39 @@
+/* setup.h - from keys and values to a machine's configuration: the command line and Lua use the same keys.
+ *
+ * Keys may come in any order: the profile is loaded first, then single rows override it. */
+#ifndef UI_SESSION_SETUP_H
+#define UI_SESSION_SETUP_H
+
+#include "models/machine.h"
+
+struct setup {
+	struct machine_config config;
+	struct boot_image image;
+	char profile[32];
+	char profile_where[128];
+	bool reset_on_shutdown;
+	struct setup_row { char key[48], where[128]; uint64_t value; } *rows;   /* overrides of profile rows */
+	size_t n_rows;
+	char **texts;                   /* owned strings the configuration points at */
+	size_t n_texts;
+};
+
+struct config_row { const char *key, *value, *sentence; };
+extern const struct config_row config_rows[];
+extern const size_t config_rows_n;
+
+void setup_init(struct setup *s);
+void setup_fini(struct setup *s);
+/* Set one key from text. where: as in err_set. */
+int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e);
+/* "key=value" */
+int setup_set_pair(struct setup *s, const char *pair, const char *where, struct err *e);
+/* Load the profile and apply the rows: config is complete afterwards. */
+int setup_finish(struct setup *s, struct err *e);
+const char *setup_keep(struct setup *s, const char *text);      /* a copy that lives as long as the setup */
+bool setup_is_path(const char *key);                            /* the key's value names a file */
+
+/* Numbers as people write them: 12, 0x10, 512M, 2e9; false when it is none or does not fit. */
+bool parse_number(const char *text, uint64_t *v);
+
+#endif
