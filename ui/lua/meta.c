@@ -1,0 +1,83 @@
+/* meta.c - the ---@meta file: the scenario language for editors that understand LuaCATS annotations. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ui/cli/item.h"
+#include "ui/lua/api.h"
+
+struct class { const char *name, *sentence; struct { const char *name, *type, *doc; } field[16]; };
+
+/* Options tables: their keys are checked by the functions that take them. */
+static const struct class options[] = {
+	{ "BootOptions", "what to load", {
+		{ "kernel", "string", "image file: Linux, Multiboot, PVH, boot sector, or flat with base" },
+		{ "cmdline?", "string", "the kernel's command line" },
+		{ "initrd?", "string", "initial RAM disk" },
+		{ "modules?", "string[]", "Multiboot modules: \"file arguments\"" },
+		{ "base?", "integer", "load and enter a flat binary here" },
+	} },
+	{ "RunOptions", "until when to run", {
+		{ "until_?", "string|fun(m: Machine): any", "\"guest-exit\" (the default), a trace event's name, or a predicate asked every `every` instructions" },
+		{ "until_console?", "string", "until the guest has printed this text" },
+		{ "until_address?", "integer|string", "until this linear address or symbol is about to execute" },
+		{ "max_cycles?", "integer", "at most so many cycles more" },
+		{ "max_instructions?", "integer", "at most so many instructions more" },
+		{ "every?", "integer", "instructions between two questions to the predicate: 1" },
+	} },
+	{ "Report", "a table to print", {
+		{ "title?", "string", "printed above" },
+		{ "columns", "string[]", "column heads" },
+		{ "rows", "table[]", "each an array in the columns' order, or a table by column name" },
+	} },
+	{ "Event", "what a listener is told; the event's own arguments are fields too", {
+		{ "event", "string", "its name" },
+		{ "cycle", "integer", "when" },
+		{ "component", "string", "who: cpu0, ..." },
+		{ "cpu", "integer|nil", "the number when it was a CPU" },
+		{ "line", "string|nil", "of a console line" },
+	} },
+	{ "Walk", "a translation", {
+		{ "page_size", "integer", "bytes of the page, when there is one" },
+		{ "refs", "table[]", "each reference: level, index, table, address, entry" },
+	} },
+};
+
+void api_meta(void)
+{
+	puts("---@meta\n-- The scenario language of vmscope, for editors. Made by `make meta` from ui/lua/api.def and the configuration\n"
+	     "-- tables; do not edit.\n");
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		printf("---%s\n---@class %s\n", options[i].sentence, options[i].name);
+		for (size_t k = 0; k < ARRAY_LEN(options[i].field) && options[i].field[k].name; k++)
+			printf("---@field %s %s %s\n", options[i].field[k].name, options[i].field[k].type, options[i].field[k].doc);
+		putchar('\n');
+	}
+	puts("---configuration of a machine\n---@class MachineOptions\n---@field console? boolean false: the guest's console is not echoed to stdout\n"
+	     "---@field cost? table<string, integer> base costs by class: { syscall = 100 }");
+	for (size_t i = 0; i < config_rows_n; i++) {
+		const char *type = strcmp(config_rows[i].value, "true|false") == 0 ? "boolean" : "string|number";
+
+		printf("---@field %s? %s %s\n", config_rows[i].key, strcmp(config_rows[i].key, "profile") == 0 ? "string|table" : type,
+		       config_rows[i].sentence);
+	}
+	for (size_t i = 0; i < profile_rows_n; i++) {
+		const char *key = profile_rows[i].key;
+
+		if (strncmp(key, "cost.", 5) != 0)
+			printf(strchr(key, '.') ? "---@field [\"%s\"]? integer %s\n" : "---@field %s? integer %s\n", key, profile_rows[i].sentence);
+	}
+	for (int k = API_MACHINE; k < API_MODULES; k++) {
+		printf("\n---@class %s\n", api_class[k]);
+		if (k == API_CPU || k == API_VIEW)
+			puts("---@field [string] integer|View fields and bits by name: vmscope list fields");
+		if (k == API_STATS || k == API_LEDGER)
+			printf("---@field [string] integer by name: vmscope list %s\n", k == API_STATS ? "stats" : "ledger");
+		for (size_t i = 0; i < api_rows_n; i++)
+			if ((int)api_rows[i].module == k)
+				printf("---@field %s %s %s\n", api_rows[i].name, api_rows[i].type, api_rows[i].doc);
+	}
+	puts("\n---values of --set KEY=VALUE\n---@type table<string, any>\nset = {}");
+	for (size_t i = 0; i < api_rows_n; i++)
+		if (api_rows[i].module == API_GLOBAL)
+			printf("\n---%s\n---@type %s\n%s = nil\n", api_rows[i].doc, api_rows[i].type, api_rows[i].name);
+}
