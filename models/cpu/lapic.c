@@ -140,7 +140,6 @@ static bool accept(struct lapic *l, unsigned delivery, uint8_t vector, bool leve
 		break;
 	case APIC_INIT:
 		c->s.init_pending = 1;
-		c->s.sipi_pending = 0;
 		break;
 	case APIC_SIPI:
 		c->s.sipi_pending = 1;

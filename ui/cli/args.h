@@ -1,0 +1,39 @@
+/* args.h - the command line, parsed by the tables commands.def and flags.def. */
+#ifndef UI_CLI_ARGS_H
+#define UI_CLI_ARGS_H
+
+#include "ui/session/session.h"
+
+enum command_id {
+#define COMMAND(ID, name, fn, operands, sentence) CMD_##ID,
+#include "ui/cli/commands.def"
+	CMD_N
+};
+
+struct args {
+	enum command_id command;
+	const char *operand[64];
+	unsigned operands;
+	const char *set[64], *allow[16];
+	unsigned sets, allows;
+	const char *cpu, *mmu;          /* techniques */
+	struct setup setup;             /* boot's flags */
+	struct options o;
+	bool help;
+};
+
+typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
+command_fn cmd_run, cmd_boot, cmd_list, cmd_explain, cmd_later, cmd_help;
+
+struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
+extern const struct command_row command_rows[CMD_N];
+struct flag_row { const char *name, *argument; unsigned commands; const char *sentence; };
+extern const struct flag_row flag_rows[];
+extern const size_t flag_rows_n;
+
+int args_parse(struct args *a, int argc, char **argv, struct err *e);
+void args_fini(struct args *a);
+void usage(FILE *f);
+void usage_command(FILE *f, enum command_id id);
+
+#endif

@@ -1,0 +1,28 @@
+/* cmd_boot.c - vmscope boot IMAGE: one machine, no script. */
+#include <string.h>
+
+#include "ui/cli/args.h"
+#include "ui/cli/technique.h"
+
+int cmd_boot(struct args *a, struct err *e)
+{
+	struct boot_image image = a->setup.image;
+	struct session s;
+	struct run *r;
+	int status = -1;
+
+	if (a->operands != 1)
+		return err_set(e, NULL, "vmscope help boot", "boot takes one image, %u were given", a->operands);
+	if (technique_check(a->cpu, a->mmu, e) != 0 || setup_finish(&a->setup, e) != 0)
+		return -1;
+	image.kernel = a->operand[0];
+	session_init(&s, &a->o);
+	r = session_machine(&s, &a->setup, e);
+	if (r && run_boot(r, &image, e) == 0) {
+		run_until(r, NEVER, 0);
+		if (session_finish(&s, e) == 0)
+			status = run_status(r);
+	}
+	session_fini(&s);
+	return status;
+}

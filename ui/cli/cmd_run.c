@@ -1,0 +1,25 @@
+/* cmd_run.c - vmscope run SCENARIO.lua. */
+#include "ui/cli/args.h"
+#include "ui/lua/scenario.h"
+
+int cmd_run(struct args *a, struct err *e)
+{
+	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow, .allows = a->allows };
+	struct err late = { "" };
+	struct session s;
+	int status;
+
+	if (a->operands != 1)
+		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given", a->operands);
+	session_init(&s, &a->o);
+	status = scenario_run_file(&s, &o, a->operand[0], e);
+	/* What was asked for is written even when the scenario failed half-way. */
+	if (session_finish(&s, &late) != 0 && !e->text[0]) {
+		*e = late;
+		status = -1;
+	}
+	if (status < 0 && session_interrupted())
+		status = 1;     /* Ctrl-C is nobody's mistake */
+	session_fini(&s);
+	return status;
+}

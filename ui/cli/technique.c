@@ -1,0 +1,66 @@
+/* technique.c - refusing pairs of techniques, with the reason. */
+#include "ui/cli/technique.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct technique_row technique_rows[] = {
+#define TECHNIQUE(cpu, mmus, modelled, what, why) { cpu, mmus, modelled, what, why },
+#include "ui/cli/technique.def"
+};
+const size_t technique_rows_n = ARRAY_LEN(technique_rows);
+
+static const char *const mmus[] = { "native", "shadow", "direct", "ept", "agile" };
+
+static const char *cpu_at(const void *table, size_t i) { return ((const struct technique_row *)table)[i].cpu; }
+static const char *mmu_at(const void *table, size_t i) { return ((const char *const *)table)[i]; }
+
+static int unknown(const char *flag, const char *word, const char *near, struct err *e)
+{
+	char hint[120];
+
+	snprintf(hint, sizeof hint, "%s%s%sall: vmscope list techniques", near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+	return err_set(e, flag, hint, "unknown technique '%s'", word);
+}
+
+/* "shadow.wp" is a variant of "shadow". */
+static size_t base_length(const char *mmu)
+{
+	return strcspn(mmu, ".");
+}
+
+static bool has_word(const char *words, const char *w, size_t n)
+{
+	for (const char *p = words; *p; p += strcspn(p, " "), p += *p == ' ')
+		if (strcspn(p, " ") == n && memcmp(p, w, n) == 0)
+			return true;
+	return false;
+}
+
+int technique_check(const char *cpu, const char *mmu, struct err *e)
+{
+	const struct technique_row *r = NULL;
+	bool known = false;
+
+	if (!cpu)
+		cpu = mmu && strcmp(mmu, "native") != 0 ? "vmx" : "native";
+	for (size_t i = 0; i < technique_rows_n; i++)
+		if (strcmp(technique_rows[i].cpu, cpu) == 0)
+			r = &technique_rows[i];
+	if (!r)
+		return unknown("--cpu", cpu, err_nearest(cpu, cpu_at, technique_rows, technique_rows_n), e);
+	for (size_t i = 0; mmu && i < ARRAY_LEN(mmus); i++)
+		known |= strlen(mmus[i]) == base_length(mmu) && strncmp(mmus[i], mmu, base_length(mmu)) == 0;
+	if (mmu && !known)
+		return unknown("--mmu", mmu, err_nearest(mmu, mmu_at, mmus, ARRAY_LEN(mmus)), e);
+	if (mmu && !has_word(r->mmus, mmu, base_length(mmu))) {
+		char hint[80];
+
+		snprintf(hint, sizeof hint, "--cpu %s goes with --mmu %s", cpu, r->mmus);
+		return err_set(e, NULL, hint, "--cpu %s with --mmu %s is not possible: %s", cpu, mmu, r->why);
+	}
+	if (!r->modelled)
+		return err_set(e, NULL, "modelled now: --cpu native --mmu native", "--cpu %s%s%s (%s) is not modelled yet", cpu,
+		               mmu ? " --mmu " : "", mmu ? mmu : "", r->what);
+	return 0;
+}

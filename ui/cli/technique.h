@@ -1,0 +1,14 @@
+/* technique.h - is a pair of techniques legal, and modelled? */
+#ifndef UI_CLI_TECHNIQUE_H
+#define UI_CLI_TECHNIQUE_H
+
+#include "sim/err.h"
+
+struct technique_row { const char *cpu, *mmus; bool modelled; const char *what, *why; };
+extern const struct technique_row technique_rows[];
+extern const size_t technique_rows_n;
+
+/* NULL means not given. 0 when the pair can be run. */
+int technique_check(const char *cpu, const char *mmu, struct err *e);
+
+#endif
