@@ -307,6 +307,23 @@ Test(cache, writing_code_takes_it_out_of_l1i)
 	store(r->m[1], 0x10000);
 	mmu_fetch_touch(m, 0x400);
 	cr_expect(eq(u64, m->stat[MMU_STAT_L1I_MISS], 3));
+	load(m, 0x10000);
+	store(m, 0x10000);                      /* a hit in L1D */
+	mmu_fetch_touch(m, 0x400);
+	cr_expect(eq(u64, m->stat[MMU_STAT_L1I_MISS], 4));
+}
+
+Test(cache, the_inline_arrays_are_rebuilt_from_the_words)
+{
+	struct cache_core *c = &r->caches->core[0];
+	store(r->m[0], 0x10000);
+	mmu_fetch_touch(r->m[0], 0x500);
+	memset(r->caches->mru, 0xff, (2 * c->l1d.sets + c->l1i.sets) * sizeof *r->caches->mru);
+	mmu_restored(r->m[0]);
+	cr_expect(eq(u64, c->l1d_mru[0], 0x400));
+	cr_expect(eq(u64, c->l1d_mru_dirty[0], 0x400));
+	cr_expect(eq(u64, c->l1i_mru[0], 0x500));
+	cr_expect(eq(u64, c->l1d_mru[1], ~0ull));
 }
 
 Test(cache, wbinvd_empties_and_costs)
