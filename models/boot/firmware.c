@@ -65,6 +65,12 @@ void firmware_long_gdt(struct machine *m)
 	mem_write64(&m->mem, HPA(FIRMWARE_GDT + FIRMWARE_CS), GDT_CODE64);
 }
 
+void firmware_multiboot_gdt(struct machine *m)
+{
+	mem_write64(&m->mem, HPA(FIRMWARE_GDT + MULTIBOOT_CS), GDT_CODE32);
+	mem_write64(&m->mem, HPA(FIRMWARE_GDT + MULTIBOOT_DS), GDT_DATA);
+}
+
 uint64_t firmware_rsdp(const struct machine *m)
 {
 	(void)m;

@@ -14,6 +14,10 @@
 #define FIRMWARE_GDT_LIMIT  (4 * 8 - 1)
 #define FIRMWARE_CS         0x10        /* as Linux's boot protocol wants it */
 #define FIRMWARE_DS         0x18
+/* Multiboot leaves the selectors open. xv6 keeps the ones it is entered with and expects those of its own GDT, which are
+ * also those of QEMU's loader. */
+#define MULTIBOOT_CS        0x08
+#define MULTIBOOT_DS        0x10
 
 /* Address map ranges, ACPI Specification "System Address Map Interfaces" types. */
 enum { RANGE_RAM = 1, RANGE_RESERVED = 2 };
@@ -23,6 +27,7 @@ unsigned firmware_memory_map(const struct machine *m, struct memory_range map[ME
 
 void firmware_install(struct machine *m);       /* writes everything above into RAM */
 void firmware_long_gdt(struct machine *m);      /* make selector 10H a 64-bit code segment */
+void firmware_multiboot_gdt(struct machine *m); /* 08H 32-bit code, 10H data */
 uint64_t firmware_rsdp(const struct machine *m);
 
 /* acpi.c, mptable.c */

@@ -162,6 +162,9 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 	c->s.r[R_RAX] = LOADER_MAGIC;
 	c->s.r[R_RBX] = INFO;
 	entry_protected32(c, (uint32_t)entry);
+	firmware_multiboot_gdt(m);
+	for (enum seg_reg i = SEG_ES; i <= SEG_GS; i++)
+		c->s.seg[i].sel = i == SEG_CS ? MULTIBOOT_CS : MULTIBOOT_DS;
 	return 0;
 }
 

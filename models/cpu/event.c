@@ -485,9 +485,9 @@ static bool service_one(struct cpu *c)
 {
 	struct cpu_event ev = { .type = EVENT_HARDWARE };
 	if (c->s.init_pending) {
-		c->s.init_pending = 0;
-		c->s.sipi_pending = 0;
+		uint8_t sipi = c->s.sipi_pending;       /* arrived after the INIT: lapic_accept() drops older ones */
 		cpu_reset(c, true);
+		c->s.sipi_pending = sipi;
 		return true;
 	}
 	if (c->s.sipi_pending) {

@@ -140,6 +140,7 @@ static bool accept(struct lapic *l, unsigned delivery, uint8_t vector, bool leve
 		break;
 	case APIC_INIT:
 		c->s.init_pending = 1;
+		c->s.sipi_pending = 0;
 		break;
 	case APIC_SIPI:
 		c->s.sipi_pending = 1;
