@@ -48,7 +48,9 @@ static void count_hook(lua_State *L, lua_Debug *ar)
 		return;
 	/* From now on every instruction fails, so that pcall cannot carry on. */
 	lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
-	luaL_error(L, "the scenario ran too long (%I Lua instructions)", (lua_Integer)s->instructions_max);
+	luaL_where(L, 0);       /* a hook runs in the frame of the function it interrupts */
+	lua_pushfstring(L, "%sthe scenario ran too long (%I Lua instructions)", lua_tostring(L, -1), (lua_Integer)s->instructions_max);
+	lua_error(L);
 }
 
 /* ---- the libraries that are open ---- */
@@ -188,6 +190,13 @@ int sandbox_call(lua_State *L, int args, int results, struct err *e)
 	lua_remove(L, base);
 	if (status == LUA_OK)
 		return 0;
+	if (status == LUA_ERRMEM) {
+		struct sandbox *s = sandbox_of(L);
+
+		lua_pop(L, 1);
+		return err_set(e, s->file[0] ? s->file : NULL, "large data belongs into the guest",
+		               "the scenario's Lua data need more than %zu MB", s->memory_max >> 20);
+	}
 	err_set(e, NULL, NULL, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error in error handling");
 	lua_pop(L, 1);
 	return -1;
@@ -213,6 +222,7 @@ int sandbox_run_file(struct sandbox *s, const char *path, int results, struct er
 	size_t n, skip = 0;
 	int status;
 
+	snprintf(s->file, sizeof s->file, "%s", path);
 	if (!f)
 		return err_set(e, path, NULL, "cannot open: %s", strerror(errno));
 	text = xcalloc(SOURCE_MAX + 1, 1);

@@ -21,6 +21,7 @@ struct sandbox {
 	uint64_t instructions, instructions_max;
 	struct rng rng;
 	uint64_t last_id;               /* tostring's numbers */
+	char file[4096];                /* run last, for messages that have no line */
 	char folder[4096];              /* where require looks; "" forbids it */
 };
 
