@@ -152,26 +152,22 @@ void exec_popa(struct cpu *c, const struct uop *u)
 	reg_set(c, R_RSP, stack_size(c), (sp + 8u * u->osz) & sp_mask(c));
 }
 
-/* ENTER size, level: a frame pointer, copies of level - 1 outer ones, room for locals. */
+/* ENTER size, level: a frame pointer, copies of level - 1 outer ones, room for locals. The copies are read as the slots
+ * are written, so that frames that overlap come out as they do on processors; everything is checked before. */
 void exec_enter(struct cpu *c, const struct uop *u)
 {
-	unsigned n = u->osz, level = (unsigned)u->disp & 31;
+	unsigned n = u->osz, level = (unsigned)u->disp & 31, slots = level ? level + 1 : 1;
 	uint64_t mask = sp_mask(c), sp = c->s.r[R_RSP] & mask, bp = c->s.r[R_RBP];
-	uint64_t value[32], frame = (sp - n) & mask, size = (uint16_t)u->imm;
-	unsigned slots = 0;
-	value[slots++] = bp;
-	for (unsigned i = 1; i < level; i++) {
-		bp -= n;
-		value[slots++] = load(c, u, slot_linear(c, u, bp, false));
-	}
-	if (level)
-		value[slots++] = frame;
-	for (unsigned i = 0; i < slots; i++)
-		cpu_probe(c, u, slot_linear(c, u, sp - (i + 1) * n, true), n, ACC_WRITE);
-	uint64_t end = (sp - slots * n - size) & mask;
+	uint64_t frame = (sp - n) & mask, end = (sp - slots * n - (uint16_t)u->imm) & mask;
+	for (unsigned i = 1; i < level; i++)
+		cpu_probe(c, u, slot_linear(c, u, bp - i * n, false), n, ACC_READ);
+	for (unsigned i = 1; i <= slots; i++)
+		cpu_probe(c, u, slot_linear(c, u, sp - i * n, true), n, ACC_WRITE);
 	cpu_probe(c, u, slot_linear(c, u, end, true), n, ACC_WRITE);   /* "a write with the final value of ESP" must be possible */
-	for (unsigned i = 0; i < slots; i++)
-		store(c, u, slot_linear(c, u, sp - (i + 1) * n, true), value[i]);
+	for (unsigned i = 1; i <= slots; i++) {
+		uint64_t v = i == 1 ? bp : i == slots ? frame : load(c, u, slot_linear(c, u, bp - (i - 1) * n, false));
+		store(c, u, slot_linear(c, u, sp - i * n, true), v);
+	}
 	reg_set(c, R_RBP, n, frame);
 	reg_set(c, R_RSP, stack_size(c), end);
 }
