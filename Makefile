@@ -83,6 +83,11 @@ check-real: setup
 check-kvmut: all
 	tests/conformance/kvmut.sh --images "$(KVMUT)" $(if $(BASELINE),--baseline $(BASELINE))
 
+# A million and more random cases of every integer, SSE and x87 instruction form, here and on the host's processor.
+differential: setup-test
+	@$(MAKE) -s $B/unit
+	VMSCOPE_INT_CASES=1500 VMSCOPE_FP_CASES=4000 $B/unit -j2 --timeout 3600 --filter '*differential/*'
+
 # Guest instructions per host second, beside what other emulators are installed.
 bench: all
 	@CC="$(CC)" BENCH_FLAGS="$(CFLAGS)" bench/run.sh
@@ -90,6 +95,6 @@ bench: all
 clean:
 	rm -rf build vmscope
 
-.PHONY: bench check-real check-kvmut
+.PHONY: bench differential check-real check-kvmut
 .PHONY: all guests objects setup setup-test demo test unit golden fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)
