@@ -8,7 +8,8 @@
  * A character takes 2 us to send whatever the divisor says: long enough that polling loops and transmitter interrupts
  * both do their work, short enough that a console does not rule the simulated time. Characters received come at the
  * same pace, and wait outside while the receiver is full: the other end honours flow control, nothing overruns.
- * The interrupt reaches the bus only while MCR.OUT2 is set, as on a PC.
+ * The interrupt reaches the bus whatever MCR.OUT2 says, as in QEMU: IBM's gate is missing on many boards, and kernels
+ * (xv6) leave OUT2 clear and wait for interrupts.
  * Simplified: no parity, framing or break from the line (a break is seen in loopback). */
 #include "models/io/uart16550.h"
 
@@ -23,7 +24,6 @@
 #define FCR_XRES 0x04
 #define LCR_DLAB 0x80
 #define LCR_BREAK 0x40
-#define MCR_OUT2 0x08
 #define MCR_LOOP 0x10
 #define LSR_DR  0x01
 #define LSR_OE  0x02
@@ -80,7 +80,7 @@ static uint8_t iir(const struct uart16550 *u)
 
 static void update(struct uart16550 *u)
 {
-	bool irq = !(iir(u) & 1) && u->s.mcr & MCR_OUT2 && !(u->s.mcr & MCR_LOOP);
+	bool irq = !(iir(u) & 1);
 	if (irq != u->s.irq) {
 		u->s.irq = irq;
 		irq_set(&u->irq, irq);
