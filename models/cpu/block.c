@@ -526,9 +526,6 @@ const struct uop *block_resume(struct cpu *c)
 		c->s.icount -= b->uop[i].idx;
 		c->ledger.spent[c->ledger.acct][WHY_EXECUTE] -= b->uop[i].cum;
 		c->s.rip = (c->s.rip - off) & c->lin_mask;
-		/* Suspending booked what the block had executed; leaving it will book that again, from the block's beginning. */
-		c->s.icount -= b->uop[i].idx;
-		c->ledger.spent[c->ledger.acct][WHY_EXECUTE] -= b->uop[i].cum;
 		c->block = b;
 		return &b->uop[i];
 	}

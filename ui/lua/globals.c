@@ -94,7 +94,7 @@ int l_compare(lua_State *L)
 
 /* ---- report ---- */
 
-enum { COLUMNS_MAX = 32, CELL_MAX = 64 };
+enum { COLUMNS_MAX = 32, CELL_MAX = 256 };
 
 /* Code points, which is what a terminal's columns are for the text we print. */
 static size_t width(const char *text)
