@@ -527,6 +527,9 @@ const struct uop *block_resume(struct cpu *c)
 		c->ledger.spent[c->ledger.acct][WHY_EXECUTE] -= b->uop[i].cum;
 		c->s.rip = (c->s.rip - off) & c->lin_mask;
 		c->block = b;
+		/* leaving the block books from its start: what was booked when it was suspended comes back */
+		ledger_book(&c->ledger, WHY_EXECUTE, -(cycle_t)b->uop[i].cum);
+		c->s.icount -= i;
 		return &b->uop[i];
 	}
 	return NULL;
