@@ -61,6 +61,10 @@ test: setup-test
 unit: $B/unit
 	$B/unit -j2 --timeout 120
 
+# The scenario language for editors, from the tables.
+meta: all
+	./vmscope list lua-meta > scenarios/vmscope.lua
+
 golden: all
 	GOLDEN=write sh tests/check/golden.sh $B
 
@@ -96,5 +100,5 @@ clean:
 	rm -rf build vmscope
 
 .PHONY: bench differential check-real check-kvmut
-.PHONY: all guests objects setup setup-test demo test unit golden fuzz clean
+.PHONY: all guests objects setup setup-test demo test unit golden meta fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -13,6 +13,9 @@
 
 /* ---- bounds ---- */
 
+static void count_hook(lua_State *L, lua_Debug *ar);
+
+/* Large strings and tables are made by few instructions: 256 bytes count as one. */
 static void *allocate(void *ud, void *p, size_t before, size_t n)
 {
 	struct sandbox *s = ud;
@@ -28,8 +31,12 @@ static void *allocate(void *ud, void *p, size_t before, size_t n)
 	if (n > before && s->memory + (n - before) > s->memory_max)
 		return NULL;
 	q = realloc(p, n);
-	if (q)
-		s->memory += n - before;
+	if (!q)
+		return NULL;
+	s->memory += n - before;
+	s->instructions += n >> 8;
+	if (s->instructions >= s->instructions_max && s->L)
+		lua_sethook(s->L, count_hook, LUA_MASKCOUNT, 1);
 	return q;
 }
 

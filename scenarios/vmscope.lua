@@ -1,0 +1,209 @@
+---@meta
+-- The scenario language of vmscope, for editors. Made by `make meta` from ui/lua/api.def and the configuration
+-- tables; do not edit.
+
+---what to load
+---@class BootOptions
+---@field kernel string image file: Linux, Multiboot, PVH, boot sector, or flat with base
+---@field cmdline? string the kernel's command line
+---@field initrd? string initial RAM disk
+---@field modules? string[] Multiboot modules: "file arguments"
+---@field base? integer load and enter a flat binary here
+
+---until when to run
+---@class RunOptions
+---@field until_? string|fun(m: Machine): any "guest-exit" (the default), a trace event's name, or a predicate asked every `every` instructions
+---@field until_console? string until the guest has printed this text
+---@field until_address? integer|string until this linear address or symbol is about to execute
+---@field max_cycles? integer at most so many cycles more
+---@field max_instructions? integer at most so many instructions more
+---@field every? integer instructions between two questions to the predicate: 1
+
+---a table to print
+---@class Report
+---@field title? string printed above
+---@field columns string[] column heads
+---@field rows table[] each an array in the columns' order, or a table by column name
+
+---what a listener is told; the event's own arguments are fields too
+---@class Event
+---@field event string its name
+---@field cycle integer when
+---@field component string who: cpu0, ...
+---@field cpu integer|nil the number when it was a CPU
+---@field line string|nil of a console line
+
+---a translation
+---@class Walk
+---@field page_size integer bytes of the page, when there is one
+---@field refs table[] each reference: level, index, table, address, entry
+
+---configuration of a machine
+---@class MachineOptions
+---@field console? boolean false: the guest's console is not echoed to stdout
+---@field cost? table<string, integer> base costs by class: { syscall = 100 }
+---@field profile? string|table CPU profile: scenarios/cpus/NAME.lua
+---@field ram? string|number RAM: bytes, or a number with K, M, G or T
+---@field cpus? string|number number of CPUs
+---@field speed? string|number detailed times caches and TLBs; fast does not
+---@field seed? string|number seed of every random stream
+---@field quantum? string|number turn of one CPU before another runs
+---@field disk? string|number image of the primary IDE master; writes stay in memory
+---@field disk2? string|number image of the primary IDE slave
+---@field disk3? string|number image of the secondary IDE master
+---@field disk4? string|number image of the secondary IDE slave
+---@field rtc? string|number what the real-time clock starts at, seconds since 1970
+---@field trace_ring? string|number trace records kept in memory: a power of two
+---@field test_device? boolean QEMU's test devices, as kvm-unit-tests expect them
+---@field reset_on_shutdown? boolean a triple fault resets the machine instead of ending the run
+---@field hz? integer clock rate; the TSC counts at this rate
+---@field phys_bits? integer MAXPHYADDR
+---@field lin_bits? integer linear-address width: 57 offers 5-level paging
+---@field line? integer cache-line size
+---@field ["l1i.size"]? integer L1 instruction cache size
+---@field ["l1i.ways"]? integer L1 instruction cache associativity
+---@field ["l1d.size"]? integer L1 data cache size
+---@field ["l1d.ways"]? integer L1 data cache associativity
+---@field ["l1.latency"]? integer L1 load-to-use latency; hidden in the base cost of a load
+---@field ["l2.size"]? integer L2 size
+---@field ["l2.ways"]? integer L2 associativity
+---@field ["l2.latency"]? integer L2 load-to-use latency
+---@field ["l3.size"]? integer L3 size; 0: none
+---@field ["l3.ways"]? integer L3 associativity
+---@field ["l3.latency"]? integer L3 load-to-use latency
+---@field ["mem.latency"]? integer load-to-use latency of a reference that misses every cache
+---@field ["store.miss"]? integer share of a miss's latency a store waits for: store buffers hide the rest
+---@field ["itlb.4k"]? integer L1 instruction TLB, 4 KB entries
+---@field ["itlb.4k.ways"]? integer ways; equal to the entries: fully associative
+---@field ["itlb.2m"]? integer L1 instruction TLB, 2 MB and 4 MB entries
+---@field ["itlb.2m.ways"]? integer ways
+---@field ["dtlb.4k"]? integer L1 data TLB, 4 KB entries
+---@field ["dtlb.4k.ways"]? integer ways
+---@field ["dtlb.2m"]? integer L1 data TLB, 2 MB and 4 MB entries
+---@field ["dtlb.2m.ways"]? integer ways
+---@field ["dtlb.1g"]? integer L1 data TLB, 1 GB entries
+---@field ["dtlb.1g.ways"]? integer ways
+---@field ["stlb.4k"]? integer unified second-level TLB, 4 KB (and, if shared, 2 MB) entries
+---@field ["stlb.4k.ways"]? integer ways
+---@field ["stlb.2m.shared"]? integer 2 MB translations share the second-level 4 KB array
+---@field ["stlb.1g"]? integer second-level TLB, 1 GB entries
+---@field ["stlb.1g.ways"]? integer ways
+---@field ["stlb.latency"]? integer added by a second-level TLB hit
+---@field ["walk.base"]? integer start of a page walk, beyond its references
+---@field ["psc.pml5e"]? integer PML5E paging-structure-cache entries, fully associative
+---@field ["psc.pml4e"]? integer PML4E paging-structure-cache entries
+---@field ["psc.pdpte"]? integer PDPTE paging-structure-cache entries
+---@field ["psc.pde"]? integer PDE paging-structure-cache entries
+---@field ["nested.tlb"]? integer guest-physical to host-physical entries used inside two-dimensional walks
+---@field ["ept.psc"]? integer EPT paging-structure-cache entries per level
+---@field ["walk.ad_assist"]? integer microcode assist that sets an accessed or dirty flag
+---@field ["exception.flow"]? integer delivery of an exception or software interrupt through a gate
+---@field ["interrupt.flow"]? integer recognition and delivery of an external interrupt
+---@field ["exception.ring"]? integer extra for a change of privilege level and stack
+---@field ["task.flow"]? integer hardware task switch, beyond its references
+---@field ["vmexit.flow"]? integer VM exit, beyond its references
+---@field ["vmentry.flow"]? integer VM entry, beyond its references
+---@field vmread? integer VMREAD
+---@field vmwrite? integer VMWRITE
+---@field vmptrld? integer VMPTRLD
+---@field ["port.latency"]? integer one access to a port behind the chipset
+---@field ["mmio.latency"]? integer one access to a device register on PCI
+---@field ["apic.timer.hz"]? integer clock of the local APIC's timer before its divider
+---@field ["apic.latency"]? integer one access to the local APIC's registers
+
+---@class Machine
+---@field boot fun(self: Machine, image: BootOptions) load a kernel image and set the entry state
+---@field run fun(self: Machine, options: RunOptions|nil): string, any run; returns why it stopped (vmscope list stops, or event, predicate, address, console, stop) and its detail
+---@field step fun(self: Machine, n: integer|nil): string run n instructions, 1 by default; returns why it stopped
+---@field on fun(self: Machine, event: string, fn: fun(e: Event): string|nil) call fn for each trace event of this name (vmscope list events; a trailing * matches more), or for each "console" line; fn may return "stop"
+---@field break_at fun(self: Machine, where: integer|string, fn: nil|fun(m: Machine, id: integer): string|nil): integer stop before the instruction at a linear address or symbol; with fn, call it and run on unless it returns "stop"; returns the breakpoint's id
+---@field unbreak fun(self: Machine, id: integer): boolean remove a breakpoint
+---@field stop fun(self: Machine) from a callback: let m:run return
+---@field type fun(self: Machine, text: string) type text on COM1
+---@field key fun(self: Machine, text: string) type text on the PS/2 keyboard
+---@field read fun(self: Machine, address: integer, n: integer): string bytes of physical memory
+---@field read_u8 fun(self: Machine, address: integer): integer one byte of physical memory
+---@field read_u16 fun(self: Machine, address: integer): integer two bytes of physical memory
+---@field read_u32 fun(self: Machine, address: integer): integer four bytes of physical memory
+---@field read_u64 fun(self: Machine, address: integer): integer eight bytes of physical memory
+---@field write fun(self: Machine, address: integer, bytes: string) overwrite physical memory
+---@field symbol fun(self: Machine, name: string): integer address of a symbol of the kernel image
+---@field symbol_at fun(self: Machine, address: integer): string|nil, integer|nil the symbol that covers an address, and the offset in it
+---@field snapshot fun(self: Machine, label: string|nil): Snapshot remember the whole state; costs what is written afterwards
+---@field restore fun(self: Machine, snapshot: Snapshot) go back to a snapshot; older and newer ones stay valid
+---@field hash fun(self: Machine): string hash of the whole state
+---@field vm fun(self: Machine, options: table) a virtual machine: not modelled yet
+---@field stats Stats statistics by name
+---@field ledger Ledger cycles by owner, all CPUs together
+---@field console string what the guest printed on COM1
+---@field screen string the VGA text screen, 25 lines
+---@field cpu table<integer, Cpu> the CPUs, from 0
+---@field dev View the devices' fields: m.dev.uart0.lcr (vmscope list fields)
+---@field now integer simulated time in cycles
+---@field seconds number simulated time in seconds
+---@field instructions integer instructions completed on all CPUs
+---@field speed "detailed"|"fast" may be assigned between runs
+---@field status integer exit status the last run asks for
+---@field name string its name in files
+
+---@class Cpu
+---@field [string] integer|View fields and bits by name: vmscope list fields
+---@field read fun(self: Cpu, address: integer, n: integer): string bytes at a linear address, as the page tables map it now
+---@field read_u8 fun(self: Cpu, address: integer): integer one byte at a linear address
+---@field read_u16 fun(self: Cpu, address: integer): integer two bytes at a linear address
+---@field read_u32 fun(self: Cpu, address: integer): integer four bytes at a linear address
+---@field read_u64 fun(self: Cpu, address: integer): integer eight bytes at a linear address
+---@field write fun(self: Cpu, address: integer, bytes: string) overwrite memory at a linear address, whatever its permissions
+---@field translate fun(self: Cpu, address: integer): integer|nil, Walk physical address of a linear one or nil, and each reference of the walk
+---@field ledger Ledger cycles of this CPU by owner
+---@field cycles integer this CPU's clock
+---@field number integer its number
+
+---@class View
+---@field [string] integer|View fields and bits by name: vmscope list fields
+
+---@class Stats
+---@field [string] integer by name: vmscope list stats
+---@field all fun(self: Stats): table<string, integer> every statistic
+
+---@class Ledger
+---@field [string] integer by name: vmscope list ledger
+---@field all fun(self: Ledger): table<string, integer> every account/cause that is not 0
+---@field total integer all cycles
+
+---@class Snapshot
+---@field drop fun(self: Snapshot) forget it
+---@field bytes integer host memory it holds
+---@field differs fun(self: Snapshot): string|nil the first place where the present state differs from it
+
+---values of --set KEY=VALUE
+---@type table<string, any>
+set = {}
+
+---build a machine
+---@type fun(options: MachineOptions|nil): Machine
+machine = nil
+
+---path of a built guest image (vmscope list guests)
+---@type fun(name: string): string
+guest = nil
+
+---a CPU profile as a table of its rows; may be changed and given to machine
+---@type fun(name: string): table<string, integer|string>
+profile = nil
+
+---print a table
+---@type fun(report: Report)
+report = nil
+
+---a false condition is printed and makes the exit status 1
+---@type fun(condition: any, text: string|nil): boolean
+check = nil
+
+---end the scenario with this exit status
+---@type fun(status: integer|nil)
+exit = nil
+
+---the comparison of techniques: not modelled yet
+---@type fun(options: table)
+compare = nil

@@ -1,0 +1,104 @@
+#!/bin/sh
+# The command line from outside: what it refuses, in which words, and with which exit status.
+build=$1
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+v=$build/vmscope g=build/guests
+
+# expect STATUS TEXT ARGUMENTS...: the exit status, and TEXT somewhere on stderr or stdout ("": anything)
+expect() {
+	status=$1 text=$2
+	shift 2
+	timeout 60 "$v" "$@" >"$tmp/out" 2>&1
+	got=$?
+	if [ $got != "$status" ]; then
+		echo "not ok cli: vmscope $*: exit status $got, expected $status"
+		head -n 3 "$tmp/out"
+	elif [ -n "$text" ] && ! grep -qF -- "$text" "$tmp/out"; then
+		echo "not ok cli: vmscope $*: does not say: $text"
+		head -n 3 "$tmp/out"
+	else
+		echo "ok cli vmscope $*"
+	fi
+}
+
+expect 2 "a command is missing"
+expect 0 "run a scenario to its end" help
+expect 0 "--max-cycles N" help boot
+expect 0 "--max-cycles N" run --help
+expect 2 "did you mean 'explain'?" exlpain x
+expect 2 "did you mean '--profile'?" boot --profil skylake x
+expect 2 "--ram does not go with vmscope run" run x --ram 1M
+expect 2 "--ram needs SIZE" boot x --ram
+expect 2 "--quiet takes no value" boot x --quiet=1
+expect 2 "vmscope step is not there yet" step x
+expect 2 "vmscope compare is not there yet" compare
+expect 2 "vmscope grade is not there yet" grade x
+expect 2 "EPT needs VMX" boot x --cpu pv --mmu ept
+expect 2 "--cpu native goes with --mmu native" boot x --cpu native --mmu shadow
+expect 2 "--cpu vmx --mmu ept (VT-x: VMX non-root operation, VMCS) is not modelled yet" boot x --cpu vmx --mmu ept
+expect 2 "unknown technique 'vmy'" boot x --cpu vmy
+expect 2 "did you mean 'shadow'?" boot x --cpu bt --mmu shadwo
+expect 2 "--cpus: cpus = 17: expected 1..16" boot x --cpus 17
+expect 2 "ram = 4097K: expected a multiple of 4096" boot x --ram 4097K
+expect 2 "unknown profile 'skylaek'" boot x --profile skylaek
+expect 2 "did you mean 'cost.syscall'?" boot x --set cost.sycall=1
+expect 2 "l2.ways = 33: expected 1..32" boot x --set l2.ways=33
+expect 2 "'ram': expected KEY=VALUE" boot x --set ram
+expect 2 "boot takes one image" boot
+expect 2 "No such file" boot /nonexistent/image
+expect 2 "--max-cycles: 'soon': a number was expected" boot x --max-cycles soon
+expect 2 "cannot open" run /nonexistent.lua
+expect 2 "did you mean 'stats'?" list stat
+expect 0 "page walks" list stats
+expect 0 "sensitive" list insns
+expect 0 "Page Fault" explain '#PF'
+expect 0 "paging" explain cr0.pg
+expect 0 "ia32_efer" explain C0000080H
+expect 2 "did you mean 'walk.guest'?" explain walk.gest
+for kind in $("$v" list | sed 's/ .*//'); do
+	expect 0 "" list "$kind"
+done
+
+expect 1 "hello from 64-bit long mode" boot $g/hello64.elf --quiet
+expect 1 "the instruction limit was reached" boot $g/hello64.elf --max-instructions 10
+expect 1 "the cycle limit was reached" boot $g/hello64.elf --max-cycles 1000
+expect 2 "unknown trace event 'exceptoin'" boot $g/hello64.elf --trace "$tmp/t:exceptoin"
+expect 2 "cannot write" boot $g/hello64.elf --json /nonexistent/x.json
+
+# The same run twice leaves the same bytes, whatever the environment.
+run() { env $1 "$v" boot $g/kernel64.elf --append "forkwait n=5" --quiet --stats "$tmp/$2.txt" --stats "$tmp/$2.csv" \
+	--json "$tmp/$2.json" --trace "$tmp/$2.trace:exception,cr" >"$tmp/$2.out"; }
+run A=1 a
+run "A=$(seq 1 2000 | tr -d '\n')" b
+for x in txt csv json trace out; do
+	if cmp -s "$tmp/a.$x" "$tmp/b.$x" && [ -s "$tmp/a.$x" ]; then
+		echo "ok cli same bytes twice: $x"
+	else
+		echo "not ok cli: two runs differ in --$x"
+	fi
+done
+if command -v python3 >/dev/null; then
+	python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); m = d["machines"][0]
+assert sum(sum(a.values()) for a in m["ledger"]["cpu0"].values()) == m["cycles"], "ledger"' "$tmp/a.json" &&
+		echo "ok cli JSON is JSON, and its ledger adds up" || echo "not ok cli: JSON"
+fi
+
+# A snapshot continues where it was taken.
+"$v" boot $g/kernel64.elf --append sieve --quiet --max-instructions 6000000 --save "$tmp/s" >"$tmp/first"
+"$v" boot $g/kernel64.elf --append sieve --quiet --restore "$tmp/s" --json "$tmp/r.json" >"$tmp/rest"
+"$v" boot $g/kernel64.elf --append sieve --quiet --json "$tmp/w.json" >"$tmp/whole"
+if cat "$tmp/first" "$tmp/rest" | cmp -s - "$tmp/whole" &&
+   [ "$(grep '"cycles"' "$tmp/r.json")" = "$(grep '"cycles"' "$tmp/w.json")" ]; then
+	echo "ok cli a restored snapshot goes on as the run would have"
+else
+	echo "not ok cli: a restored snapshot goes another way"
+fi
+expect 2 "taken on a machine with" boot $g/hello64.elf --ram 64M --restore "$tmp/s"
+
+# Typed input.
+printf '@expect "hello"\n@exit 42\n' >"$tmp/in"
+expect 42 "" boot $g/hello64.elf --input "$tmp/in" --quiet
+printf '@expect hello\n' >"$tmp/in"
+expect 2 "in:1: a text in double quotes was expected" boot $g/hello64.elf --input "$tmp/in"
+expect 0 "callret" run scenarios/nanobench.lua --quiet
