@@ -522,9 +522,6 @@ const struct uop *block_resume(struct cpu *c)
 				cpu_raise_ec(c, VEC_GP, 0);
 			c->deadline = 0;
 		}
-		/* block_leave() books from the block's start: give back what it booked on suspending */
-		c->s.icount -= b->uop[i].idx;
-		c->ledger.spent[c->ledger.acct][WHY_EXECUTE] -= b->uop[i].cum;
 		c->s.rip = (c->s.rip - off) & c->lin_mask;
 		c->block = b;
 		/* leaving the block books from its start: what was booked when it was suspended comes back */
