@@ -441,8 +441,11 @@ static void mark(struct cpu *c)
 {
 	c->s.mark = (c->s.shadow ? MARK_SHADOW : 0) | (c->s.flags & RFLAGS_RF ? MARK_RF : 0) |
 	            (c->s.flags & RFLAGS_TF ? MARK_TF : 0);
-	c->s.mark_icount = c->s.icount;
-	c->s.mark_rcx = c->s.r[R_RCX];
+	/* Nothing to tell apart: no trace of when the CPU was last looked at, or a restored run would differ from one that
+	 * was never stopped. */
+	bool needed = c->s.mark || debug_fetch_armed(c);
+	c->s.mark_icount = needed ? c->s.icount : 0;
+	c->s.mark_rcx = needed ? c->s.r[R_RCX] : 0;
 }
 
 static void wake(struct cpu *c)

@@ -52,7 +52,7 @@ int stats_index(lua_State *L, struct object *o, const char *key)
 {
 	const struct stats *s = &o->run->m->stats;
 	struct stat_names t = { .s = s };
-	const char *dot = strchr(key, '.');
+	const char *dot = strchr(key, '.'), *near;
 	uint64_t v;
 	size_t n = 0;
 
@@ -62,8 +62,9 @@ int stats_index(lua_State *L, struct object *o, const char *key)
 	}
 	for (size_t g = 0; g < s->n; g++)
 		n += s->sets[g].n;
-	return api_unknown(L, "statistic", strncmp(key, "cpu", 3) == 0 && dot ? dot + 1 : key, stat_at, &t, n,
-	                   "vmscope list stats (for example cpu0.walk)");
+	near = err_nearest(dot && strncmp(key, "cpu", 3) == 0 ? dot + 1 : key, stat_at, &t, n);
+	return luaL_error(L, "unknown statistic '%s'%s%s%s\n    all names: vmscope list stats (for example cpu0.walk)", key,
+	                  near ? "; did you mean one that ends in '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* ---- the ledger ---- */

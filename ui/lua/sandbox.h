@@ -26,7 +26,7 @@ struct sandbox {
 };
 
 #define SANDBOX_MEMORY       (256u << 20)
-#define SANDBOX_INSTRUCTIONS 4000000000ull
+#define SANDBOX_INSTRUCTIONS 1000000000ull
 
 int sandbox_init(struct sandbox *s, uint64_t seed, size_t memory, uint64_t instructions, struct err *e);
 void sandbox_fini(struct sandbox *s);

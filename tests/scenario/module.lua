@@ -1,0 +1,2 @@
+-- Required by language.lua; by itself it does nothing.
+return { answer = 42 }
