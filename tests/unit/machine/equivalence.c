@@ -133,7 +133,7 @@ Test(equivalence, processes_32, .timeout = 120) { check(KERNEL32, "forkwait n=3;
 Test(equivalence, processes_64, .timeout = 120) { check(KERNEL64, "forkwait n=3;ctxsw n=20;mmapchurn n=5", 1); }
 
 Test(equivalence, timer_and_serial_64, .timeout = 120) { check(KERNEL64, "timer n=5;spin n=3;uart n=100", 1); }
-Test(equivalence, two_cpus, .timeout = 120) { check(KERNEL64, "smp n=1000;forkwait n=2", 2); }
+Test(equivalence, two_cpus, .timeout = 120) { check(KERNEL64, "smp n=1;forkwait n=2", 2); }
 
 /* Every single instruction: step by step against run through. */
 Test(equivalence, stepped_one_by_one, .timeout = 120)
