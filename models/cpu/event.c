@@ -513,8 +513,7 @@ static bool service_one(struct cpu *c)
 		cpu_deliver(c, &ev);
 		return true;
 	}
-	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction following an STI" */
-	if (c->s.nmi_pending && !c->s.nmi_blocked && !c->s.shadow) {
+	if (c->s.nmi_pending && !c->s.nmi_blocked && !(c->s.shadow & 2)) {
 		c->s.nmi_pending = 0;
 		ev.vector = VEC_NMI;
 		ev.type = EVENT_NMI;
