@@ -34,6 +34,14 @@ static uint64_t *set_of(const struct cache *c, uint64_t line)
 	return c->word + set * c->ways;
 }
 
+/* The host will want these soon: a large cache's words are far away from it, too. */
+static inline void prefetch_set(const struct cache *c, uint64_t line)
+{
+	const uint64_t *set = set_of(c, line);
+	for (unsigned i = 0; i < c->ways; i += 8)
+		__builtin_prefetch(set + i, 1);
+}
+
 /* Way of the line in its set, or `ways`. Invalid words (0) are last, so one that looks like line 0 ends the search. */
 static inline unsigned find(const uint64_t *set, unsigned ways, uint64_t line)
 {
@@ -303,6 +311,8 @@ enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, boo
 		}
 		to_front(set, i, line << LINE_SHIFT | state);
 	} else {
+		if (h->l3.sets)
+			prefetch_set(&h->l3, line);
 		level = fill(h, cpu, line, write, &state);
 		if (write) {
 			drop_from_l1i(core, line);

@@ -43,8 +43,11 @@ void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag)
 		return;
 	bool gained = flag & PAGE_SLOW_WRITE & ~*flags;
 	*flags |= flag;
-	if (gained && m->drop_writable)
-		m->drop_writable(m->who, HPA(page.v & PAGE_MASK));
+	if (gained && *flags & PAGE_WRITER) {
+		*flags &= (uint8_t)~PAGE_WRITER;
+		if (m->drop_writable)
+			m->drop_writable(m->who, HPA(page.v & PAGE_MASK));
+	}
 }
 
 void mem_before_write(struct mem *m, hpa_t pa, unsigned len)

@@ -5,8 +5,8 @@
  * What is not RAM goes out on the mmio wire. RAM is one lazily backed mapping: pages never touched
  * cost no host memory.
  *
- * Each page has flags. Whoever caches a host pointer for writing must drop it when the page gains
- * PAGE_CODE or RAM_CLEAN: mem->drop_writable / the snapshot hook say so. */
+ * Each page has flags. Whoever caches a host pointer for writing sets PAGE_WRITER and must drop the pointer when the
+ * page gains PAGE_CODE or RAM_CLEAN: mem->drop_writable / the snapshot hook say so. */
 #ifndef MMU_MEM_H
 #define MMU_MEM_H
 
@@ -16,6 +16,7 @@
 #include "sim/wire.h"
 
 #define PAGE_CODE     0x01      /* decoded blocks exist: writes must be reported through code_written */
+#define PAGE_WRITER   0x04      /* somebody may hold a pointer to write through: cleared when they were told to drop it */
 #define PAGE_WATCH    0x02      /* somebody watches this page (a breakpoint): writes take the slow way */
 /*      RAM_CLEAN     0x80         from sim/snap.h */
 #define PAGE_SLOW_WRITE (PAGE_CODE | PAGE_WATCH | RAM_CLEAN)
@@ -31,7 +32,7 @@ struct mem {
 	struct io_wire mmio;
 	/* Decoded code in [pa, pa+len) was overwritten. One listener: the machine fans out to CPUs. */
 	void (*code_written)(void *who, hpa_t pa, unsigned len);
-	/* A page's flags gained one of PAGE_SLOW_WRITE: drop cached writable pointers to it. */
+	/* A page with PAGE_WRITER gained one of PAGE_SLOW_WRITE: drop cached writable pointers to it. */
 	void (*drop_writable)(void *who, hpa_t page);
 	void *who;
 };
@@ -59,7 +60,7 @@ static inline uint8_t *mem_flags(const struct mem *m, hpa_t pa)
 	return off < 0 ? NULL : m->flags + (off >> PAGE_SHIFT);
 }
 
-void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag);    /* calls drop_writable when it was not set */
+void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag);    /* may call drop_writable */
 
 /* Before [pa, pa+len) within one page of RAM is written by any means but a cached pointer:
  * saves the page for snapshots, reports overwritten code. */

@@ -38,7 +38,7 @@ static const uint8_t size_shift[3] = { [SIZE_4K] = 12, [SIZE_2M] = 21, [SIZE_1G]
 #define ROOM 6
 struct soft_list {
 	uint16_t generation;
-	uint8_t n, overflow;
+	uint8_t n, overflow;            /* overflow: a bit per table to search */
 	uint16_t at[ROOM];              /* table * SOFT_TLB_N + index */
 };
 
@@ -117,12 +117,16 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 	uint8_t *page = mem_ptr(m->mem, HPA(h->pa & PAGE_MASK));
 	if (!page)
 		return;
+	uint8_t *flags = mem_flags(m->mem, HPA(h->pa));
 	unsigned view = view_of(m, access), index = (h->lin >> PAGE_SHIFT) & (SOFT_TLB_N - 1), who = access & (ACC_USER | ACC_IMPLICIT);
 	uint64_t lin_page = h->lin & PAGE_MASK, tag = lin_page | m->generation;
 	struct soft_tlb_entry *e = &m->table[view][index];
 	e->tag_r = paging_denies(m, h->info, who) < 0 ? tag : SOFT_NONE;
-	e->tag_w = h->info & INFO_D && !(*mem_flags(m->mem, HPA(h->pa)) & PAGE_SLOW_WRITE)
-	        && paging_denies(m, h->info, who | ACC_WRITE) < 0 ? tag : SOFT_NONE;
+	e->tag_w = SOFT_NONE;
+	if (h->info & INFO_D && !(*flags & PAGE_SLOW_WRITE) && paging_denies(m, h->info, who | ACC_WRITE) < 0) {
+		e->tag_w = tag;
+		*flags |= PAGE_WRITER;
+	}
 	e->host = (uintptr_t)page - lin_page;
 	e->pa_slot = (h->pa & PAGE_MASK) | (m->detailed ? h->entry : 0);
 	if (!h->entry || !is_large_data(h->id))
@@ -137,7 +141,7 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 	if (l->n < ROOM)
 		l->at[l->n++] = at;
 	else
-		l->overflow = 1;
+		l->overflow |= (uint8_t)(1 << view);
 }
 
 static void soft_kill_range(struct soft_tlb_entry *e, uint64_t first, unsigned shift)
@@ -167,14 +171,13 @@ static void soft_kill(struct mmu *m, uint8_t id, uint32_t entry)
 		struct soft_list *l = list_of(m, entry);
 		if (l->generation != m->generation)
 			return;
-		if (l->overflow) {
-			for (unsigned t = 0; t < SOFT_SLOW; t++)
-				for (unsigned i = 0; i < SOFT_TLB_N; i++)
-					soft_kill_range(&m->table[t][i], first, shift);
-		} else {
-			for (unsigned i = 0; i < l->n; i++)
-				soft_kill_range(m->table[0] + l->at[i], first, shift);
-		}
+		for (unsigned i = 0; i < l->n; i++)
+			soft_kill_range(m->table[0] + l->at[i], first, shift);
+		/* the page's part of a table: 512 entries of 2 MB, all of 1 GB */
+		unsigned start = (first >> 12) & (SOFT_TLB_N - 1), n = shift - 12 < SOFT_TLB_BITS ? 1u << (shift - 12) : SOFT_TLB_N;
+		for (unsigned t = 0; l->overflow >> t; t++)
+			for (unsigned i = 0; l->overflow >> t & 1 && i < n; i++)
+				soft_kill_range(&m->table[t][start + i], first, shift);
 		l->n = l->overflow = 0;
 	}
 }
@@ -430,6 +433,8 @@ static inline int translate(struct mmu *m, uint64_t lin, unsigned access, struct
 void mmu_touch_slow(struct mmu *m, uint64_t line, bool write)
 {
 	bool present;
+	/* what misses in the modelled caches often misses in the host's: fetch the bytes while their line is looked up */
+	__builtin_prefetch(m->mem->ram + mem_offset(m->mem, HPA(line << 6)), 1);
 	enum mem_level level = cache_data(m->caches, m->cpu, line, write, &present);
 	if (level == LEVEL_L1)
 		return;

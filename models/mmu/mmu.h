@@ -71,7 +71,7 @@ struct walk_record {
 };
 
 /* ---- soft TLB ---- */
-#define SOFT_TLB_BITS 9
+#define SOFT_TLB_BITS 11
 #define SOFT_TLB_N    (1u << SOFT_TLB_BITS)
 struct soft_tlb_entry {        /* 32 bytes: never across a host cache line */
 	uint64_t tag_r, tag_w;  /* linear page | generation; a tag that cannot match: ~0 */

@@ -68,11 +68,15 @@ Test(mem, pages_never_touched_cost_nothing)
 
 Test(mem, gaining_a_slow_write_flag_drops_cached_pointers_once)
 {
+	mem_flag_set(&mem, HPA(0x5000), PAGE_WATCH);
+	cr_expect(eq(u32, dropped, 0), "nobody writes there");
+	*mem_flags(&mem, HPA(0x5000)) = PAGE_WRITER;
 	mem_flag_set(&mem, HPA(0x5123), PAGE_CODE);
 	cr_expect(eq(u32, dropped, 1));
 	cr_expect(eq(u64, last.v, 0x5000));
 	mem_flag_set(&mem, HPA(0x5000), PAGE_CODE);
 	cr_expect(eq(u32, dropped, 1));
+	*mem_flags(&mem, HPA(0x5000)) |= PAGE_WRITER;   /* back in somebody's hand */
 	mem_flag_set(&mem, HPA(0x5000), PAGE_WATCH);
 	cr_expect(eq(u32, dropped, 2));
 	mem_flag_set(&mem, HPA(0xa0000), PAGE_CODE);
