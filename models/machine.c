@@ -36,6 +36,25 @@ void machine_config_defaults(struct machine_config *c)
 
 /* ---- wires ---- */
 
+/* The running CPU must come back to the scheduler after the present instruction. */
+static void reschedule(void *who)
+{
+	struct machine *m = who;
+	struct cpu *c = m->cpu[m->s.running];
+	if (c) {
+		c->stop_request = 1;
+		c->deadline = 0;
+	}
+}
+
+/* A message or a pin may have given a halted CPU a reason to wake: its time begins now, not at the end of a turn. */
+static void look_for_sleepers(struct machine *m)
+{
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		if (m->cpu[i]->s.activity != ACTIVITY_ACTIVE && cpu_can_wake(m->cpu[i]))
+			reschedule(m);
+}
+
 static bool apic_send(void *who, const struct apic_msg *msg)
 {
 	struct machine *m = who;
@@ -50,7 +69,11 @@ static bool apic_send(void *who, const struct apic_msg *msg)
 		else if (!lowest || lapic_priority(l) < lapic_priority(lowest))
 			lowest = l;
 	}
-	return lowest ? lapic_accept(lowest, msg) : taken;
+	if (lowest)
+		taken = lapic_accept(lowest, msg);
+	if (taken)
+		look_for_sleepers(m);
+	return taken;
 }
 
 static void apic_eoi(void *who, uint8_t vector)
@@ -64,6 +87,8 @@ static void intr_changed(void *who, unsigned pin, bool level)
 	struct machine *m = who;
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		lapic_lint(m->cpu[i]->lapic, pin, level);
+	if (level)
+		look_for_sleepers(m);
 }
 
 static void code_written(void *who, hpa_t pa, unsigned len)
@@ -105,17 +130,6 @@ static void mmio_write(void *who, uint64_t addr, unsigned size, uint64_t val, st
 	}
 	struct io_wire board = board_mmio(m->board);
 	board.write(board.who, addr, size, val, at);
-}
-
-/* The running CPU must come back to the scheduler after the present instruction. */
-static void reschedule(void *who)
-{
-	struct machine *m = who;
-	struct cpu *c = m->cpu[m->s.running];
-	if (c) {
-		c->stop_request = 1;
-		c->deadline = 0;
-	}
 }
 
 static void request(void *who, enum machine_request what, uint32_t value)
@@ -379,6 +393,7 @@ enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
 			m->interrupted = 0;
 			return MACHINE_STOP_USER;
 		}
+		m->s.now = machine_now(m);
 		wake(m);
 		struct cpu *c = turn(m);
 		cycle_t next = evq_next(&m->evq);

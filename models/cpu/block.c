@@ -505,9 +505,10 @@ const struct uop *block_resume(struct cpu *c)
 		return NULL;
 	uint64_t pa = c->s.fetch_pa;
 	uint16_t off = c->s.fetch_off;
+	bool here = c->s.fetch_rip == c->s.rip && (!b || b->key == key);
 	k->suspended = NULL;
 	block_forget(c);
-	if (c->s.fetch_rip != c->s.rip || (b && b->key != key))
+	if (!here)
 		return NULL;
 	if (!b && mem_ptr(c->mmu.mem, HPA(pa))) {       /* a snapshot was restored: it is to be decoded again */
 		b = find(c, pa, key);
