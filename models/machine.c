@@ -382,7 +382,7 @@ static bool stopped(struct machine *m, enum machine_stop *why)
 	return true;
 }
 
-enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
+static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 {
 	uint64_t end = n ? machine_icount(m) + n : 0;
 	enum machine_stop why;
@@ -431,6 +431,13 @@ enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
 			break;
 		}
 	}
+}
+
+enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
+{
+	enum machine_stop why = run(m, until, n);
+	m->s.now = machine_now(m);
+	return why;
 }
 
 enum machine_stop machine_step(struct machine *m)

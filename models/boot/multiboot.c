@@ -13,12 +13,12 @@
 #define WANT_ADDRESSES BIT(16)
 #define WANT_UNKNOWN   0xfff8u          /* required features we do not know: bits 15:3 */
 
-/* Where the information structure lives: low memory below the boot sector's traditional place. */
-#define INFO        0x9000u
-#define INFO_MMAP   0x9100u
-#define INFO_MODS   0x9300u
-#define INFO_TEXT   0x9400u
-#define INFO_END    0x10000u
+/* Where the information structure lives: high in low memory, away from where images that begin in real mode load. */
+#define INFO        0x80000u
+#define INFO_MMAP   0x80100u
+#define INFO_MODS   0x80300u
+#define INFO_TEXT   0x80400u
+#define INFO_END    0x88000u
 
 enum { INFO_HAS_MEMORY = BIT(0), INFO_HAS_CMDLINE = BIT(2), INFO_HAS_MODS = BIT(3), INFO_HAS_MMAP = BIT(6), INFO_HAS_NAME = BIT(9) };
 

@@ -46,7 +46,12 @@ static inline uint64_t block_linear(const struct cpu *c)
  * is charged again. NULL: start a block at s.rip. */
 const struct uop *block_resume(struct cpu *c);
 void block_suspend(struct cpu *c, const struct uop *u);         /* stopped at u: leave the block, remember it */
-static inline void block_forget(struct cpu *c) { c->s.fetch_pa = ~0ull; }
+static inline void block_forget(struct cpu *c)
+{
+	c->s.fetch_pa = ~0ull;
+	c->s.fetch_rip = 0;     /* state that means nothing is always the same */
+	c->s.fetch_off = c->s.fetch_len = 0;
+}
 /* The block at s.rip, fetched and charged, c->block set to it. Faults are raised. */
 struct block *block_enter(struct cpu *c, struct block *from, unsigned link);
 

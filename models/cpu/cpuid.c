@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "models/cpu/lapic.h"
+#include "models/cpu/fpstate.h"
 #include "models/cpu/sys.h"
 
 const struct feature_row feature_rows[FEATURE_N] = {
@@ -119,7 +120,7 @@ static void topology_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 	o[CPUID_EDX] = apic_id(c);
 }
 
-/* Leaf 0DH: the XSAVE area: 512 bytes of FXSAVE, 64 of header, AVX state from 576. */
+/* Leaf 0DH: the XSAVE area (fpstate.h). Subleaf n: size and place of component n. */
 static void xsave_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 {
 	if (!cpu_has(c, FEATURE_XSAVE))
@@ -127,15 +128,15 @@ static void xsave_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 	uint64_t all = xcr0_valid_bits(c);
 	if (sub == 0) {
 		o[CPUID_EAX] = (uint32_t)all;
-		o[CPUID_EBX] = c->s.xcr0 & 4 ? 832 : 576;
-		o[CPUID_ECX] = all & 4 ? 832 : 576;
+		o[CPUID_EBX] = xsave_size(c->s.xcr0);
+		o[CPUID_ECX] = xsave_size(all);
 	} else if (sub == 1) {
 		features(c, 13, 1, o);
-		if (cpu_has(c, FEATURE_XSAVEC))
-			o[CPUID_EBX] = c->s.xcr0 & 4 ? 832 : 576;
-	} else if (sub == 2 && all & 4) {
-		o[CPUID_EAX] = 256;
-		o[CPUID_EBX] = 576;
+		if (cpu_has(c, FEATURE_XSAVES))
+			o[CPUID_EBX] = xsave_size(c->s.xcr0);
+	} else if (sub == 9 && all & XSTATE_PKRU) {
+		o[CPUID_EAX] = XSAVE_PKRU_SIZE;
+		o[CPUID_EBX] = XSAVE_PKRU_OFFSET;
 	}
 }
 

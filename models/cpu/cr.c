@@ -9,6 +9,7 @@
  * Timing: base costs CR_READ, CR_WRITE, CR3_WRITE, CR8_WRITE; what a flush costs emerges from the misses after it. */
 #include "models/cpu/access.h"
 #include "models/cpu/lapic.h"
+#include "models/cpu/fpstate.h"
 #include "models/cpu/sys.h"
 
 static void traced(struct cpu *c, unsigned i, uint64_t v)
@@ -183,7 +184,8 @@ void insn_smsw(struct cpu *c, const struct uop *u)
 
 uint64_t xcr0_valid_bits(const struct cpu *c)
 {
-	return cpu_has(c, FEATURE_AVX) ? 7 : 3;
+	return XSTATE_X87 | XSTATE_SSE | (cpu_has(c, FEATURE_AVX) ? XSTATE_AVX : 0) |
+	       (cpu_has(c, FEATURE_PKU) ? XSTATE_PKRU : 0);
 }
 
 static void need_osxsave(struct cpu *c)
@@ -199,8 +201,9 @@ void insn_xgetbv(struct cpu *c, const struct uop *u)
 	uint32_t i = (uint32_t)c->s.r[R_RCX];
 	if (i != 0 && !(i == 1 && cpu_has(c, FEATURE_XGETBV1)))
 		cpu_gp0(c);
-	c->s.r[R_RAX] = (uint32_t)c->s.xcr0;
-	c->s.r[R_RDX] = c->s.xcr0 >> 32;
+	uint64_t v = i ? xsave_in_use(c) : c->s.xcr0;
+	c->s.r[R_RAX] = (uint32_t)v;
+	c->s.r[R_RDX] = v >> 32;
 }
 
 /* Bit 0 (x87) must be set; AVX needs SSE. */

@@ -513,7 +513,8 @@ static bool service_one(struct cpu *c)
 		cpu_deliver(c, &ev);
 		return true;
 	}
-	if (c->s.nmi_pending && !c->s.nmi_blocked && !(c->s.shadow & 2)) {
+	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction following an STI" */
+	if (c->s.nmi_pending && !c->s.nmi_blocked && !c->s.shadow) {
 		c->s.nmi_pending = 0;
 		ev.vector = VEC_NMI;
 		ev.type = EVENT_NMI;

@@ -324,8 +324,8 @@ static void timer_resume(struct lapic *l, uint32_t count)
 		l->s.timer_start = l->cpu->ledger.now - to_cycles(l, l->s.timer_init - count);
 }
 
-/* The next expiry somebody will notice, into the event queue. */
-static void timer_arm(struct lapic *l, cycle_t now)
+/* The next expiry somebody will notice, into the event queue; not before `earliest`. */
+static void timer_arm_from(struct lapic *l, cycle_t now, cycle_t earliest)
 {
 	cycle_t when = NEVER;
 	evq_cancel(l->evq, l->owner, 0);
@@ -341,13 +341,16 @@ static void timer_arm(struct lapic *l, cycle_t now)
 		if (n && timer_mode(l) == TIMER_ONESHOT)
 			return;
 		when = l->s.timer_start + to_cycles(l, (n + 1) * l->s.timer_init);
-		/* a period far shorter than a service routine cannot be told from this one; it must not stop the world */
-		cycle_t soon = now + profile(l)->hz / 1000000;
-		if (bit_get(l->s.irr, l->s.lvt[LVT_TIMER] & 0xff) && when < soon)
-			when = soon;
 	}
+	if (when < earliest)
+		when = earliest;
 	if (when != NEVER)
 		evq_add(l->evq, l->owner, when, 0, 0);
+}
+
+static void timer_arm(struct lapic *l, cycle_t now)
+{
+	timer_arm_from(l, now, 0);
 }
 
 static void timer_event(void *who, cycle_t now, uint32_t code, uint64_t arg)
@@ -360,9 +363,12 @@ static void timer_event(void *who, cycle_t now, uint32_t code, uint64_t arg)
 		l->s.tsc_deadline = 0;          /* "the timer generates one interrupt and disarms itself" */
 	else if (timer_mode(l) == TIMER_ONESHOT)
 		l->s.timer_start = NEVER;
+	/* Expiries that find the last one still pending are lost. A period far shorter than a service routine makes
+	 * nothing but such: a microsecond between looks keeps it from stopping the world. */
+	bool lost = bit_get(l->s.irr, l->s.lvt[LVT_TIMER] & 0xff);
 	lvt_deliver(l, LVT_TIMER);
 	if (timer_mode(l) == TIMER_PERIODIC)
-		timer_arm(l, now);
+		timer_arm_from(l, now, lost ? now + profile(l)->hz / 1000000 : 0);
 }
 
 void lapic_tsc_changed(struct lapic *l)

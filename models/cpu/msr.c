@@ -76,6 +76,8 @@ static void tsc_add(struct cpu *c, uint64_t by)
 {
 	c->s.tsc_offset += by;
 	c->s.tsc_adjust += by;
+	if (c->lapic)
+		lapic_tsc_changed(c->lapic);
 }
 static bool msr_write_TSC(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
 {

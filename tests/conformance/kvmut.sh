@@ -111,14 +111,17 @@ run_row() {
 		status=$?
 	else
 		timeout -k 5 "$limit" "$vmscope" boot "$file" --cpus "$cpus" --ram 512M --append "$args" \
-			--max-cycles "${gcycles}000000000" --quiet ${speed:+--speed $speed} $vflags "$@" </dev/null >"$out" 2>"$out.err"
+			--max-cycles "${gcycles}000000000" ${speed:+--speed $speed} $vflags "$@" </dev/null >"$out" 2>"$out.err"
 		status=$?
 	fi
-	# A run cut short also exits with 1, as a guest that ends well does: its message tells them apart.
+	# A run cut short also exits with 1, as a guest that ends well does: what vmscope says tells them apart.
 	case $status in
 	124|137) status=timeout;;
-	1) grep -q 'max-cycles reached\|max-instructions reached' "$out.err" && status=timeout;;
+	*) [ -n "$qemu" ] || grep -q 'the guest ended the run' "$out.err" ||
+		status=$(sed -n 's/^the cycle limit was reached.*/limit/p; s/^shutdown:.*/shutdown/p; s/^the guest asked for a reset.*/reset/p
+			s/^every CPU is halted.*/halted/p' "$out.err" | head -n 1);;
 	esac
+	[ -n "$status" ] || status=died
 	echo "$status $(($(date +%s) - begin))" >"$work/row/$row"
 }
 
@@ -175,7 +178,7 @@ awk -v who="$who" -v rowsfile="$work/rows" -v basefile="$baseline" -v csv="$csv"
 		bar = known ? best[row] : 0
 		# How it ended: QEMU reports the value v written to the exit port as v*2+1; kvm-unit-tests write 0 when
 		# all passed, 1 after a failure, 38 (status 77) when all was skipped, 63 (status 127) after an abort.
-		if (status == "later" || status == "missing" || status == "timeout") end = status
+		if (status !~ /^[0-9]+$/) end = status
 		else if (status == 1) end = "done"
 		else if (status == 3) end = "failed"
 		else if (status == 77) end = "skip"
@@ -196,6 +199,7 @@ awk -v who="$who" -v rowsfile="$work/rows" -v basefile="$baseline" -v csv="$csv"
 					if (p < bar) verdict = verdict ": " p " of " bar " passes"
 					if (f) verdict = verdict (p < bar ? ", " : ": ") f " failed"
 					if (!ended) verdict = verdict ((p < bar || f) ? ", " : ": ") "did not end well"
+					else if (!f && p >= bar) verdict = verdict ": ended with status " status
 					failed++
 				}
 			}

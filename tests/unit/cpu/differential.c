@@ -255,7 +255,6 @@ static bool run_case(struct rng *r, struct fixture *f, const struct row *row, un
 		return false;           /* the host does not know it */
 	memcpy(c->s.r, k.regs.r, sizeof k.regs.r);
 	cpu_set_rflags(c, k.regs.flags, RFLAGS_STATUS | RFLAGS_DF);
-	c->s.activity = ACTIVITY_ACTIVE;
 	fixture_code(f, k.code, k.len);
 	int got = fixture_run(f, 1);
 	describe(text, sizeof text, row, &k);

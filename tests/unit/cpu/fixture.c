@@ -145,6 +145,7 @@ void fixture_code(struct fixture *f, const void *bytes, unsigned n)
 {
 	mem_write(&f->mem, HPA(FIXTURE_CODE), bytes, n);
 	f->cpu->s.rip = f->cpu->s.mode == MODE_REAL16 ? 0 : FIXTURE_CODE;
+	f->cpu->s.activity = ACTIVITY_ACTIVE;
 	block_forget(f->cpu);
 }
 

@@ -39,7 +39,7 @@ struct fixture {
 
 struct fixture *fixture_new(enum fixture_mode mode);
 void fixture_free(struct fixture *f);
-/* Put n bytes at FIXTURE_CODE (real mode: 0x1000:0) and RIP before them. */
+/* Put n bytes at FIXTURE_CODE (real mode: 0x1000:0) and RIP before them; a halted CPU wakes. */
 void fixture_code(struct fixture *f, const void *bytes, unsigned n);
 void fixture_ring3(struct fixture *f);  /* go on at CPL 3 with the selectors above */
 /* Run n instructions, fewer when the CPU stops; the vector of an exception meanwhile, or -1. */

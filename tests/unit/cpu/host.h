@@ -18,5 +18,7 @@ struct host_regs { uint64_t r[16], flags; };
 bool host_present(void);                /* an x86-64, and the addresses are free */
 /* Run code; *regs in and out. Returns the vector of an exception, or -1. */
 int host_run(const uint8_t *code, unsigned len, struct host_regs *regs);
+/* The same in 32-bit compatibility mode, the eight old registers: for what 64-bit mode has dropped. */
+int host_run32(const uint8_t *code, unsigned len, struct host_regs *regs);
 
 #endif

@@ -107,7 +107,7 @@ Test(rtc, update_interrupt_comes_each_second_until_c_is_read)
 	cr_expect(not(c->r->lamp[8]));
 	rig_run(c->r, 1);
 	cr_expect(c->r->lamp[8]);
-	cr_expect(eq(u8, get(c, 0x0c), 0xd0), "UF, and PF whether enabled or not");
+	cr_expect(eq(u8, get(c, 0x0c), 0xf0), "PF and AF are set whether enabled or not: midnight is the alarm of all zeros");
 	cr_expect(not(c->r->lamp[8]), "reading register C clears it");
 	cr_expect(eq(u8, get(c, 0x0c), 0));
 	rig_run(c->r, HZ);

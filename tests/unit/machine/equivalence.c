@@ -65,7 +65,7 @@ static uint64_t ram_hash(const struct machine *m)
 static void same(const struct run *a, const struct run *b)
 {
 	cr_expect(eq(str, (char *)a->console, (char *)b->console));
-	cr_expect(eq(u64, a->m->s.now, b->m->s.now));
+	cr_expect(eq(u64, machine_now(a->m), machine_now(b->m)));
 	cr_expect(eq(u64, machine_icount(a->m), machine_icount(b->m)));
 	cr_expect(eq(u64, machine_hash(a->m), machine_hash(b->m)));
 	audit(a);
@@ -131,6 +131,9 @@ Test(equivalence, system_calls_and_faults_32, .timeout = 120) { check(KERNEL32, 
 Test(equivalence, system_calls_and_faults_64, .timeout = 120) { check(KERNEL64, "syscall n=20;pgfault n=20;divzero n=5", 1); }
 Test(equivalence, processes_32, .timeout = 120) { check(KERNEL32, "forkwait n=3;ctxsw n=20;mmapchurn n=5", 1); }
 Test(equivalence, processes_64, .timeout = 120) { check(KERNEL64, "forkwait n=3;ctxsw n=20;mmapchurn n=5", 1); }
+
+Test(equivalence, timer_and_serial_64, .timeout = 120) { check(KERNEL64, "timer n=5;spin n=3;uart n=100", 1); }
+Test(equivalence, two_cpus, .timeout = 120) { check(KERNEL64, "smp n=1;forkwait n=2", 2); }
 
 /* Every single instruction: step by step against run through. */
 Test(equivalence, stepped_one_by_one, .timeout = 120)
