@@ -177,8 +177,6 @@ static void register_sections(struct machine *m)
 		mmu_sections(&c->mmu, m->snaps);
 	}
 	caches_sections(m->caches, m->snaps);
-	struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
-	snaps_ram(m->snaps, &ram);
 }
 
 static void snapshot_taken(void *who)
@@ -207,6 +205,8 @@ static int build(struct machine *m, struct err *e)
 	if (mem_init(&m->mem, k->ram, e))
 		return -1;
 	m->mem.snaps = m->snaps;
+	const struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
+	snaps_ram(m->snaps, &ram);
 	m->mem.mmio = (struct io_wire){ mmio_read, mmio_write, m };
 	m->mem.code_written = code_written;
 	m->mem.drop_writable = drop_writable;

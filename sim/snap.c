@@ -174,7 +174,21 @@ void snaps_valid(struct snaps *s, const char *name, bool (*valid)(void *who, con
 
 void snaps_ram(struct snaps *s, const struct snap_ram *ram)
 {
-	s->ram = *ram;
+	s->pages += ram->size / PAGE_SIZE - s->memory[0].size / PAGE_SIZE;
+	s->memory[0] = *ram;
+	if (!s->memories)
+		s->memories = 1;
+}
+
+uint64_t snaps_memory(struct snaps *s, const struct snap_ram *memory)
+{
+	uint64_t first = s->pages;
+
+	if (!s->memories || s->memories == SNAP_MEMORIES || s->newest)
+		BUG("a memory of %" PRIu64 " bytes comes before RAM, after %d others or after a snapshot", memory->size, SNAP_MEMORIES);
+	s->memory[s->memories++] = *memory;
+	s->pages += memory->size / PAGE_SIZE;
+	return first;
 }
 
 void snaps_hook(struct snaps *s, void (*taken)(void *who), void (*restored)(void *who), void *who)
@@ -194,13 +208,13 @@ void snaps_tell_restored(struct snaps *s)
 
 void snap_before_write(struct snaps *s, uint64_t page)
 {
-	uint8_t *flags = &s->ram.flags[page];
+	uint8_t *flags = page_flags(s, page);
 
 	if (!(*flags & RAM_CLEAN))
 		return;
 	*flags &= (uint8_t)~RAM_CLEAN;
 	if (s->newest && !page_find(&s->newest->pages, page)) {
-		const uint8_t *ram = s->ram.bytes + page * PAGE_SIZE;
+		const uint8_t *ram = page_bytes(s, page);
 
 		page_add(&s->newest->pages, page, page_is_zero(ram) ? NULL : chunk_new(ram, PAGE_SIZE));
 	}
@@ -233,10 +247,10 @@ struct snap *snap_take(struct snaps *s, const char *label)
 	/* Exactly the pages the last snapshot kept are not clean now. */
 	if (last)
 		for (size_t i = 0; i < last->pages.n; i++)
-			s->ram.flags[last->pages.kept[i].page] |= RAM_CLEAN;
+			*page_flags(s, last->pages.kept[i].page) |= RAM_CLEAN;
 	else
-		for (uint64_t p = 0; p < s->ram.size / PAGE_SIZE; p++)
-			s->ram.flags[p] |= RAM_CLEAN;
+		for (uint64_t p = 0; p < s->pages; p++)
+			*page_flags(s, p) |= RAM_CLEAN;
 	sn->older = last;
 	if (last)
 		last->newer = sn;
@@ -262,7 +276,7 @@ static bool seen(uint64_t *bits, uint64_t page)
 
 void snap_restore(struct snaps *s, const struct snap *sn)
 {
-	uint64_t *done = xcalloc(s->ram.size / PAGE_SIZE / 64 + 1, sizeof *done);
+	uint64_t *done = xcalloc(s->pages / 64 + 1, sizeof *done);
 
 	for (size_t i = 0; i < s->sections; i++)
 		for (size_t k = 0; k < section_chunks(&s->section[i]); k++)
@@ -274,7 +288,7 @@ void snap_restore(struct snaps *s, const struct snap *sn)
 
 		for (size_t i = 0; i < n; i++) {
 			struct kept_page k = from->pages.kept[i];
-			uint8_t *ram = s->ram.bytes + k.page * PAGE_SIZE;
+			uint8_t *ram = page_bytes(s, k.page);
 
 			if (seen(done, k.page) || page_equals(ram, k.bytes))
 				continue;
@@ -311,7 +325,7 @@ void snap_drop(struct snaps *s, struct snap *sn)
 		/* The pages its predecessor kept are the written ones now. */
 		if (older)
 			for (size_t i = 0; i < older->pages.n; i++)
-				s->ram.flags[older->pages.kept[i].page] &= (uint8_t)~RAM_CLEAN;
+				*page_flags(s, older->pages.kept[i].page) &= (uint8_t)~RAM_CLEAN;
 	}
 	snap_release(s, sn);
 }
@@ -347,8 +361,8 @@ uint64_t snaps_hash(const struct snaps *s)
 		h = snap_mix(h, s->section[i].name, strlen(s->section[i].name));
 		h = snap_mix(h, s->section[i].state, s->section[i].size);
 	}
-	for (uint64_t p = 0; p < s->ram.size / PAGE_SIZE; p++) {
-		const uint8_t *ram = s->ram.bytes + p * PAGE_SIZE;
+	for (uint64_t p = 0; p < s->pages; p++) {
+		const uint8_t *ram = page_bytes(s, p);
 
 		if (page_is_zero(ram))
 			continue;
@@ -386,11 +400,11 @@ bool snap_differs(const struct snaps *s, const struct snap *sn, char *where, siz
 			}
 		}
 	}
-	done = xcalloc(s->ram.size / PAGE_SIZE / 64 + 1, sizeof *done);
+	done = xcalloc(s->pages / 64 + 1, sizeof *done);
 	for (const struct snap *from = sn; from; from = from->newer)
 		for (size_t i = 0; i < from->pages.n; i++) {
 			const struct kept_page *k = &from->pages.kept[i];
-			const uint8_t *ram = s->ram.bytes + k->page * PAGE_SIZE;
+			const uint8_t *ram = page_bytes(s, k->page);
 
 			if (seen(done, k->page) || page_equals(ram, k->bytes) || k->page >= lowest)
 				continue;

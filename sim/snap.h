@@ -30,6 +30,9 @@ void snaps_section(struct snaps *s, const char *name, uint32_t version, void *st
  * what is possible; snap_load() asks before anything changes. `state` is unaligned bytes of the section's size. */
 void snaps_valid(struct snaps *s, const char *name, bool (*valid)(void *who, const void *state), void *who);
 void snaps_ram(struct snaps *s, const struct snap_ram *ram);
+/* Another memory kept page by page like RAM (what was written to a disk), after snaps_ram(). Returns the number its first
+ * page has for snap_before_write(); RAM's pages begin at 0. */
+uint64_t snaps_memory(struct snaps *s, const struct snap_ram *memory);
 /* Hooks: `taken` after a snapshot was taken (drop fast write paths), `restored` after state changed
  * under everyone's feet (drop everything derived: decoded blocks, soft TLBs). */
 void snaps_hook(struct snaps *s, void (*taken)(void *who), void (*restored)(void *who), void *who);

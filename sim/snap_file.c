@@ -1,6 +1,7 @@
 /* snap_file.c - a snapshot as a file.
  *
- *   magic "VMSCSNAP" | u32 format | u32 sections | u64 RAM bytes | u64 RAM pages that follow | u64 checksum of this head
+ *   magic "VMSCSNAP" | u32 format | u32 sections | u64 RAM bytes, disks' changes included | u64 pages that follow |
+ *   u64 checksum of this head
  *   per section:  name[24] | u32 version | u32 0 | u64 size | bytes | u64 checksum of all of these
  *   per page:     u64 page number, ascending | 4096 bytes       (zero pages are left out)
  *   u64 checksum of the pages
@@ -55,11 +56,11 @@ static void put_sum(struct out *o)
 
 static void write_all(struct snaps *s, struct out *o)
 {
-	struct head h = { .format = FORMAT, .sections = (uint32_t)s->sections, .ram = s->ram.size };
+	struct head h = { .format = FORMAT, .sections = (uint32_t)s->sections, .ram = s->pages * PAGE_SIZE };
 
 	memcpy(h.magic, magic, sizeof magic);
-	for (uint64_t p = 0; p < s->ram.size / PAGE_SIZE; p++)
-		h.pages += !page_is_zero(s->ram.bytes + p * PAGE_SIZE);
+	for (uint64_t p = 0; p < s->pages; p++)
+		h.pages += !page_is_zero(page_bytes(s, p));
 	h.sum = snap_mix(0, &h, offsetof(struct head, sum));
 	put(o, &h, sizeof h);
 	o->sum = 0;
@@ -72,8 +73,8 @@ static void write_all(struct snaps *s, struct out *o)
 		put(o, sec->state, sec->size);
 		put_sum(o);
 	}
-	for (uint64_t p = 0; p < s->ram.size / PAGE_SIZE; p++) {
-		const uint8_t *ram = s->ram.bytes + p * PAGE_SIZE;
+	for (uint64_t p = 0; p < s->pages; p++) {
+		const uint8_t *ram = page_bytes(s, p);
 
 		if (page_is_zero(ram))
 			continue;
@@ -229,8 +230,8 @@ static void apply_pages(struct snaps *s, const uint8_t *p, uint64_t n)
 {
 	static const uint8_t zero[PAGE_SIZE];
 
-	for (uint64_t page = 0; page < s->ram.size / PAGE_SIZE; page++) {
-		uint8_t *ram = s->ram.bytes + page * PAGE_SIZE;
+	for (uint64_t page = 0; page < s->pages; page++) {
+		uint8_t *ram = page_bytes(s, page);
 		const uint8_t *want = zero;
 		uint64_t number = NEVER;
 
@@ -311,10 +312,10 @@ static int check_all(struct snaps *s, struct in *f, struct head *h, const void *
 		               "snapshot format %u, this vmscope reads format %d", h->format, FORMAT);
 	if (h->sum != snap_mix(0, h, offsetof(struct head, sum)))
 		return err_set(f->e, f->path, "the file is damaged; take the snapshot again", "wrong checksum of the head");
-	if (h->ram != s->ram.size || h->sections != s->sections)
+	if (h->ram != s->pages * PAGE_SIZE || h->sections != s->sections)
 		return err_set(f->e, f->path, "restore it into a machine of the same configuration",
 		               "taken on a machine with %" PRIu64 " bytes of RAM and %u sections; this one has %" PRIu64
-		               " and %zu", h->ram, h->sections, s->ram.size, s->sections);
+		               " and %zu", h->ram, h->sections, s->pages * PAGE_SIZE, s->sections);
 	for (size_t i = 0; i < s->sections; i++)
 		if (check_section(f, &s->section[i], &states[i]) != 0)
 			return -1;
@@ -327,7 +328,7 @@ static int check_all(struct snaps *s, struct in *f, struct head *h, const void *
 
 int snap_load(struct snaps *s, const char *path, struct err *e)
 {
-	size_t most = sizeof(struct head) + 8 + s->ram.size / PAGE_SIZE * (8 + PAGE_SIZE);
+	size_t most = sizeof(struct head) + 8 + s->pages * (8 + PAGE_SIZE);
 	struct in f = { .path = path, .e = e };
 	const void **states;
 	uint8_t *bytes;

@@ -4,6 +4,8 @@
 
 #include "sim/snap.h"
 
+#define SNAP_MEMORIES 8
+
 struct chunk { uint32_t refs, pad; uint8_t bytes[]; };          /* shared by the snapshots that have it in common */
 
 struct kept_page { uint64_t page; struct chunk *bytes; };       /* NULL: all zero */
@@ -34,11 +36,37 @@ struct snap {
 struct snaps {
 	struct section *section;
 	size_t sections;
-	struct snap_ram ram;
+	struct snap_ram memory[SNAP_MEMORIES];  /* RAM first */
+	unsigned memories;
+	uint64_t pages;                 /* of all of them, numbered through */
 	struct snap_hook *hook;
 	size_t hooks;
 	struct snap *oldest, *newest;
 };
+
+/* The memory that has page *page, and the page's number in it. */
+static inline const struct snap_ram *page_home(const struct snaps *s, uint64_t *page)
+{
+	const struct snap_ram *m = s->memory;
+
+	while (*page >= m->size / PAGE_SIZE) {
+		*page -= m->size / PAGE_SIZE;
+		m++;
+	}
+	return m;
+}
+static inline uint8_t *page_bytes(const struct snaps *s, uint64_t page)
+{
+	const struct snap_ram *m = page_home(s, &page);
+
+	return m->bytes + page * PAGE_SIZE;
+}
+static inline uint8_t *page_flags(const struct snaps *s, uint64_t page)
+{
+	const struct snap_ram *m = page_home(s, &page);
+
+	return &m->flags[page];
+}
 
 size_t section_chunks(const struct section *s);
 bool page_is_zero(const uint8_t *p);

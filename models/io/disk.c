@@ -39,6 +39,10 @@ int disk_open(struct disk *d, const char *path, const char *where, struct snaps 
 		return err_set(e, where, NULL, "disk image '%s': no address space for %lld bytes of changes", path, (long long)st.st_size);
 	}
 	d->sectors = ((uint64_t)st.st_size + SECTOR - 1) / SECTOR;
+	if (snaps) {
+		const struct snap_ram changes = { d->overlay, d->size, d->flags };
+		d->first_page = snaps_memory(snaps, &changes);
+	}
 	return 0;
 }
 
@@ -89,6 +93,9 @@ bool disk_write(struct disk *d, uint64_t lba, const uint8_t buf[SECTOR])
 	if (!image_read(d, lba, image))
 		return false;
 	uint8_t *o = d->overlay + lba * SECTOR;
+	uint64_t page = lba * SECTOR / PAGE_SIZE;
+	if (d->flags[page] & RAM_CLEAN)
+		snap_before_write(d->snaps, d->first_page + page);
 	for (unsigned i = 0; i < SECTOR; i++)
 		o[i] = image[i] ^ buf[i];
 	return true;

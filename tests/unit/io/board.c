@@ -39,6 +39,9 @@ static struct pc *pc_new(void)
 	struct err e = { "" };
 	p->r = rig_new(1000000000);
 	p->snaps = snaps_new();
+	const struct snap_ram ram = { p->r->mem.ram, p->r->mem.ram_size, p->r->mem.flags };
+	snaps_ram(p->snaps, &ram);
+	p->r->mem.snaps = p->snaps;
 	const struct board_config c = { .profile = &p->r->p, .cpus = 2, .ram = 2u << 20, .low_ram = 2u << 20,
 	                                .disk = { "/proc/self/exe" }, .rtc_epoch = 1000000000, .test_device = true };
 	const struct board_wiring w = { .mem = &p->r->mem, .evq = &p->r->q, .trace = &p->r->t, .snaps = p->snaps,
