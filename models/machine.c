@@ -382,6 +382,19 @@ static bool stopped(struct machine *m, enum machine_stop *why)
 	return true;
 }
 
+/* Halted for good: with interrupts off everywhere only an NMI or a reset could help, and no chip here makes one by
+ * itself. (In S3 every CPU waits for a start-up IPI instead, and the RTC may wake the machine.) */
+static bool dead(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		const struct cpu_state *s = &m->cpu[i]->s;
+		bool halted = s->activity == ACTIVITY_HLT && !(s->flags & RFLAGS_IF);
+		if (!halted && (i == 0 || s->activity != ACTIVITY_WAIT_SIPI))
+			return false;
+	}
+	return true;
+}
+
 static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 {
 	uint64_t end = n ? machine_icount(m) + n : 0;
@@ -397,6 +410,8 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 		wake(m);
 		struct cpu *c = turn(m);
 		cycle_t next = evq_next(&m->evq);
+		if (!c && dead(m))
+			return MACHINE_STOP_IDLE;
 		if (next <= m->s.now || (!c && next <= until)) {
 			if (next > m->s.now)
 				m->s.now = next;

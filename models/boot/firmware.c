@@ -7,6 +7,8 @@
 #include "models/io/board.h"
 
 #define IRET_AT      0xE1000u
+#define TICK_AT      0xE1010u
+#define RESET_AT     0xFFFF0u
 #define BDA          0x400u
 #define EBDA         0x9FC00u
 #define IA32_IRET    0xCF
@@ -41,12 +43,44 @@ static void bios_data_area(struct machine *m)
 	mem_write32(&m->mem, HPA(EBDA), 1);     /* the EBDA's size in KB */
 }
 
+enum { PIC_MASTER = 0x08, PIC_SLAVE = 0x70 };   /* first vectors */
+
 static void interrupt_vectors(struct machine *m)
 {
+	static const uint8_t tick[] = {
+		0x50, 0x1E,                             /* push ax; push ds */
+		0x31, 0xC0, 0x8E, 0xD8,                 /* xor ax, ax; mov ds, ax */
+		0x66, 0xFF, 0x06, 0x6C, 0x04,           /* inc dword [46CH]: ticks since midnight */
+		0xB0, 0x20, 0xE6, 0x20,                 /* mov al, 20H; out 20H, al: end of interrupt */
+		0x1F, 0x58, IA32_IRET,                  /* pop ds; pop ax; iret */
+	};
+	/* The reset vector, for guests that jump there: ask for a reset of everything. */
+	static const uint8_t reset[] = {
+		0xBA, 0xF9, 0x0C, 0xB0, 0x06, 0xEE,     /* mov dx, 0CF9H; mov al, 6; out dx, al */
+		0xF4, 0xEB, 0xFD,                       /* hlt; jmp $-1 */
+	};
 	uint8_t iret = IA32_IRET;
 	mem_write(&m->mem, HPA(IRET_AT), &iret, 1);
 	for (uint32_t v = 0; v < 256; v++)
 		mem_write32(&m->mem, HPA(v * 4), (IRET_AT >> 4) << 16 | (IRET_AT & 15));
+	mem_write(&m->mem, HPA(TICK_AT), tick, sizeof tick);
+	mem_write32(&m->mem, HPA(PIC_MASTER * 4), (TICK_AT >> 4) << 16 | (TICK_AT & 15));
+	mem_write(&m->mem, HPA(RESET_AT), reset, sizeof reset);
+}
+
+/* What a PC's firmware leaves the interrupt controllers and the timer doing: vectors 08H and 70H, the timer's 18.2 ticks a
+ * second the only interrupt that is not masked. */
+static void chips(struct machine *m)
+{
+	static const struct { uint8_t port, value; } writes[] = {
+		{ 0x20, 0x11 }, { 0x21, PIC_MASTER }, { 0x21, 0x04 }, { 0x21, 0x01 }, { 0x21, 0xFA },   /* 8259 ICW1-4, OCW1 */
+		{ 0xA0, 0x11 }, { 0xA1, PIC_SLAVE }, { 0xA1, 0x02 }, { 0xA1, 0x01 }, { 0xA1, 0xFF },
+		{ 0x43, 0x36 }, { 0x40, 0x00 }, { 0x40, 0x00 },         /* 8254 counter 0: mode 3, 65536 */
+	};
+	struct io_wire ports = board_ports(m->board);
+	struct io_at at = { .cpu = 0, .now = machine_now(m) };
+	for (size_t i = 0; i < ARRAY_LEN(writes); i++)
+		ports.write(ports.who, writes[i].port, 1, writes[i].value, &at);
 }
 
 /* Descriptors: flat, 4 GB, ring 0.  base 31:24 | G D/L | limit 19:16 | access | base 23:0 | limit 15:0 */
@@ -84,6 +118,7 @@ void firmware_install(struct machine *m)
 	boot_gdt(m);
 	acpi_install(m);
 	mptable_install(m);
+	chips(m);
 }
 
 static uint8_t cmos_read(struct machine *m, uint8_t index)

@@ -1,9 +1,10 @@
 /* firmware.h - what a PC's firmware leaves in memory, without the firmware: memory map, BIOS data area, interrupt
- * vectors that return, a GDT, ACPI tables, an MP table, fw_cfg items.
+ * vectors that return, a GDT, ACPI tables, an MP table, fw_cfg items; and the interrupt controllers and the timer running.
  *
  *   00000-003FF  interrupt vectors, all at an IRET        E0000  the boot GDT
- *   00400-004FF  BIOS data area                           E1000  the IRET
+ *   00400-004FF  BIOS data area                           E1000  the IRET, and behind it the timer tick's handler
  *   9FC00-9FFFF  extended BIOS data area (reserved)       F0000  MP table, F1000 RSDP, F2000.. ACPI tables
+ *                                                         FFFF0  the reset vector: asks for a reset
  * Simplified: no BIOS services; an INT 10H returns having done nothing. */
 #ifndef BOOT_FIRMWARE_H
 #define BOOT_FIRMWARE_H

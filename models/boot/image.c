@@ -42,9 +42,9 @@ int image_load(struct machine *m, const struct file *f, const struct boot_image 
 		return format->load(m, f, image, e);
 	}
 	if (elf_probe(f))
-		return err_set(e, f->path, "add a Multiboot 1 header or the PVH note, or load it flat: --flat ADDRESS",
+		return err_set(e, f->path, "add a Multiboot 1 header or the PVH note, or load it flat: --base ADDRESS",
 		               "an ELF file with neither a Multiboot 1 header in its first 8192 bytes nor a PVH note");
-	return err_set(e, f->path, "load it as a flat binary: --flat ADDRESS",
+	return err_set(e, f->path, "load it as a flat binary: --base ADDRESS",
 	               "no known format: no \"HdrS\" at 0x202, no Multiboot 1 header, no ELF, no boot signature 55 AA at 510");
 }
 

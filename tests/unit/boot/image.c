@@ -178,7 +178,7 @@ Test(image, boot_sector_starts_in_real_mode)
 Test(image, unknown_bytes_are_refused_with_a_way_out)
 {
 	REFUSED("no known format");
-	cr_expect(strstr(e.text, "--flat") != NULL);
+	cr_expect(strstr(e.text, "--base") != NULL);
 }
 Test(image, flat_goes_where_the_user_says)
 {
