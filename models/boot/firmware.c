@@ -111,6 +111,21 @@ uint64_t firmware_rsdp(const struct machine *m)
 	return FIRMWARE_RSDP;
 }
 
+/* Every CPU's MTRRs: write-back but for the VGA window and the PCI hole below 4 GB, which are uncached.
+ * Source: SDM Vol. 3A, "Memory Type Range Registers (MTRRs)". */
+static void memory_types(struct machine *m)
+{
+	enum { WB = 6, FIXED_AND_ENABLE = 0xc00, VALID = 0x800, VGA = 2 /* the row of A0000-BFFFF */ };
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct cpu_state *s = &m->cpu[i]->s;
+		s->mtrr_def_type = FIXED_AND_ENABLE | WB;
+		s->mtrr[0] = MEM_LOW_MAX;
+		s->mtrr[1] = (MASK(m->config.profile.phys_bits) & ~(MEM_HIGH - MEM_LOW_MAX - 1)) | VALID;
+		for (unsigned k = 0; k < ARRAY_LEN(s->mtrr_fixed); k++)
+			s->mtrr_fixed[k] = k == VGA ? 0 : 0x0606060606060606;
+	}
+}
+
 void firmware_install(struct machine *m)
 {
 	interrupt_vectors(m);
@@ -119,6 +134,7 @@ void firmware_install(struct machine *m)
 	acpi_install(m);
 	mptable_install(m);
 	chips(m);
+	memory_types(m);
 }
 
 static uint8_t cmos_read(struct machine *m, uint8_t index)
