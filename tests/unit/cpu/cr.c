@@ -224,7 +224,7 @@ Test(xcr0, name) \
 }
 ROW(x87_and_sse,          3, NONE)
 ROW(x87_must_stay,        2, VEC_GP)
-ROW(an_unknown_component, 1 | BIT(9), VEC_GP)
+ROW(an_unknown_component, 1 | BIT(8), VEC_GP)
 #undef ROW
 
 /* ---- CPUID ---- */
