@@ -160,24 +160,35 @@ static struct fnum finite(bool sign, int32_t exp, uint64_t mant)
 	return (struct fnum){ .cls = mant ? F_FINITE : F_ZERO, .sign = sign, .exp = exp, .mant = mant };
 }
 
-/* A result below the smallest normal number may keep fewer bits; unmasked x87 exceptions return the significand
- * with the exponent wrapped by 24576, so that a handler can see the true result.
- * Tininess is detected after rounding, as x86 does. */
+static struct fnum infinite(bool sign)
+{
+	return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+}
+
+/* Overflow or underflow, unmasked. SSE leaves no result. x87 wraps the exponent by 24576, so that a handler can
+ * see the true one; only FSCALE gets so far out that this is not enough. */
+static struct fnum unmasked(struct fctl *f, unsigned flag, bool sign, struct rounded r)
+{
+	f->raised |= flag | (r.inexact ? FP_PE : 0);
+	f->up = r.up;
+	if (!f->x87)
+		return finite(sign, 0, 0);
+	r.exp += flag == FP_UE ? 24576 : -24576;
+	if (r.exp >= f->emin && r.exp <= f->emax)
+		return finite(sign, r.exp, r.mant);
+	f->raised |= FP_PE;
+	f->up = flag == FP_OE;
+	return flag == FP_OE ? infinite(sign) : finite(sign, 0, 0);
+}
+
+/* A result below the smallest normal number keeps fewer bits. Tininess is detected after rounding, as x86 does. */
 struct fnum f_round(struct fctl *f, bool sign, int32_t exp, uint64_t hi, uint64_t lo)
 {
 	struct rounded r = round_bits(f->rc, sign, exp, hi, lo, f->prec);
 	if (unlikely(exp < f->emin)) {
 		bool tiny = r.exp < f->emin;
-		if (tiny && !(f->mask & FP_UE)) {
-			f->raised |= FP_UE | (r.inexact ? FP_PE : 0);
-			f->up = r.up;
-			if (f->x87 && r.exp + 24576 < f->emin) {        /* FSCALE only */
-				f->raised |= FP_PE;
-				f->up = 0;
-				return finite(sign, 0, 0);
-			}
-			return finite(sign, r.exp + (f->x87 ? 24576 : 0), r.mant);
-		}
+		if (tiny && !(f->mask & FP_UE))
+			return unmasked(f, FP_UE, sign, r);
 		if (tiny && f->ftz) {
 			f->raised |= FP_UE | FP_PE;
 			return finite(sign, 0, 0);
@@ -190,21 +201,12 @@ struct fnum f_round(struct fctl *f, bool sign, int32_t exp, uint64_t hi, uint64_
 		return finite(sign, r.exp, r.mant);
 	}
 	if (unlikely(r.exp > f->emax)) {
-		f->raised |= FP_OE;
-		if (!(f->mask & FP_OE)) {
-			f->raised |= r.inexact ? FP_PE : 0;
-			f->up = r.up;
-			if (f->x87 && r.exp - 24576 > f->emax) {
-				f->raised |= FP_PE;
-				f->up = 1;
-				return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
-			}
-			return finite(sign, r.exp - (f->x87 ? 24576 : 0), r.mant);
-		}
-		f->raised |= FP_PE;
+		if (!(f->mask & FP_OE))
+			return unmasked(f, FP_OE, sign, r);
+		f->raised |= FP_OE | FP_PE;
 		f->up = f->rc == RC_NEAREST || f->rc == (sign ? RC_DOWN : RC_UP);
 		if (f->up)
-			return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+			return infinite(sign);
 		return finite(sign, f->emax, ~(uint64_t)0 << (64 - f->prec));
 	}
 	f->raised |= r.inexact ? FP_PE : 0;
@@ -332,7 +334,7 @@ struct fnum f_mul(struct fctl *f, struct fnum a, struct fnum b)
 	f_denormal(f, a);
 	f_denormal(f, b);
 	if (a.cls == F_INF || b.cls == F_INF)
-		return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+		return infinite(sign);
 	if (a.cls == F_ZERO || b.cls == F_ZERO)
 		return (struct fnum){ .cls = F_ZERO, .sign = sign };
 	u128 p = (u128)a.mant * b.mant;
@@ -353,12 +355,12 @@ struct fnum f_div(struct fctl *f, struct fnum a, struct fnum b)
 		return f_invalid(f);
 	if (a.cls == F_FINITE && b.cls == F_ZERO) {     /* comes before a denormal dividend */
 		f->raised |= FP_ZE;
-		return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+		return infinite(sign);
 	}
 	f_denormal(f, a);
 	f_denormal(f, b);
 	if (a.cls == F_INF)
-		return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+		return infinite(sign);
 	if (a.cls == F_ZERO || b.cls == F_INF)
 		return (struct fnum){ .cls = F_ZERO, .sign = sign };
 	int32_t exp = a.exp - b.exp;
