@@ -165,8 +165,8 @@ static struct fnum infinite(bool sign)
 	return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
 }
 
-/* Overflow or underflow, unmasked. SSE leaves no result. x87 wraps the exponent by 24576, so that a handler can
- * see the true one; only FSCALE gets so far out that this is not enough. */
+/* Overflow or underflow, unmasked. SSE leaves no result. x87 wraps the exponent by 24576, so that a
+ * handler can see the true one; only FSCALE gets so far out that this is not enough. */
 static struct fnum unmasked(struct fctl *f, unsigned flag, bool sign, struct rounded r)
 {
 	f->raised |= flag | (r.inexact ? FP_PE : 0);
@@ -181,7 +181,8 @@ static struct fnum unmasked(struct fctl *f, unsigned flag, bool sign, struct rou
 	return flag == FP_OE ? infinite(sign) : finite(sign, 0, 0);
 }
 
-/* A result below the smallest normal number keeps fewer bits. Tininess is detected after rounding, as x86 does. */
+/* A result below the smallest normal number keeps fewer bits. Tininess is detected after rounding,
+ * as x86 does. */
 struct fnum f_round(struct fctl *f, bool sign, int32_t exp, uint64_t hi, uint64_t lo)
 {
 	struct rounded r = round_bits(f->rc, sign, exp, hi, lo, f->prec);
@@ -228,8 +229,8 @@ static struct fnum quiet(struct fnum a)
 	return a;
 }
 
-/* SSE takes the first operand that is a NaN. x87 prefers a QNaN to an SNaN; of two alike, the larger significand,
- * and of equal ones the positive. */
+/* SSE takes the first operand that is a NaN. x87 prefers a QNaN to an SNaN; of two alike, the
+ * larger significand, and of equal ones the positive. */
 struct fnum f_nan2(struct fctl *f, struct fnum a, struct fnum b)
 {
 	if (a.cls == F_UNSUPPORTED || b.cls == F_UNSUPPORTED)
@@ -461,7 +462,7 @@ bool f_rem(struct fctl *f, struct fnum a, struct fnum b, bool nearest, struct fn
 		return true;
 	}
 	bool whole = d < 64;
-	/* A partial step takes off 32 to 63 bits of the quotient; the SDM leaves the number open. */
+	/* A partial step takes 32 to 63 bits off the quotient; the SDM leaves the number open. */
 	int32_t steps = whole ? d : 32 + (d & 31);
 	uint64_t quo = 0;
 	u128 rem = a.mant;              /* in units of 2^(exp - 63) */

@@ -1,9 +1,11 @@
 /* float.h - IEEE 754 arithmetic in integers, as the x87 and SSE units do it.
  *
- * A number is unpacked into sign, exponent and a 64-bit significand; an operation computes the exact result
- * (128 bits and a sticky bit are enough for all five), then f_round() brings it to the precision and range asked
- * for. Every flag is found on the way. No host floating point: the same bits on any host.
- * Source: SDM Vol. 1, "Programming with the x87 FPU", "Floating-Point Exceptions", "Operating on SNaNs and QNaNs". */
+ * A number is unpacked into sign, exponent and a 64-bit significand; an operation computes the
+ * exact result (128 bits and a sticky bit are enough for all five), then f_round() brings it to the
+ * precision and range asked for. Every flag is found on the way. No host floating point: the same
+ * bits on any host.
+ * Source: SDM Vol. 1, "Programming with the x87 FPU", "Floating-Point Exceptions", "Operating on
+ * SNaNs and QNaNs". */
 #ifndef CPU_FLOAT_H
 #define CPU_FLOAT_H
 
@@ -58,10 +60,11 @@ struct fnum f_mul(struct fctl *f, struct fnum a, struct fnum b);
 struct fnum f_div(struct fctl *f, struct fnum a, struct fnum b);
 struct fnum f_sqrt(struct fctl *f, struct fnum a);
 struct fnum f_round_int(struct fctl *f, struct fnum a);
-/* To a signed integer of `bits` bits. IE when it does not fit: returns the integer indefinite (only the sign bit set). */
+/* To a signed integer of `bits` bits. IE when it does not fit: returns the integer indefinite (only
+ * the sign bit set). */
 int64_t f_to_int(struct fctl *f, struct fnum a, unsigned bits);
-/* a - b*q: FPREM (nearest false: q truncated) or FPREM1 (q rounded to nearest even). *q: q's low bits.
- * False when the exponents are 64 or more apart and only a partial remainder was made. */
+/* a - b*q: FPREM (nearest false: q truncated) or FPREM1 (q rounded to nearest even). *q: q's low
+ * bits. False when the exponents are 64 or more apart and only a partial remainder was made. */
 bool f_rem(struct fctl *f, struct fnum a, struct fnum b, bool nearest, struct fnum *r, uint64_t *q);
 struct fnum f_scale(struct fctl *f, struct fnum a, struct fnum b);
 /* The result when a or b is a NaN or unsupported, with IE if needed. */

@@ -1,13 +1,16 @@
-/* fpstate.c - saving and restoring floating-point state: FXSAVE, FXRSTOR, XSAVE and its relatives, MXCSR.
+/* fpstate.c - saving and restoring floating-point state: FXSAVE, FXRSTOR, XSAVE and its relatives,
+ * MXCSR.
  *
- *   0 FCW | 2 FSW | 4 FTW, a bit a register | 6 FOP | 8 FIP | 12 FCS | 16 FDP | 20 FDS (REX.W: FIP and FDP are 8 bytes)
+ *   0 FCW | 2 FSW | 4 FTW, a bit a register | 6 FOP | 8 FIP | 12 FCS | 16 FDP | 20 FDS
+ *     (with REX.W FIP and FDP are 8 bytes)
  *   24 MXCSR | 28 MXCSR_MASK | 32 ST(0)..ST(7), 16 bytes each | 160 XMM0.. | 416..511 untouched
  *   512 XSTATE_BV | 520 XCOMP_BV | 528..575 zero | 576 PKRU
  *
- * XSAVE writes every component asked for; XSAVEOPT, XSAVEC and XSAVES leave out those in their initial configuration.
+ * XSAVE writes every component asked for; XSAVEOPT, XSAVEC and XSAVES leave out those in their
+ * initial configuration.
  * Source: SDM Vol. 1, "Managing State Using the XSAVE Feature Set"; Vol. 2A, "FXSAVE", "FXRSTOR".
- * Simplified: the modified optimization (skipping what has not changed since XRSTOR) is never taken; IA32_XSS has no
- * bits, so XSAVES and XRSTORS save what XSAVEC and XRSTOR do. */
+ * Simplified: the modified optimization (skipping what has not changed since XRSTOR) is never
+ * taken; IA32_XSS has no bits, so XSAVES and XRSTORS save what XSAVEC and XRSTOR do. */
 #include "models/cpu/fpstate.h"
 
 #include "models/cpu/sse.h"
@@ -328,11 +331,11 @@ void fp_stmxcsr(struct cpu *c, const struct uop *u)
 }
 
 /* ---- RESET ---- */
-void fpu_reset(struct cpu *c, bool init)
+void fpu_reset(struct cpu *c)
 {
-	if (init)
-		return;
 	x87_reset(c);
 	memset(c->s.xmm, 0, sizeof c->s.xmm);
 	c->s.mxcsr = MXCSR_INIT;
+	c->s.xcr0 = XSTATE_X87;
+	c->s.pkru = 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "models/cpu/block.h"
+#include "models/cpu/fpstate.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 
@@ -22,20 +23,6 @@ static void segment(struct cpu *c, enum seg_reg i, uint16_t sel, uint64_t base, 
 	s->base = base;
 	s->limit = 0xffff;
 	s->attr = attr;
-}
-
-static void reset_fpu(struct cpu *c)
-{
-	memset(c->s.st, 0, sizeof c->s.st);
-	memset(c->s.xmm, 0, sizeof c->s.xmm);
-	c->s.fcw = 0x40;
-	c->s.fsw = 0;
-	c->s.ftw = 0x5555;
-	c->s.fop = c->s.fcs = c->s.fds = 0;
-	c->s.fip = c->s.fdp = 0;
-	c->s.mxcsr = 0x1f80;
-	c->s.xcr0 = 1;
-	c->s.pkru = 0;
 }
 
 void cpu_reset(struct cpu *c, bool init)
@@ -65,7 +52,7 @@ void cpu_reset(struct cpu *c, bool init)
 	c->s.dr[7] = 0x400;
 	if (!init) {
 		msr_reset(c);
-		reset_fpu(c);
+		fpu_reset(c);
 		c->s.tsc_offset = 0 - c->ledger.now;
 	}
 	if (c->lapic)

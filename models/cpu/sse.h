@@ -1,8 +1,10 @@
-/* sse.h - operands, availability and exceptions of MMX and SSE instructions, for the files that execute them.
+/* sse.h - operands, availability and exceptions of MMX and SSE instructions, for the files that
+ * execute them.
  *
  * MXCSR: 15 FTZ | 14:13 rounding | 12:7 masks | 6 DAZ | 5:0 flags
  * An unmasked exception is #XM, or #UD when CR4.OSXMMEXCPT is clear, and leaves no result.
- * Source: SDM Vol. 1, "Programming with SSE"; Vol. 2A, "Exception conditions of legacy SSE instructions". */
+ * Source: SDM Vol. 1, "Programming with SSE"; Vol. 2A, "Exception conditions of legacy SSE
+ * instructions". */
 #ifndef CPU_SSE_H
 #define CPU_SSE_H
 

@@ -1,5 +1,6 @@
 /* sse_convert.c - SSE conversions between integers, single and double precision.
- * A number that does not fit an integer raises IE and yields the integer indefinite: the sign bit alone.
+ * A number that does not fit an integer raises IE and yields the integer indefinite: the sign bit
+ * alone.
  * Source: SDM Vol. 2A, "CVT..." pages; Vol. 1, "Floating-Point Format Conversions". */
 #include "models/cpu/sse.h"
 
@@ -42,7 +43,8 @@ void sse_cvtsd2si(struct cpu *c, const struct uop *u) { to_gpr(c, u, true, false
 void sse_cvttsd2si(struct cpu *c, const struct uop *u) { to_gpr(c, u, true, true); }
 
 /* ---- between precisions ---- */
-/* Lanes of `from` width to lanes of the other; what is left of the destination is cleared when `packed`. */
+/* Lanes of `from` width to lanes of the other; what is left of the destination is cleared when
+ * `packed`. */
 static void precision(struct cpu *c, const struct uop *u, bool widen, bool packed)
 {
 	union vec b, r;

@@ -1,6 +1,7 @@
 /* sse_float.c - SSE floating-point arithmetic, comparison and rounding; MXCSR exceptions.
- * Lane by lane through float.c. Approximations (RCPPS, RSQRTPS) are the exact value rounded to 12 bits of significand:
- * inside the architectural bound of 1.5 * 2^-12, where processors differ in the digits.
+ * Lane by lane through float.c. Approximations (RCPPS, RSQRTPS) are the exact value rounded to 12
+ * bits of significand: inside the architectural bound of 1.5 * 2^-12, where processors differ in
+ * the digits.
  * Source: SDM Vol. 1, "SIMD Floating-Point Exceptions"; Vol. 2A and 2B, the instructions' pages. */
 #include "models/cpu/flags.h"
 #include "models/cpu/sse.h"
@@ -41,6 +42,12 @@ static void float_begin(struct cpu *c, const struct uop *u, struct form f, struc
 	xmm_get(c, u->reg[0], &p->a);
 }
 
+/* Lane i as a number. */
+static struct fnum num(const struct cpu *c, const union vec *v, unsigned i, struct form form)
+{
+	return sse_num(c, lane(v, i, form.wide), form.wide);
+}
+
 /* ---- two operands ---- */
 typedef struct fnum float_op(struct fctl *f, struct fnum a, struct fnum b);
 
@@ -50,7 +57,7 @@ static void binary(struct cpu *c, const struct uop *u, struct form form, float_o
 	float_begin(c, u, form, &p);
 	struct fctl f = sse_ctl(c, form.wide);
 	for (unsigned i = 0; i < form.lanes; i++) {
-		struct fnum a = sse_num(c, lane(&p.a, i, form.wide), form.wide), b = sse_num(c, lane(&p.b, i, form.wide), form.wide);
+		struct fnum a = num(c, &p.a, i, form), b = num(c, &p.b, i, form);
 		set_lane(&p.a, i, form.wide, sse_bits(op(&f, a, b), form.wide));
 	}
 	sse_commit(c, f.raised);
@@ -87,7 +94,7 @@ static void addsub(struct cpu *c, const struct uop *u, struct form form)
 	float_begin(c, u, form, &p);
 	struct fctl f = sse_ctl(c, form.wide);
 	for (unsigned i = 0; i < form.lanes; i++) {
-		struct fnum a = sse_num(c, lane(&p.a, i, form.wide), form.wide), b = sse_num(c, lane(&p.b, i, form.wide), form.wide);
+		struct fnum a = num(c, &p.a, i, form), b = num(c, &p.b, i, form);
 		set_lane(&p.a, i, form.wide, sse_bits((i & 1 ? f_add : f_sub)(&f, a, b), form.wide));
 	}
 	sse_commit(c, f.raised);
@@ -105,7 +112,7 @@ static void horizontal(struct cpu *c, const struct uop *u, struct form form, flo
 	for (unsigned i = 0; i < form.lanes; i++) {
 		const union vec *s = i < form.lanes / 2u ? &p.a : &p.b;
 		unsigned j = 2 * i % form.lanes;
-		struct fnum a = sse_num(c, lane(s, j, form.wide), form.wide), b = sse_num(c, lane(s, j + 1, form.wide), form.wide);
+		struct fnum a = num(c, s, j, form), b = num(c, s, j + 1, form);
 		set_lane(&r, i, form.wide, sse_bits(op(&f, a, b), form.wide));
 	}
 	sse_commit(c, f.raised);
@@ -126,13 +133,14 @@ static void dot(struct cpu *c, const struct uop *u, struct form form)
 	for (unsigned i = 0; i < form.lanes; i++) {
 		t[i] = f_from_int(0);
 		if (u->imm >> (4 + i) & 1)
-			t[i] = f_mul(&f, sse_num(c, lane(&p.a, i, form.wide), form.wide), sse_num(c, lane(&p.b, i, form.wide), form.wide));
+			t[i] = f_mul(&f, num(c, &p.a, i, form), num(c, &p.b, i, form));
 	}
 	sse_commit(c, f.raised);
 	for (unsigned n = form.lanes; n > 1; n /= 2)
 		for (unsigned i = 0; i < n / 2; i++) {
-			/* what one step rounded, the next reads back: with DAZ a denormal is a zero there */
-			struct fnum a = sse_num(c, sse_bits(t[2 * i], form.wide), form.wide), b = sse_num(c, sse_bits(t[2 * i + 1], form.wide), form.wide);
+			/* what one step rounded the next reads back, under DAZ too */
+			struct fnum a = sse_num(c, sse_bits(t[2 * i], form.wide), form.wide);
+			struct fnum b = sse_num(c, sse_bits(t[2 * i + 1], form.wide), form.wide);
 			t[i] = f_add(&f, a, b);
 		}
 	sse_commit(c, f.raised);
@@ -153,7 +161,7 @@ static void compare(struct cpu *c, const struct uop *u, struct form form)
 	struct fctl f = sse_ctl(c, form.wide);
 	unsigned rel = u->imm & 3;
 	for (unsigned i = 0; i < form.lanes; i++) {
-		struct fnum a = sse_num(c, lane(&p.a, i, form.wide), form.wide), b = sse_num(c, lane(&p.b, i, form.wide), form.wide);
+		struct fnum a = num(c, &p.a, i, form), b = num(c, &p.b, i, form);
 		int order = f_compare(&f, a, b, rel == 1 || rel == 2);
 		bool yes = (holds[rel] >> order & 1) != (u->imm >> 2 & 1);
 		set_lane(&p.a, i, form.wide, yes ? ~(uint64_t)0 : 0);
@@ -173,7 +181,7 @@ static void compare_flags(struct cpu *c, const struct uop *u, struct form form, 
 	struct packed p;
 	float_begin(c, u, form, &p);
 	struct fctl f = sse_ctl(c, form.wide);
-	int order = f_compare(&f, sse_num(c, lane(&p.a, 0, form.wide), form.wide), sse_num(c, lane(&p.b, 0, form.wide), form.wide), signal_quiet);
+	int order = f_compare(&f, num(c, &p.a, 0, form), num(c, &p.b, 0, form), signal_quiet);
 	sse_commit(c, f.raised);
 	flags_set_status(c, flags[order]);
 }
@@ -191,7 +199,7 @@ static void round_(struct cpu *c, const struct uop *u, struct form form)
 	if (!(u->imm & 4))
 		f.rc = u->imm & 3;
 	for (unsigned i = 0; i < form.lanes; i++)
-		set_lane(&p.a, i, form.wide, sse_bits(f_round_int(&f, sse_num(c, lane(&p.b, i, form.wide), form.wide)), form.wide));
+		set_lane(&p.a, i, form.wide, sse_bits(f_round_int(&f, num(c, &p.b, i, form)), form.wide));
 	sse_commit(c, f.raised & (u->imm & 8 ? FP_IE : FP_IE | FP_PE));
 	xmm_set(c, u->reg[0], &p.a);
 }
@@ -200,7 +208,7 @@ void sse_roundpd(struct cpu *c, const struct uop *u) { round_(c, u, PD); }
 void sse_roundss(struct cpu *c, const struct uop *u) { round_(c, u, SS); }
 void sse_roundsd(struct cpu *c, const struct uop *u) { round_(c, u, SD); }
 
-/* ---- approximations: no exceptions; denormals are zeros; results too small for a normal number become zero ---- */
+/* ---- approximations: no exceptions; denormals are zeros, also as results ---- */
 static uint32_t approximate(uint32_t v, bool root)
 {
 	struct fctl f = { .emin = -126, .emax = 127, .prec = 12, .mask = FP_ALL, .ftz = 1 };

@@ -1,7 +1,9 @@
-/* sse_hot.c - hot handlers of the SSE instructions compilers emit most: moves, packed integers on XMM registers.
+/* sse_hot.c - hot handlers of the SSE instructions compilers emit most: moves, packed integers on
+ * XMM registers.
  *
- * What they do is in sse_move.c, sse_int.c and sse_shuffle.c, whose bodies run whatever does not take the short way:
- * SSE switched off, a misaligned operand, a soft-TLB miss, an MMX form. Cost and outcome are the same. */
+ * What they do is in sse_move.c, sse_int.c and sse_shuffle.c, whose bodies run whatever does not
+ * take the short way: SSE switched off, a misaligned operand, a soft-TLB miss, an MMX form. Cost
+ * and outcome are the same. */
 #include "models/cpu/sse_hot.h"
 
 /* ---- whole registers: aligned or not ---- */

@@ -1,9 +1,10 @@
 /* sse_hot_float.c - hot handlers of SSE arithmetic that need no attention.
  *
- * The host's own double and float arithmetic gives the IEEE result to nearest. It is taken when that is all there is to
- * it: rounding to nearest, operands zero or normal, the result normal and away from the smallest, and no flag to set:
- * either PE is set already (it is sticky) and masked, or the operation can be shown to be exact. Anything else goes
- * through the body, so results and flags are the same everywhere, and on hosts where a double is not computed as one
+ * The host's own double and float arithmetic gives the IEEE result to nearest. It is taken when
+ * that is all there is to it: rounding to nearest, operands zero or normal, the result normal and
+ * away from the smallest, and no flag to set: either PE is set already (it is sticky) and masked,
+ * or the operation can be shown to be exact. Anything else goes through the body, so results and
+ * flags are the same everywhere, and on hosts where a double is not computed as one
  * (FLT_EVAL_METHOD) there is only the body. */
 #include <float.h>
 #include <math.h>
@@ -12,7 +13,8 @@
 
 #if FLT_EVAL_METHOD == 0 && FLT_MANT_DIG == 24 && DBL_MANT_DIG == 53
 
-/* To nearest, and no exception unmasked. FTZ and DAZ do not matter without denormals, yet keep to the body. */
+/* To nearest, and no exception unmasked. FTZ and DAZ do not matter without denormals, yet keep to
+ * the body. */
 static inline bool plain(const struct cpu *c) { return (c->s.mxcsr & 0xffc0) == 0x1f80; }
 static inline bool inexact_known(const struct cpu *c) { return c->s.mxcsr & FP_PE; }
 
@@ -22,14 +24,15 @@ static inline U bits##w(T v) { U b; memcpy(&b, &v, sizeof b); return b; } \
 static inline T real##w(const void *p) { T v; memcpy(&v, p, sizeof v); return v; } \
 /* zero, or normal: neither denormal, infinity nor NaN */ \
 static inline bool easy##w(U b) { U e = b & EXP; return e != EXP && (e || !(b << 1)); } \
-/* a result that is normal, and not the smallest normal number, which rounding may have reached from below */ \
+/* normal, and not the smallest normal number, which rounding may have reached from below */ \
 static inline bool normal##w(U b) { U e = b & EXP; return e != EXP && e > LEAST; } \
 /* a + b is exact when the error term of the sum is zero; y is -b for a difference */ \
 static inline bool exact_sum##w(T a, T y, T s) { T t = s - a; return a - (s - t) == 0 && y - t == 0; } \
 /* a * b is exact when their significant bits together fit */ \
 static inline bool exact_product##w(U a, U b) \
 { \
-	int za = __builtin_ctzll((uint64_t)a | (EXP & -EXP)), zb = __builtin_ctzll((uint64_t)b | (EXP & -EXP)); \
+	int za = __builtin_ctzll((uint64_t)a | (EXP & -EXP)); \
+	int zb = __builtin_ctzll((uint64_t)b | (EXP & -EXP)); \
 	return za + zb >= __builtin_ctzll(EXP) + 1; \
 }
 WIDTH(32, uint32_t, float, 0x7f800000u, 0x00800000u)
@@ -42,13 +45,15 @@ static inline bool try_add##w(const struct cpu *c, U a, U b, U *r) \
 { \
 	T x = real##w(&a), y = real##w(&b), s = x + y; \
 	*r = bits##w(s); \
-	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && (inexact_known(c) || exact_sum##w(x, y, s)); \
+	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && \
+	       (inexact_known(c) || exact_sum##w(x, y, s)); \
 } \
 static inline bool try_sub##w(const struct cpu *c, U a, U b, U *r) \
 { \
 	T x = real##w(&a), y = real##w(&b), s = x - y; \
 	*r = bits##w(s); \
-	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && (inexact_known(c) || exact_sum##w(x, -y, s)); \
+	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && \
+	       (inexact_known(c) || exact_sum##w(x, -y, s)); \
 } \
 static inline bool try_mul##w(const struct cpu *c, U a, U b, U *r) \
 { \
@@ -132,7 +137,8 @@ LANES(addpd, add, 64) LANES(subpd, sub, 64) LANES(mulpd, mul, 64) LANES(divpd, d
 	memcpy(&b, src, w / 8); \
 	if (unlikely(!easy##w(a) || !easy##w(b))) \
 		return uop_call(c, u); \
-	flags_set_status(c, real##w(&a) == real##w(&b) ? RFLAGS_ZF : real##w(&a) < real##w(&b) ? RFLAGS_CF : 0); \
+	flags_set_status(c, real##w(&a) == real##w(&b) ? RFLAGS_ZF : \
+	                    real##w(&a) < real##w(&b) ? RFLAGS_CF : 0); \
 	NEXT(c, u)
 #define COMPARE(name, w) \
 HOT(h_##name##_rr) { SSE_ON(c, u); COMPARE_DO(w, c->s.xmm[u->reg[1]]); } \
@@ -260,7 +266,8 @@ uop_fn *bind_sse_sqrtsd(struct uop *u, uint32_t key) { (void)key; return u->kind
 
 #else
 
-#define BODY_ONLY(name) uop_fn *bind_sse_##name(struct uop *u, uint32_t key) { (void)u, (void)key; return NULL; }
+#define BODY_ONLY(name) \
+uop_fn *bind_sse_##name(struct uop *u, uint32_t key) { (void)u, (void)key; return NULL; }
 BODY_ONLY(addss) BODY_ONLY(subss) BODY_ONLY(mulss) BODY_ONLY(divss) BODY_ONLY(minss) BODY_ONLY(maxss)
 BODY_ONLY(addsd) BODY_ONLY(subsd) BODY_ONLY(mulsd) BODY_ONLY(divsd) BODY_ONLY(minsd) BODY_ONLY(maxsd)
 BODY_ONLY(addps) BODY_ONLY(subps) BODY_ONLY(mulps) BODY_ONLY(divps)

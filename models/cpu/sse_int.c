@@ -161,7 +161,7 @@ void sse_mpsadbw(struct cpu *c, const struct uop *u)
 	packed_end(c, u, &r);
 }
 
-/* ---- shifts: the count is an immediate or the source's low 64 bits; too large empties (or fills with the sign) ---- */
+/* ---- shifts: by an immediate or the source's low 64 bits; too large a count leaves signs ---- */
 static uint64_t shift_begin(struct cpu *c, const struct uop *u, struct packed *p)
 {
 	if (u->kind[1] != OPK_IMM) {

@@ -107,7 +107,8 @@ void sse_movntq(struct cpu *c, const struct uop *u)
 	mmx_touch(c);
 }
 
-/* Bytes whose mask has its sign bit set go to DS:[RDI]. All of them are checked before one is written. */
+/* Bytes whose mask has its sign bit set go to DS:[RDI]. All of them are checked before one is
+ * written. */
 static void mask_store(struct cpu *c, const struct uop *u, const union vec *v, const union vec *m, unsigned n)
 {
 	uint64_t off = c->s.r[R_RDI] << u->ash >> u->ash, any = 0;

@@ -2,7 +2,8 @@
  * Source: SDM Vol. 2B, the instructions' pages. */
 #include "models/cpu/sse.h"
 
-/* ---- interleave the low (or high) halves: destination first. The MMX low forms read 4 bytes of memory. ---- */
+/* ---- interleave the low (or high) halves: destination first ---- */
+/* The MMX forms of the low halves read 4 bytes of memory. */
 static void unpack_begin(struct cpu *c, const struct uop *u, struct packed *p, bool high)
 {
 	if (u->kind[0] == OPK_MMX && u->kind[1] == OPK_MEM && !high) {
@@ -37,7 +38,7 @@ UNPACK(punpckhdq, d, uint32_t, true)
 UNPACK(punpckhqdq, q, uint64_t, true)
 
 /* ---- shuffles by an immediate ---- */
-/* Source lanes of 32 bits (PSHUFD) or 16 bits, four of them at `at`, chosen by imm's pairs of bits. */
+/* Four source lanes of 32 bits (PSHUFD), or of 16 from `at` on, chosen by imm's pairs of bits. */
 void sse_pshufd(struct cpu *c, const struct uop *u)
 {
 	struct packed p;

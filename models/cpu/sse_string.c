@@ -1,7 +1,8 @@
 /* sse_string.c - SSE4.2: string comparisons.
  *
  * PCMPxSTRx immediate: 1:0 unsigned bytes, unsigned words, signed bytes, signed words
- *   3:2 equal any, ranges, equal each, equal ordered | 5:4 polarity: 01 negative, 11 masked negative | 6 output selection
+ *   3:2 equal any, ranges, equal each, equal ordered
+ *   5:4 polarity: 01 negative, 11 masked negative | 6 output selection
  * Source: SDM Vol. 1, "SSE4.2 text/string processing"; Vol. 2B, "Imm8 Control Byte Operation". */
 #include "models/cpu/flags.h"
 #include "models/cpu/sse.h"

@@ -223,7 +223,8 @@ void x87_ffreep(struct cpu *c, const struct uop *u)     /* undocumented, yet in 
 }
 
 /* ---- environment: FLDENV, FNSTENV, FRSTOR, FNSAVE ----
- * Seven words of 16 or 32 bits. SDM Vol. 1, "Protected Mode x87 FPU State Image in Memory" and the three figures after:
+ * Seven words of 16 or 32 bits. SDM Vol. 1, "Protected Mode x87 FPU State Image in Memory" and the
+ * three figures after:
  *   word   protected mode         real and virtual-8086 mode (linear addresses)
  *   3      FIP                    FIP 15:0
  *   4      FCS | FOP << 16 (32)   FIP 31:16 << 12 | FOP   (16 bits: FIP 19:16 << 12 | FOP)

@@ -1,13 +1,16 @@
-/* x87.h - the x87 register stack, status word and exceptions, for the files that execute x87 instructions.
+/* x87.h - the x87 register stack, status word and exceptions, for the files that execute x87
+ * instructions.
  *
- * FSW: 15 B | 14 C3 | 13:11 TOP | 10 C2 | 9 C1 | 8 C0 | 7 ES | 6 SF | 5 PE | 4 UE | 3 OE | 2 ZE | 1 DE | 0 IE
+ * FSW: 15 B | 14 C3 | 13:11 TOP | 10 C2 | 9 C1 | 8 C0 | 7 ES | 6 SF
+ *      5 PE | 4 UE | 3 OE | 2 ZE | 1 DE | 0 IE
  * FCW: 11:10 rounding | 9:8 precision | 5:0 masks
- * FTW: two bits a register: 0 valid, 1 zero, 2 special, 3 empty; kept true to the contents at each write.
+ * FTW: two bits a register: 0 valid, 1 zero, 2 special, 3 empty; kept true to the contents.
  * uop.imm of an x87 instruction holds FOP: the low three bits of D8..DF, then ModRM.
  *
- * Simplified: error reporting through FERR# and IRQ 13 (CR0.NE = 0) is not modelled; IGNNE# is taken to be
- * asserted, so that pending exceptions are then ignored. FCS and FDS are kept, FOP and FDP are always updated.
- * Source: SDM Vol. 1, "x87 FPU Execution Environment", "x87 FPU Floating-Point Exception Handling". */
+ * Simplified: error reporting through FERR# and IRQ 13 (CR0.NE = 0) is not modelled; IGNNE# is
+ * taken to be asserted, so that pending exceptions are then ignored. FCS and FDS are kept, FOP and
+ * FDP are always updated.
+ * Source: SDM Vol. 1, "x87 FPU Execution Environment", "Floating-Point Exception Handling". */
 #ifndef CPU_X87_H
 #define CPU_X87_H
 

@@ -1,5 +1,6 @@
 /* x87_arith.c - x87 arithmetic, rounding, remainders, comparisons.
- * Source: SDM Vol. 2A, the instructions' pages; Vol. 1, "x87 FPU Floating-Point Exception Conditions". */
+ * Source: SDM Vol. 2A, the instructions' pages; Vol. 1, "x87 FPU Floating-Point Exception
+ * Conditions". */
 #include "models/cpu/flags.h"
 #include "models/cpu/x87.h"
 
@@ -29,8 +30,8 @@ static bool finish(struct cpu *c, const struct fctl *f, unsigned i, struct fnum 
 	return ok;
 }
 
-/* FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR with their P and I forms. ModRM.reg says which: ST(0) op other; only the
- * destination differs between D8 and DC/DE. */
+/* FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR with their P and I forms. ModRM.reg says which: ST(0) op
+ * other; only the destination differs between D8 and DC/DE. */
 void x87_farith(struct cpu *c, const struct uop *u)
 {
 	x87_enter(c);
@@ -184,7 +185,8 @@ static void set_cc(struct cpu *c, int order)
 	c->s.fsw = (uint16_t)((c->s.fsw & ~FSW_CC) | cc[order]);
 }
 
-/* ST(0) with b, to C3, C2, C0. An unmasked exception leaves the stack alone; IE also leaves the codes. */
+/* ST(0) with b, to C3, C2, C0. An unmasked exception leaves the stack alone; IE also leaves the
+ * codes. */
 static void compare(struct cpu *c, struct fnum b, bool missing, bool signal_quiet, unsigned pops)
 {
 	if (x87_empty(c, 0) || missing) {

@@ -1,5 +1,6 @@
 /* x87_move.c - x87 loads, stores, conversions to and from integers and BCD, constants, exchanges.
- * Source: SDM Vol. 2A, the instructions' pages; Vol. 1, "Integer, BCD and floating-point indefinites". */
+ * Source: SDM Vol. 2A, the instructions' pages; Vol. 1, "Integer, BCD and floating-point
+ * indefinites". */
 #include "models/cpu/flags.h"
 #include "models/cpu/x87.h"
 
@@ -64,7 +65,8 @@ void x87_fild(struct cpu *c, const struct uop *u)
 	push_checked(c, u, x87_pack(f_from_int(s)), 0);
 }
 
-/* Packed BCD: byte 9 bit 7 sign, bytes 8..0 two digits each. Digits above 9 have no defined meaning: as weights. */
+/* Packed BCD: byte 9 bit 7 sign, bytes 8..0 two digits each. Digits above 9 have no defined
+ * meaning: as weights. */
 void x87_fbld(struct cpu *c, const struct uop *u)
 {
 	uint8_t b[10];

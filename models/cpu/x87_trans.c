@@ -1,8 +1,10 @@
-/* x87_trans.c - x87 transcendental instructions, through MPFR: correctly rounded, the same on every host.
- * Real processors are within 1 ulp of the exact value; here the error is at most half an ulp.
- * As they do, the trigonometric ones reduce their argument with a pi of 66 bits (SDM Vol. 1, "Approximation of Pi").
+/* x87_trans.c - x87 transcendental instructions, through MPFR: correctly rounded, the same on every
+ * host. Real processors are within 1 ulp of the exact value; here the error is at most half an ulp.
+ * As they do, the trigonometric ones reduce their argument with a pi of 66 bits (SDM Vol. 1,
+ * "Approximation of Pi").
  * Source: SDM Vol. 2A, the instructions' pages with their tables of special operands.
- * Simplified: arguments the SDM calls undefined (F2XM1 beyond 1, FYL2XP1 beyond 1 - sqrt(1/2)) get the exact value. */
+ * Simplified: arguments the SDM calls undefined (F2XM1 beyond 1, FYL2XP1 beyond 1 - sqrt(1/2)) get
+ * the exact value. */
 #include "models/cpu/x87.h"
 
 #include <mpfr.h>
@@ -58,7 +60,8 @@ static struct fnum compute(struct fctl *f, enum trans op, struct fnum x, struct 
 		break;
 	case T_FYL2X:
 	case T_FYL2XP1: {
-		/* log2 to more bits than the product needs: its error cannot reach the 128th bit's neighbourhood of a tie */
+		/* log2 to more bits than the product needs: its error cannot reach the 128th bit's
+		 * neighbourhood of a tie */
 		mpfr_t l;
 		mpfr_init2(l, BITS_PI);
 		t = op == T_FYL2X ? mpfr_log2(l, a, MPFR_RNDZ) : mpfr_log2p1(l, a, MPFR_RNDZ);
@@ -152,7 +155,8 @@ void x87_f2xm1(struct cpu *c, const struct uop *u)
 		x87_set(c, 0, r);
 }
 
-/* FSIN, FCOS, FPTAN, FSINCOS: `pushes` when a second result goes on top. C2 = 1: |x| >= 2^63, nothing done. */
+/* FSIN, FCOS, FPTAN, FSINCOS: `pushes` when a second result goes on top. C2 = 1: |x| >= 2^63,
+ * nothing done. */
 enum trig { TRIG_SIN, TRIG_COS, TRIG_TAN, TRIG_SINCOS };
 
 static void trig(struct cpu *c, const struct uop *u, enum trig op)

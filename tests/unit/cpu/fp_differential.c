@@ -1,9 +1,12 @@
-/* fp_differential.c - every MMX, SSE and x87 instruction form on random states, here and on the host's processor.
+/* fp_differential.c - every MMX, SSE and x87 instruction form on random states, here and on the
+ * host's processor.
  *
- * Equal: all registers, tags, FSW, FCW, MXCSR with its flags, EFLAGS, memory, and whether an exception was raised.
- * Not compared: FIP, FDP, FOP (kept at different times by different processors) and what the rows of fp_rows.def loosen:
- * the digits of RCPPS and RSQRTPS, the last bit of transcendental results.
- * VMSCOPE_FP_CASES sets the cases per form (default 200). Skipped where the host is not an x86-64 with SSE4.2. */
+ * Equal: all registers, tags, FSW, FCW, MXCSR with its flags, EFLAGS, memory, and whether an
+ * exception was raised.
+ * Not compared: FIP, FDP, FOP (kept at different times by different processors) and what the rows
+ * of fp_rows.def loosen: the digits of RCPPS and RSQRTPS, the last bit of transcendental results.
+ * VMSCOPE_FP_CASES sets the cases per form (default 200). Skipped where the host is not an x86-64
+ * with SSE4.2. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
@@ -186,7 +189,8 @@ static bool near32(uint32_t a, uint32_t b)
 		return true;
 	if ((a ^ b) >> 31 || (a & 0x7f800000) == 0x7f800000 || (b & 0x7f800000) == 0x7f800000)
 		return false;
-	/* within 1.5 * 2^-11 of one another: 1.5 * 2^12 units of a 24-bit significand, twice the bound of each */
+	/* within 1.5 * 2^-11 of one another: 1.5 * 2^12 units of a 24-bit significand, twice the
+	 * bound of each */
 	uint32_t d = a > b ? a - b : b - a;
 	return d <= 6144 || (!(a & 0x7fffffff) && (b & 0x7fffffff) < 0x01000000) || (!(b & 0x7fffffff) && (a & 0x7fffffff) < 0x01000000);
 }
@@ -207,7 +211,8 @@ static const char *difference(const struct row *row, const struct fp_state *a, c
 		fsw_ignored |= 0x200;
 	if (row->how & ULP && ((x->fcw & 0x30) != 0x30))
 		fsw_ignored |= 0x8080;
-	/* unmasked IE: the SDM says the condition codes are not set, some processors set them to unordered */
+	/* unmasked IE: the SDM says the condition codes are not set, some processors set them to
+	 * unordered */
 	if (row->data == 'X' && !(x->fcw & 1) && (x->fsw & 1))
 		fsw_ignored |= 0x4500;
 	if (a->vector != b->vector)
@@ -221,7 +226,8 @@ static const char *difference(const struct row *row, const struct fp_state *a, c
 		return "memory";
 	if (x->mxcsr != y->mxcsr)
 		return "mxcsr";
-	/* CVTPS2PI and its like that end in #XM: here the x87 state is untouched, some processors have begun to change it */
+	/* CVTPS2PI and its like that end in #XM: here the x87 state is untouched, some processors
+	 * have begun to change it */
 	bool undone = a->vector == VEC_XM;
 	if (x->fcw != y->fcw)
 		return "fcw";

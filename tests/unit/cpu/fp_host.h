@@ -1,8 +1,10 @@
-/* fp_host.h - one floating-point instruction on the simulated CPU and on the host's, from the same state.
+/* fp_host.h - one floating-point instruction on the simulated CPU and on the host's, from the same
+ * state.
  *
- * The simulated side is a bare struct cpu whose soft TLB maps the test's own buffer; the instruction is decoded and its
- * body called. The host side loads the state with FXRSTOR, runs the bytes and saves it again; #XM arrives as SIGFPE.
- * FIP, FDP and FOP are not compared: processors differ in when they keep them. */
+ * The simulated side is a bare struct cpu whose soft TLB maps the test's own buffer; the
+ * instruction is decoded and its body called. The host side loads the state with FXRSTOR, runs the
+ * bytes and saves it again; #XM arrives as SIGFPE. FIP, FDP and FOP are not compared: processors
+ * differ in when they keep them. */
 #ifndef TESTS_FP_HOST_H
 #define TESTS_FP_HOST_H
 
@@ -37,7 +39,8 @@ void fp_sim_free(struct fp_sim *f);
 void fp_sim_run(struct fp_sim *f, const uint8_t *code, unsigned len, struct fp_state *s);
 struct cpu *fp_sim_cpu(struct fp_sim *f);
 void fp_sim_hot(struct fp_sim *f, bool hot);    /* through the handler decoding chose; else always the body */
-/* The state of the last fp_sim_run as it stands in the CPU, without loading it again: for sequences. */
+/* The state of the last fp_sim_run as it stands in the CPU, without loading it again: for
+ * sequences. */
 void fp_sim_load(struct fp_sim *f, const struct fp_state *s);
 void fp_sim_store(const struct fp_sim *f, struct fp_state *s);
 int fp_sim_step(struct fp_sim *f, const uint8_t *code, unsigned len);   /* vector, or -1 */

@@ -1,4 +1,5 @@
-/* fpstate.c - FXSAVE, FXRSTOR and the XSAVE family: layouts, what is written and what is not, every #GP. */
+/* fpstate.c - FXSAVE, FXRSTOR and the XSAVE family: layouts, what is written and what is not, every
+ * #GP. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>

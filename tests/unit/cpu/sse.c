@@ -1,5 +1,5 @@
-/* sse.c - SSE's rules that random comparison does not show: availability, alignment, where exceptions go, and the
- * boundaries of arithmetic by hand, for hosts that are no x86. */
+/* sse.c - SSE's rules that random comparison does not show: availability, alignment, where
+ * exceptions go, and the boundaries of arithmetic by hand, for hosts that are no x86. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
@@ -80,7 +80,8 @@ Test(sse, an_unmasked_exception_is_xm_flags_set_and_no_result)
 	cr_expect(eq(i32, RUN(1, 0xf3, 0x0f, 0x5e, 0xc1), VEC_UD));
 }
 
-/* "if an unmasked pre-computation exception is found in any element, no post-computation exceptions are reported" */
+/* "if an unmasked pre-computation exception is found in any element, no post-computation exceptions
+ * are reported" */
 Test(sse, a_pre_computation_exception_hides_rounding)
 {
 	xmm()[0][0] = 0x000000013f800001, xmm()[1][0] = 0x3f80000033800000;     /* lane 1: a denormal; lane 0: inexact */

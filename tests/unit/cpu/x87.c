@@ -1,5 +1,5 @@
-/* x87.c - the x87 unit's rules that random comparison does not show: deferred exceptions, the environment's four
- * formats, availability, the stack's corners. */
+/* x87.c - the x87 unit's rules that random comparison does not show: deferred exceptions, the
+ * environment's four formats, availability, the stack's corners. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static void load_st0(uint16_t se, uint64_t mant)
 }
 
 /* ---- exceptions ---- */
-/* "the processor ... invokes the exception handler just before it executes the next waiting instruction" */
+/* "the processor ... invokes the exception handler just before it executes the next waiting
+ * instruction" */
 Test(x87, an_unmasked_exception_waits_for_the_next_waiting_instruction)
 {
 	f->cpu->s.fcw = 0x37f & ~FP_ZE;
