@@ -66,7 +66,7 @@ static uint64_t pick(struct rng *r)
 		0xffffffff, 0x100000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xfffffffffffffffe, 0x5555555555555555 };
 	switch (rng_below(r, 4)) {
 	case 0: return edges[rng_below(r, ARRAY_LEN(edges))];
-	case 1: return rng_u64(r) & MASK(1 + rng_below(r, 64));
+	case 1: return rng_u64(r) >> rng_below(r, 64);
 	default: return rng_u64(r);
 	}
 }
