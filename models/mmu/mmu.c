@@ -79,6 +79,7 @@ static void soft_wipe(struct mmu *m)
 void mmu_drop_soft(struct mmu *m)
 {
 	m->epoch++;
+	memset(m->code_pages, 0, sizeof m->code_pages);
 	if (++m->generation < 4095)
 		return;
 	m->generation = 0;
@@ -188,8 +189,6 @@ static void drop_entry(struct mmu *m, uint8_t id, uint32_t entry)
 {
 	if (id <= FLAT_I_1G)
 		soft_kill(m, id, entry);
-	if (is_fetch(id))
-		m->epoch++;
 	tlb_kill(m->tlbs, (enum tlb_id)id, entry);
 }
 
@@ -241,6 +240,29 @@ static void forget_structures(struct mmu *m, uint64_t lin, unsigned pcid)
 		uint32_t entry = tlb_find(m->tlbs, id, lin, 12 + (level - 1) * m->paging.index_bits, SIZE_PSC, pcid, m->context);
 		if (entry)
 			tlb_kill(m->tlbs, id, entry);
+	}
+}
+
+/* Links between blocks live on translations that the TLBs may have lost since: what was ever fetched from counts. */
+static unsigned code_hash(uint64_t lin, unsigned whole)
+{
+	return (unsigned)(((lin >> tlb_whole_shift[whole] << 2) + whole) * 0x9e3779b97f4a7c15ull >> 52);
+}
+
+static void code_fetched(struct mmu *m, uint64_t lin, unsigned whole)
+{
+	unsigned n = code_hash(lin, whole);
+	m->code_pages[n / 64] |= BIT(n % 64);
+}
+
+static void code_forgotten(struct mmu *m, uint64_t lin)
+{
+	for (unsigned whole = WHOLE_4K; whole <= WHOLE_1G; whole++) {
+		unsigned n = code_hash(lin, whole);
+		if (m->code_pages[n / 64] >> (n % 64) & 1) {
+			m->epoch++;
+			return;
+		}
 	}
 }
 
@@ -314,6 +336,7 @@ static void put_second(struct mmu *m, uint64_t lin, uint64_t info, unsigned info
 static void fault_done(struct mmu *m, uint64_t lin, unsigned access, const struct mmu_fault *f)
 {
 	m->stat[MMU_STAT_PAGE_FAULT]++;
+	code_forgotten(m, lin);
 	forget(m, lin, m->paging.pcid, true);
 	forget_structures(m, lin, m->paging.pcid);
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_PAGE_FAULT, lin, f->error_code, access, 0);
@@ -590,6 +613,7 @@ int mmu_fetch(struct mmu *m, uint64_t lin, hpa_t *pa, struct mmu_fault *f)
 	struct hit h = { .lin = lin };
 	if (translate_slow(m, ACC_EXEC | (m->user ? ACC_USER : 0), &h, f))
 		return -1;
+	code_fetched(m, lin, INFO_WHOLE(h.info));
 	e->tag = (lin & PAGE_MASK) | m->generation;
 	e->pa = h.pa & PAGE_MASK;
 	e->slot = h.entry;
@@ -718,7 +742,7 @@ void mmu_invlpg(struct mmu *m, uint64_t lin)
 	forget(m, lin, pcid, true);
 	for (enum tlb_id id = PSC_PDE; id <= PSC_PML5E; id++)
 		tlb_kill_if(m->tlbs, id, TAG_V | TAG_PCID, TAG_V | (uint64_t)pcid << 4, ~0ull, m->context);
-	m->epoch++;
+	code_forgotten(m, lin);
 	m->stat[MMU_STAT_INVLPG]++;
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVLPG, lin, pcid, 0, 0);
 }
@@ -730,7 +754,7 @@ void mmu_invpcid(struct mmu *m, enum invpcid_type type, unsigned pcid, uint64_t 
 	case INVPCID_ADDRESS:
 		forget(m, lin, pcid, false);
 		forget_structures(m, lin, pcid);
-		m->epoch++;
+		code_forgotten(m, lin);
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVLPG, lin, pcid, 0, 0);
 		break;
 	case INVPCID_CONTEXT:

@@ -131,6 +131,7 @@ struct mmu {
 
 	struct ledger *ledger;
 	uint64_t epoch;                 /* code translations changed: block links made before are void */
+	uint64_t code_pages[64];        /* hashes of the pages fetched from since the last flush: invalidating others moves no epoch */
 	uint64_t *l1i_mru;              /* per set, as l1d_mru */
 	uint64_t l1i_set_mask;
 	struct mem *mem;
