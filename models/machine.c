@@ -91,11 +91,18 @@ static void intr_changed(void *who, unsigned pin, bool level)
 		look_for_sleepers(m);
 }
 
+/* A page without decoded code left on any CPU is ordinary again. */
 static void code_written(void *who, hpa_t pa, unsigned len)
 {
 	struct machine *m = who;
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		cpu_code_written(m->cpu[i], pa, len);
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		if (cpu_has_code(m->cpu[i], pa))
+			return;
+	uint8_t *flags = mem_flags(&m->mem, pa);
+	if (flags)
+		*flags &= (uint8_t)~PAGE_CODE;
 }
 
 static void drop_writable(void *who, hpa_t page)

@@ -225,7 +225,8 @@ void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len)
 bool cpu_has_code(const struct cpu *c, hpa_t page)
 {
 	const struct code_page *p = page_find(c, page.v);
-	return p && p->blocks;
+	bool suspended = c->s.fetch_pa != ~0ull && (c->s.fetch_pa ^ page.v) < PAGE_SIZE;
+	return suspended || (p && p->blocks);
 }
 
 /* ---- building ---- */
