@@ -22,10 +22,10 @@ static inline bool inexact_known(const struct cpu *c) { return c->s.mxcsr & FP_P
 #define WIDTH(w, U, T, EXP, LEAST) \
 static inline U bits##w(T v) { U b; memcpy(&b, &v, sizeof b); return b; } \
 static inline T real##w(const void *p) { T v; memcpy(&v, p, sizeof v); return v; } \
-/* zero, or normal: neither denormal, infinity nor NaN */ \
-static inline bool easy##w(U b) { U e = b & EXP; return e != EXP && (e || !(b << 1)); } \
+/* zero, or normal: neither denormal, infinity nor NaN. Exponents 0 wrap around to something large. */ \
+static inline bool easy##w(U b) { return likely((U)((b & EXP) - LEAST) < EXP - LEAST) || !(U)(b << 1); } \
 /* normal, and not the smallest normal number, which rounding may have reached from below */ \
-static inline bool normal##w(U b) { U e = b & EXP; return e != EXP && e > LEAST; } \
+static inline bool normal##w(U b) { return (U)((b & EXP) - 2 * LEAST) < EXP - 2 * LEAST; } \
 /* a + b is exact when the error term of the sum is zero; y is -b for a difference */ \
 static inline bool exact_sum##w(T a, T y, T s) { T t = s - a; return a - (s - t) == 0 && y - t == 0; } \
 /* a * b is exact when their significant bits together fit */ \
@@ -35,100 +35,115 @@ static inline bool exact_product##w(U a, U b) \
 	int zb = __builtin_ctzll((uint64_t)b | (EXP & -EXP)); \
 	return za + zb >= __builtin_ctzll(EXP) + 1; \
 }
+typedef float F32;
+typedef double F64;
 WIDTH(32, uint32_t, float, 0x7f800000u, 0x00800000u)
 WIDTH(64, uint64_t, double, 0x7ff0000000000000ull, 0x0010000000000000ull)
 #undef WIDTH
 
-/* Each yields true with *r when the short way holds. */
-#define ARITH(w, U, T) \
-static inline bool try_add##w(const struct cpu *c, U a, U b, U *r) \
+/* Is r, which the host computed from a and b, all there is to it? */
+#define ARITH(w, U) \
+static inline bool plain_add##w(const struct cpu *c, U a, U b, U r) \
 { \
-	T x = real##w(&a), y = real##w(&b), s = x + y; \
-	*r = bits##w(s); \
-	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && \
-	       (inexact_known(c) || exact_sum##w(x, y, s)); \
+	return easy##w(a) && easy##w(b) && (normal##w(r) || !(U)(r << 1)) && \
+	       (inexact_known(c) || exact_sum##w(real##w(&a), real##w(&b), real##w(&r))); \
 } \
-static inline bool try_sub##w(const struct cpu *c, U a, U b, U *r) \
+static inline bool plain_sub##w(const struct cpu *c, U a, U b, U r) \
 { \
-	T x = real##w(&a), y = real##w(&b), s = x - y; \
-	*r = bits##w(s); \
-	return easy##w(a) && easy##w(b) && (normal##w(*r) || s == 0) && \
-	       (inexact_known(c) || exact_sum##w(x, -y, s)); \
+	return easy##w(a) && easy##w(b) && (normal##w(r) || !(U)(r << 1)) && \
+	       (inexact_known(c) || exact_sum##w(real##w(&a), -real##w(&b), real##w(&r))); \
 } \
-static inline bool try_mul##w(const struct cpu *c, U a, U b, U *r) \
+static inline bool plain_mul##w(const struct cpu *c, U a, U b, U r) \
 { \
-	T x = real##w(&a), y = real##w(&b), p = x * y; \
-	*r = bits##w(p); \
 	if (!(easy##w(a) && easy##w(b))) \
 		return false; \
-	if (x == 0 || y == 0) \
+	if (unlikely(!(U)(a << 1) || !(U)(b << 1))) \
 		return true; \
-	return normal##w(*r) && (inexact_known(c) || exact_product##w(a, b)); \
+	return normal##w(r) && (inexact_known(c) || exact_product##w(a, b)); \
 } \
-static inline bool try_div##w(const struct cpu *c, U a, U b, U *r) \
+static inline bool plain_div##w(const struct cpu *c, U a, U b, U r) \
 { \
-	T x = real##w(&a), y = real##w(&b), q = x / y; \
-	*r = bits##w(q); \
-	return easy##w(a) && easy##w(b) && y != 0 && (x == 0 || (normal##w(*r) && inexact_known(c))); \
-} \
-static inline bool try_min##w(const struct cpu *c, U a, U b, U *r) \
-{ \
-	(void)c; \
-	*r = real##w(&a) < real##w(&b) ? a : b; \
-	return easy##w(a) && easy##w(b); \
-} \
-static inline bool try_max##w(const struct cpu *c, U a, U b, U *r) \
-{ \
-	(void)c; \
-	*r = real##w(&a) > real##w(&b) ? a : b; \
-	return easy##w(a) && easy##w(b); \
+	return easy##w(a) && easy##w(b) && (U)(b << 1) && \
+	       (!(U)(a << 1) || (normal##w(r) && inexact_known(c))); \
 }
-ARITH(32, uint32_t, float)
-ARITH(64, uint64_t, double)
+ARITH(32, uint32_t)
+ARITH(64, uint64_t)
 #undef ARITH
 
 /* ---- scalar: the low lane of the destination ---- */
-#define SCALAR_DO(op, w, src) \
+#define SCALAR_DO(op, w, src, expr) \
 	uint##w##_t a, b, r; \
 	memcpy(&a, c->s.xmm[u->reg[0]], w / 8); \
 	memcpy(&b, src, w / 8); \
-	if (unlikely(!plain(c) || !try_##op##w(c, a, b, &r))) \
+	F##w x = real##w(&a), y = real##w(&b); \
+	r = bits##w(expr); \
+	if (unlikely(!plain(c) || !plain_##op##w(c, a, b, r))) \
 		return uop_call(c, u); \
 	memcpy(c->s.xmm[u->reg[0]], &r, w / 8); \
 	NEXT(c, u)
-#define SCALAR(name, op, w) \
-HOT(h_##name##_rr) { SSE_ON(c, u); SCALAR_DO(op, w, c->s.xmm[u->reg[1]]); } \
-HOT(h_##name##_rm_b) { SSE_ON(c, u); VEC_MEM(p, b, w / 8, false, false); SCALAR_DO(op, w, p); } \
-HOT(h_##name##_rm_x) { SSE_ON(c, u); VEC_MEM(p, x, w / 8, false, false); SCALAR_DO(op, w, p); } \
-HOT(h_##name##_rm_g) { SSE_ON(c, u); VEC_MEM(p, g, w / 8, false, false); SCALAR_DO(op, w, p); } \
+#define LOADS(name, DO, bytes, aligned, ...) \
+HOT(h_##name##_rr) { SSE_ON(c, u); DO(__VA_ARGS__, c->s.xmm[u->reg[1]]); } \
+HOT(h_##name##_rm_b) { SSE_ON(c, u); VEC_MEM(p, b, bytes, false, aligned); DO(__VA_ARGS__, p); } \
+HOT(h_##name##_rm_x) { SSE_ON(c, u); VEC_MEM(p, x, bytes, false, aligned); DO(__VA_ARGS__, p); } \
+HOT(h_##name##_rm_g) { SSE_ON(c, u); VEC_MEM(p, g, bytes, false, aligned); DO(__VA_ARGS__, p); } \
 static uop_fn *const name##_table[VEC_FORMS] = VEC_LOAD_ROW(h_##name##_rr, h_##name##_rm); \
 uop_fn *bind_sse_##name(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, name##_table); }
-SCALAR(addss, add, 32) SCALAR(subss, sub, 32) SCALAR(mulss, mul, 32) SCALAR(divss, div, 32)
-SCALAR(minss, min, 32) SCALAR(maxss, max, 32)
-SCALAR(addsd, add, 64) SCALAR(subsd, sub, 64) SCALAR(mulsd, mul, 64) SCALAR(divsd, div, 64)
-SCALAR(minsd, min, 64) SCALAR(maxsd, max, 64)
+#define SCALAR_ADD(op, w, src) SCALAR_DO(op, w, src, x + y)
+#define SCALAR_SUB(op, w, src) SCALAR_DO(op, w, src, x - y)
+#define SCALAR_MUL(op, w, src) SCALAR_DO(op, w, src, x * y)
+#define SCALAR_DIV(op, w, src) SCALAR_DO(op, w, src, x / y)
+LOADS(addss, SCALAR_ADD, 4, false, add, 32)
+LOADS(subss, SCALAR_SUB, 4, false, sub, 32)
+LOADS(mulss, SCALAR_MUL, 4, false, mul, 32)
+LOADS(divss, SCALAR_DIV, 4, false, div, 32)
+LOADS(addsd, SCALAR_ADD, 8, false, add, 64)
+LOADS(subsd, SCALAR_SUB, 8, false, sub, 64)
+LOADS(mulsd, SCALAR_MUL, 8, false, mul, 64)
+LOADS(divsd, SCALAR_DIV, 8, false, div, 64)
+
+/* MIN and MAX make nothing new. */
+#define PICK_DO(rel, w, src) \
+	uint##w##_t a, b, r; \
+	memcpy(&a, c->s.xmm[u->reg[0]], w / 8); \
+	memcpy(&b, src, w / 8); \
+	if (unlikely(!plain(c) || !easy##w(a) || !easy##w(b))) \
+		return uop_call(c, u); \
+	r = real##w(&a) rel real##w(&b) ? a : b; \
+	memcpy(c->s.xmm[u->reg[0]], &r, w / 8); \
+	NEXT(c, u)
+LOADS(minss, PICK_DO, 4, false, <, 32)
+LOADS(maxss, PICK_DO, 4, false, >, 32)
+LOADS(minsd, PICK_DO, 8, false, <, 64)
+LOADS(maxsd, PICK_DO, 8, false, >, 64)
 
 /* ---- packed: all lanes take the short way, or none ---- */
-#define LANES_DO(op, w, src) \
-	uint##w##_t a[128 / w], b[128 / w], r[128 / w]; \
-	bool ok = plain(c); \
-	memcpy(a, c->s.xmm[u->reg[0]], 16); \
-	memcpy(b, src, 16); \
-	for (unsigned i = 0; i < 128 / w; i++) \
-		ok &= try_##op##w(c, a[i], b[i], &r[i]); \
-	if (unlikely(!ok)) \
+typedef float v4f32 __attribute__((vector_size(16)));
+typedef double v2f64 __attribute__((vector_size(16)));
+#define LANES_PLAIN64(f) (f(c, a[0], b[0], r[0]) && f(c, a[1], b[1], r[1]))
+#define LANES_PLAIN32(f) (LANES_PLAIN64(f) && f(c, a[2], b[2], r[2]) && f(c, a[3], b[3], r[3]))
+#define LANES_DO(op, w, VF, VU, src, expr) \
+	VF x, y, z; \
+	VU a, b, r; \
+	memcpy(&x, c->s.xmm[u->reg[0]], 16); \
+	memcpy(&y, src, 16); \
+	z = expr; \
+	a = (VU)x, b = (VU)y, r = (VU)z; \
+	if (unlikely(!plain(c) || !LANES_PLAIN##w(plain_##op##w))) \
 		return uop_call(c, u); \
-	memcpy(c->s.xmm[u->reg[0]], r, 16); \
+	memcpy(c->s.xmm[u->reg[0]], &z, 16); \
 	NEXT(c, u)
-#define LANES(name, op, w) \
-HOT(h_##name##_rr) { SSE_ON(c, u); LANES_DO(op, w, c->s.xmm[u->reg[1]]); } \
-HOT(h_##name##_rm_b) { SSE_ON(c, u); VEC_MEM(p, b, 16, false, true); LANES_DO(op, w, p); } \
-HOT(h_##name##_rm_x) { SSE_ON(c, u); VEC_MEM(p, x, 16, false, true); LANES_DO(op, w, p); } \
-HOT(h_##name##_rm_g) { SSE_ON(c, u); VEC_MEM(p, g, 16, false, true); LANES_DO(op, w, p); } \
-static uop_fn *const name##_table[VEC_FORMS] = VEC_LOAD_ROW(h_##name##_rr, h_##name##_rm); \
-uop_fn *bind_sse_##name(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, name##_table); }
-LANES(addps, add, 32) LANES(subps, sub, 32) LANES(mulps, mul, 32) LANES(divps, div, 32)
-LANES(addpd, add, 64) LANES(subpd, sub, 64) LANES(mulpd, mul, 64) LANES(divpd, div, 64)
+#define LANES_ADD(op, w, VF, VU, src) LANES_DO(op, w, VF, VU, src, x + y)
+#define LANES_SUB(op, w, VF, VU, src) LANES_DO(op, w, VF, VU, src, x - y)
+#define LANES_MUL(op, w, VF, VU, src) LANES_DO(op, w, VF, VU, src, x * y)
+#define LANES_DIV(op, w, VF, VU, src) LANES_DO(op, w, VF, VU, src, x / y)
+LOADS(addps, LANES_ADD, 16, true, add, 32, v4f32, v4u32)
+LOADS(subps, LANES_SUB, 16, true, sub, 32, v4f32, v4u32)
+LOADS(mulps, LANES_MUL, 16, true, mul, 32, v4f32, v4u32)
+LOADS(divps, LANES_DIV, 16, true, div, 32, v4f32, v4u32)
+LOADS(addpd, LANES_ADD, 16, true, add, 64, v2f64, v2u64)
+LOADS(subpd, LANES_SUB, 16, true, sub, 64, v2f64, v2u64)
+LOADS(mulpd, LANES_MUL, 16, true, mul, 64, v2f64, v2u64)
+LOADS(divpd, LANES_DIV, 16, true, div, 64, v2f64, v2u64)
 
 /* ---- comparisons to EFLAGS: nothing can happen with easy operands ---- */
 #define COMPARE_DO(w, src) \
@@ -140,15 +155,8 @@ LANES(addpd, add, 64) LANES(subpd, sub, 64) LANES(mulpd, mul, 64) LANES(divpd, d
 	flags_set_status(c, real##w(&a) == real##w(&b) ? RFLAGS_ZF : \
 	                    real##w(&a) < real##w(&b) ? RFLAGS_CF : 0); \
 	NEXT(c, u)
-#define COMPARE(name, w) \
-HOT(h_##name##_rr) { SSE_ON(c, u); COMPARE_DO(w, c->s.xmm[u->reg[1]]); } \
-HOT(h_##name##_rm_b) { SSE_ON(c, u); VEC_MEM(p, b, w / 8, false, false); COMPARE_DO(w, p); } \
-HOT(h_##name##_rm_x) { SSE_ON(c, u); VEC_MEM(p, x, w / 8, false, false); COMPARE_DO(w, p); } \
-HOT(h_##name##_rm_g) { SSE_ON(c, u); VEC_MEM(p, g, w / 8, false, false); COMPARE_DO(w, p); } \
-static uop_fn *const name##_table[VEC_FORMS] = VEC_LOAD_ROW(h_##name##_rr, h_##name##_rm); \
-uop_fn *bind_sse_##name(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, name##_table); }
-COMPARE(comiss, 32)
-COMPARE(comisd, 64)
+LOADS(comiss, COMPARE_DO, 4, false, 32)
+LOADS(comisd, COMPARE_DO, 8, false, 64)
 
 /* ---- conversions ---- */
 /* From a 32- or 64-bit register. */
@@ -221,7 +229,7 @@ uop_fn *bind_sse_cvttsd2si(struct uop *u, uint32_t key)
 	return u->kind[1] != OPK_XMM ? NULL : u->sz[0] == 8 ? h_tsd2si64 : h_tsd2si32;
 }
 
-#define SS2SD_DO(src) \
+#define WIDEN_DO(w, src) \
 	uint32_t b; \
 	memcpy(&b, src, 4); \
 	if (unlikely(!easy32(b))) \
@@ -229,12 +237,7 @@ uop_fn *bind_sse_cvttsd2si(struct uop *u, uint32_t key)
 	double r = real32(&b); \
 	memcpy(c->s.xmm[u->reg[0]], &r, 8); \
 	NEXT(c, u)
-HOT(h_cvtss2sd_rr) { SSE_ON(c, u); SS2SD_DO(c->s.xmm[u->reg[1]]); }
-HOT(h_cvtss2sd_rm_b) { SSE_ON(c, u); VEC_MEM(p, b, 4, false, false); SS2SD_DO(p); }
-HOT(h_cvtss2sd_rm_x) { SSE_ON(c, u); VEC_MEM(p, x, 4, false, false); SS2SD_DO(p); }
-HOT(h_cvtss2sd_rm_g) { SSE_ON(c, u); VEC_MEM(p, g, 4, false, false); SS2SD_DO(p); }
-static uop_fn *const cvtss2sd_table[VEC_FORMS] = VEC_LOAD_ROW(h_cvtss2sd_rr, h_cvtss2sd_rm);
-uop_fn *bind_sse_cvtss2sd(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, cvtss2sd_table); }
+LOADS(cvtss2sd, WIDEN_DO, 4, false, 32)
 
 HOT(h_cvtsd2ss)
 {
