@@ -1,4 +1,5 @@
-/* control.c - the remaining system instructions: HLT, TLB and cache invalidation, time, MSRs, CPUID, PAUSE.
+/* control.c - the remaining system instructions: HLT, TLB and cache invalidation, time, MSRs,
+ * CPUID, PAUSE.
  * Source: SDM Vol. 2, each instruction. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
@@ -20,7 +21,8 @@ void insn_pause(struct cpu *c, const struct uop *u)
 	(void)u;
 }
 
-/* The operand is an address: its segment's limit and rights are not checked, and a non-canonical one does nothing. */
+/* The operand is an address: its segment's limit and rights are not checked, and a non-canonical
+ * one does nothing. */
 void insn_invlpg(struct cpu *c, const struct uop *u)
 {
 	need_cpl0(c);
@@ -44,7 +46,8 @@ void insn_invpcid(struct cpu *c, const struct uop *u)
 	mmu_invpcid(&c->mmu, (enum invpcid_type)type, d[0] & 0xfff, d[1]);
 }
 
-/* INVD too: modified lines live in simulated memory already, so only time and cache contents differ from WBINVD. */
+/* INVD too: modified lines live in simulated memory already, so only time and cache contents differ
+ * from WBINVD. */
 void insn_wbinvd(struct cpu *c, const struct uop *u)
 {
 	(void)u;

@@ -1,4 +1,5 @@
-/* cpuid.c - CPUID leaves, put together from the feature table (cpuid.def) and the profile's geometry.
+/* cpuid.c - CPUID leaves, put together from the feature table (cpuid.def) and the profile's
+ * geometry.
  *
  * Topology: one package, one thread a core; the APIC ID's low four bits number the core.
  * An input above the highest leaf yields the highest basic leaf, as on Intel processors.
@@ -18,7 +19,8 @@ const struct feature_row feature_rows[FEATURE_N] = {
 #include "models/cpu/cpuid.def"
 };
 
-/* Names, signatures (family, model, stepping as CPUID.1:EAX packs them) and highest basic leaves. */
+/* Names, signatures (family, model, stepping as CPUID.1:EAX packs them) and highest basic
+ * leaves. */
 static const struct { const char *name; uint32_t signature, leaves; } generations[] = {
 	[GEN_PRESCOTT]    = { "prescott",    0x00000F4A, 0x05 },
 	[GEN_CORE2]       = { "core2",       0x000006FB, 0x0A },
@@ -47,7 +49,8 @@ void cpuid_init(struct cpu *c)
 	unsigned gen = cpu_generation(c->profile);
 	memset(c->features, 0, sizeof c->features);
 	for (unsigned i = 0; i < FEATURE_N; i++)
-		advertise(c, (enum feature)i, feature_rows[i].modelled && feature_rows[i].since <= gen);
+		advertise(c, (enum feature)i,
+		          feature_rows[i].modelled && feature_rows[i].since <= gen);
 	if (c->profile->lin_bits < 57)
 		advertise(c, FEATURE_LA57, false);
 }
@@ -104,7 +107,8 @@ static void cache_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 	};
 	if (sub >= ARRAY_LEN(k) || !k[sub].size)
 		return;
-	o[CPUID_EAX] = k[sub].type | k[sub].level << 5 | BIT(8) | k[sub].sharing << 14 | (CPUS_MAX - 1u) << 26;
+	o[CPUID_EAX] = k[sub].type | k[sub].level << 5 | BIT(8) | k[sub].sharing << 14 |
+	               (CPUS_MAX - 1u) << 26;
 	o[CPUID_EBX] = (uint32_t)((p->line - 1) | (k[sub].ways - 1) << 22);
 	o[CPUID_ECX] = (uint32_t)(k[sub].size / (k[sub].ways * p->line) - 1);
 }
@@ -164,7 +168,8 @@ static void tlb_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 		{ 2, 1, 1, p->itlb_4k, p->itlb_4k_ways }, { 2, 1, 6, p->itlb_2m, p->itlb_2m_ways },
 		{ 1, 1, 1, p->dtlb_4k, p->dtlb_4k_ways }, { 1, 1, 6, p->dtlb_2m, p->dtlb_2m_ways },
 		{ 1, 1, 8, p->dtlb_1g, p->dtlb_1g_ways },
-		{ 3, 2, p->stlb_2m_shared ? 3 : 1, p->stlb_4k, p->stlb_4k_ways }, { 3, 2, 8, p->stlb_1g, p->stlb_1g_ways },
+		{ 3, 2, p->stlb_2m_shared ? 3 : 1, p->stlb_4k, p->stlb_4k_ways },
+		{ 3, 2, 8, p->stlb_1g, p->stlb_1g_ways },
 	};
 	if (sub == 0)
 		o[CPUID_EAX] = ARRAY_LEN(k) - 1;
@@ -188,7 +193,9 @@ static void basic(const struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t o[4
 	case 0x0b: topology_leaf(c, sub, o); break;
 	case 0x0d: xsave_leaf(c, sub, o); break;
 	case 0x15: crystal_leaf(c, o); break;
-	case 0x16: o[CPUID_EAX] = (uint32_t)mhz, o[CPUID_EBX] = (uint32_t)mhz, o[CPUID_ECX] = 100; break;
+	case 0x16:
+		o[CPUID_EAX] = (uint32_t)mhz, o[CPUID_EBX] = (uint32_t)mhz, o[CPUID_ECX] = 100;
+		break;
 	case 0x18: tlb_leaf(c, sub, o); break;
 	default: break;         /* reserved, or nothing of it is modelled: zeros */
 	}
@@ -199,8 +206,8 @@ static void brand(const struct cpu *c, uint32_t leaf, uint32_t o[4])
 {
 	char text[48] = { 0 };
 	uint64_t hz = c->profile->hz;
-	snprintf(text, sizeof text, "vmscope %.20s CPU @ %u.%02uGHz", c->profile->name, (unsigned)(hz / 1000000000),
-	         (unsigned)(hz / 10000000 % 100));
+	snprintf(text, sizeof text, "vmscope %.20s CPU @ %u.%02uGHz", c->profile->name,
+	         (unsigned)(hz / 1000000000), (unsigned)(hz / 10000000 % 100));
 	memcpy(o, text + 16 * leaf, 16);
 }
 
@@ -222,9 +229,15 @@ static void extended(const struct cpu *c, uint32_t leaf, uint32_t o[4])
 			o[CPUID_EDX] &= ~(uint32_t)BIT(20);     /* XD bit disabled */
 		break;
 	case 2: case 3: case 4: brand(c, (leaf & 0xff) - 2, o); break;
-	case 6: o[CPUID_ECX] = (uint32_t)(p->line | associativity(p->l2_ways) << 12 | p->l2_size / 1024 << 16); break;
+	case 6:
+		o[CPUID_ECX] = (uint32_t)(p->line | associativity(p->l2_ways) << 12 |
+		                          p->l2_size / 1024 << 16);
+		break;
 	case 7: features(c, leaf, 0, o); break;
-	case 8: o[CPUID_EAX] = (uint32_t)(p->phys_bits | (cpu_has(c, FEATURE_LA57) ? 57u : 48u) << 8); break;
+	case 8:
+		o[CPUID_EAX] =
+			(uint32_t)(p->phys_bits | (cpu_has(c, FEATURE_LA57) ? 57u : 48u) << 8);
+		break;
 	default: break;
 	}
 }

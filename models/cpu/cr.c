@@ -1,12 +1,14 @@
 /* cr.c - control registers: what may be written when, and what follows.
  *
- * CR0  PG needs PE; NW needs CD; with EFER.LME, PG needs PAE and CS.L = 0; clearing PG in 64-bit mode or with
- *      CR4.PCIDE is refused. Setting PG with LME sets LMA.
+ * CR0  PG needs PE; NW needs CD; with EFER.LME, PG needs PAE and CS.L = 0; clearing PG in 64-bit
+ *      mode or with CR4.PCIDE is refused. Setting PG with LME sets LMA.
  * CR3  with PCIDE bit 63 asks to keep the PCID's translations; bits beyond MAXPHYADDR are reserved.
- * CR4  unadvertised features' bits are reserved; PAE stays while LMA; LA57 does not change while LMA;
- *      PCIDE is set only in IA-32e mode with CR3[11:0] = 0.
- * Source: SDM Vol. 3A, "Control Registers", "IA-32e Mode Initialization"; Vol. 2B, "MOV - Move to/from Control Registers".
- * Timing: base costs CR_READ, CR_WRITE, CR3_WRITE, CR8_WRITE; what a flush costs emerges from the misses after it. */
+ * CR4  unadvertised features' bits are reserved; PAE stays while LMA; LA57 does not change while
+ *      LMA; PCIDE is set only in IA-32e mode with CR3[11:0] = 0.
+ * Source: SDM Vol. 3A, "Control Registers", "IA-32e Mode Initialization"; Vol. 2B, "MOV - Move
+ * to/from Control Registers".
+ * Timing: base costs CR_READ, CR_WRITE, CR3_WRITE, CR8_WRITE; what a flush costs emerges from the
+ * misses after it. */
 #include "models/cpu/access.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/fpstate.h"
@@ -20,10 +22,12 @@ static void traced(struct cpu *c, unsigned i, uint64_t v)
 uint64_t cr4_valid_bits(const struct cpu *c)
 {
 	static const struct { uint8_t feature, bit; } bits[] = {
-		{ FEATURE_VME, 0 }, { FEATURE_VME, 1 }, { FEATURE_TSC, 2 }, { FEATURE_DE, 3 }, { FEATURE_PSE, 4 },
-		{ FEATURE_PAE, 5 }, { FEATURE_MCE, 6 }, { FEATURE_PGE, 7 }, { FEATURE_TSC, 8 /* PCE */ }, { FEATURE_FXSR, 9 },
-		{ FEATURE_SSE, 10 }, { FEATURE_UMIP, 11 }, { FEATURE_LA57, 12 }, { FEATURE_VMX, 13 }, { FEATURE_FSGSBASE, 16 },
-		{ FEATURE_PCID, 17 }, { FEATURE_XSAVE, 18 }, { FEATURE_SMEP, 20 }, { FEATURE_SMAP, 21 }, { FEATURE_PKU, 22 },
+		{ FEATURE_VME, 0 }, { FEATURE_VME, 1 }, { FEATURE_TSC, 2 }, { FEATURE_DE, 3 },
+		{ FEATURE_PSE, 4 }, { FEATURE_PAE, 5 }, { FEATURE_MCE, 6 }, { FEATURE_PGE, 7 },
+		{ FEATURE_TSC, 8 /* PCE */ }, { FEATURE_FXSR, 9 }, { FEATURE_SSE, 10 },
+		{ FEATURE_UMIP, 11 }, { FEATURE_LA57, 12 }, { FEATURE_VMX, 13 },
+		{ FEATURE_FSGSBASE, 16 }, { FEATURE_PCID, 17 }, { FEATURE_XSAVE, 18 },
+		{ FEATURE_SMEP, 20 }, { FEATURE_SMAP, 21 }, { FEATURE_PKU, 22 },
 	};
 	uint64_t v = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
@@ -37,13 +41,15 @@ bool efer_write(struct cpu *c, uint64_t v)
 	uint64_t valid = EFER_SCE | EFER_LME | EFER_LMA | (cpu_has(c, FEATURE_NX) ? EFER_NXE : 0);
 	if (v & ~valid || ((v ^ c->s.efer) & EFER_LME && c->s.cr0 & CR0_PG))
 		return false;
-	v = (v & ~(uint64_t)EFER_LMA) | (c->s.efer & EFER_LMA);         /* LMA follows LME and PG; writes do not matter */
+	/* LMA follows LME and PG; writes do not matter */
+	v = (v & ~(uint64_t)EFER_LMA) | (c->s.efer & EFER_LMA);
 	c->s.efer = v;
 	mmu_set_paging(&c->mmu, c->s.cr0, c->s.cr4, v);
 	return true;
 }
 
-/* With PAE paging the page-directory-pointer entries are read as the registers are written: reserved bits set in one is #GP(0). */
+/* With PAE paging the page-directory-pointer entries are read as the registers are written:
+ * reserved bits set in one is #GP(0). */
 static void set_paging(struct cpu *c, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	if (mmu_set_paging(&c->mmu, cr0, cr4, efer))
@@ -60,11 +66,14 @@ void cr0_write(struct cpu *c, uint64_t v)
 	uint64_t old = c->s.cr0, efer = c->s.efer;
 	if (v >> 32)
 		cpu_gp0(c);
-	v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)) | CR0_ET;
+	v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
+	          CR0_PG)) |
+	    CR0_ET;
 	if ((v & CR0_PG && !(v & CR0_PE)) || (v & CR0_NW && !(v & CR0_CD)))
 		cpu_gp0(c);
 	if (v & CR0_PG && !(old & CR0_PG) && efer & EFER_LME) {
-		/* activating IA-32e mode: not without PAE, not from code with CS.L = 1, not with a 16-bit TSS in TR */
+		/* activating IA-32e mode: not without PAE, not from code with CS.L = 1, not with a
+		 * 16-bit TSS in TR */
 		if (!(c->s.cr4 & CR4_PAE) || c->s.seg[SEG_CS].attr & SEG_L)
 			cpu_gp0(c);
 		if (SEG_TYPE(c->s.seg[SEG_TR].attr) == DESC_TSS16_BUSY)
@@ -167,7 +176,8 @@ void insn_clts(struct cpu *c, const struct uop *u)
 void insn_lmsw(struct cpu *c, const struct uop *u)
 {
 	need_cpl0(c);
-	uint64_t v = u->kind[0] == OPK_REG ? c->s.r[u->reg[0]] : cpu_load16(c, u, ea_linear(c, u, 2, false));
+	uint64_t v = u->kind[0] == OPK_REG ? c->s.r[u->reg[0]] :
+	                                     cpu_load16(c, u, ea_linear(c, u, 2, false));
 	cr0_write(c, (c->s.cr0 & ~0xeull) | (v & 0xf));
 }
 

@@ -1,9 +1,11 @@
 /* debug.c - debug registers: instruction, data and I/O breakpoints, general detect.
  *
- *   instruction  a fault, before the instruction at the address; RF holds it off (event.c asks at each boundary)
+ *   instruction  a fault, before the instruction at the address; RF holds it off (event.c asks at
+ *                each boundary)
  *   data, I/O    a trap, after the instruction: DR6 bits collect in s.pending_dbg
  *   GD           MOV to or from a debug register faults with DR6.BD
- * While a data breakpoint is enabled every access takes the slow way (c->watch): exact, and free when none is.
+ * While a data breakpoint is enabled every access takes the slow way (c->watch): exact, and free
+ * when none is.
  *
  *   DR7: 31:30 LEN3 29:28 R/W3 .. 17:16 R/W0 | 13 GD | 10 1 | 9 GE | 8 LE | 7 G3 6 L3 .. 1 G0 0 L0
  *   DR6: 16 RTM (1) | 15 BT | 14 BS | 13 BD | 3:0 B3..B0; the rest reads as ones
@@ -25,7 +27,8 @@ static unsigned length(const struct cpu *c, unsigned i)
 /* Any byte of [addr, addr+size) within the breakpoint, which is aligned to its length. */
 static bool overlaps(const struct cpu *c, unsigned i, uint64_t addr, unsigned size)
 {
-	uint64_t first = c->s.dr[i] & ~(uint64_t)(length(c, i) - 1), last = first + length(c, i) - 1;
+	uint64_t first = c->s.dr[i] & ~(uint64_t)(length(c, i) - 1),
+		 last = first + length(c, i) - 1;
 	return addr <= last && addr + size - 1 >= first;
 }
 
@@ -46,7 +49,8 @@ void debug_changed(struct cpu *c)
 void debug_data(struct cpu *c, uint64_t lin, unsigned size, bool write)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		if (!(c->watch >> i & 1) || (rw(c, i) == RW_WRITE && !write) || !overlaps(c, i, lin, size))
+		if (!(c->watch >> i & 1) || (rw(c, i) == RW_WRITE && !write) ||
+		    !overlaps(c, i, lin, size))
 			continue;
 		c->s.pending_dbg |= BIT(i);
 		cpu_attention(c);
@@ -113,7 +117,9 @@ static void check_access(struct cpu *c, unsigned i)
 		cpu_raise(c, VEC_UD);
 	need_cpl0(c);
 	if (c->s.dr[7] & BIT(13))
-		cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_DB, .type = EVENT_HARDWARE, .dr6 = BIT(13) });
+		cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_DB,
+		                                        .type = EVENT_HARDWARE,
+		                                        .dr6 = BIT(13) });
 }
 
 void insn_mov_from_dr(struct cpu *c, const struct uop *u)

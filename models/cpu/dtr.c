@@ -1,5 +1,7 @@
-/* dtr.c - GDTR, IDTR, LDTR, TR: loads (privileged) and stores (sensitive: any level may look, unless CR4.UMIP).
- * Source: SDM Vol. 2, each instruction; Vol. 3A, "System Instructions", "Memory-Management Registers". */
+/* dtr.c - GDTR, IDTR, LDTR, TR: loads (privileged) and stores (sensitive: any level may look,
+ * unless CR4.UMIP).
+ * Source: SDM Vol. 2, each instruction; Vol. 3A, "System Instructions", "Memory-Management
+ * Registers". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 

@@ -1,11 +1,13 @@
 /* event.c - exceptions and interrupts: raising, choosing between instructions, delivering.
  *
- * Raising leaves the instruction by longjmp to the run loop, which delivers at the faulting RIP. Delivery is a flow of
- * named phases (flow.def); it commits nothing before its last possible fault, so a fault inside it meets the state the
- * first event met. Two faults make a double fault by the manual's table, three shut the CPU down.
+ * Raising leaves the instruction by longjmp to the run loop, which delivers at the faulting RIP.
+ * Delivery is a flow of named phases (flow.def); it commits nothing before its last possible fault,
+ * so a fault inside it meets the state the first event met. Two faults make a double fault by the
+ * manual's table, three shut the CPU down.
  * Source: SDM Vol. 3A, "Interrupt and Exception Handling", "Priority Among Concurrent Events",
  * "Conditions for Generating a Double Fault", "64-Bit Mode Stack Frame"; Vol. 2A, "INT n".
- * Timing: profile rows exception.flow, interrupt.flow, exception.ring, divided by flow.def; references on top.
+ * Timing: profile rows exception.flow, interrupt.flow, exception.ring, divided by flow.def;
+ * references on top.
  * Simplified: SMI, machine checks and thermal events do not occur. */
 #include "models/cpu/access.h"
 #include "models/cpu/lapic.h"
@@ -25,21 +27,27 @@ void cpu_raise(struct cpu *c, enum vector v)
 	cpu_raise_event(c, &(struct cpu_event){ .vector = (uint8_t)v, .type = EVENT_HARDWARE });
 }
 
-/* EXT (bit 0): the fault struck while something external to the program was being delivered. Page faults' and
- * alignment checks' error codes have no such bit. */
+/* EXT (bit 0): the fault struck while something external to the program was being delivered. Page
+ * faults' and alignment checks' error codes have no such bit. */
 void cpu_raise_ec(struct cpu *c, enum vector v, uint32_t error)
 {
 	if (v >= VEC_TS && v <= VEC_GP)
 		error |= c->ext;
-	cpu_raise_event(c, &(struct cpu_event){ .vector = (uint8_t)v, .type = EVENT_HARDWARE, .has_error = 1, .error = error });
+	cpu_raise_event(c, &(struct cpu_event){ .vector = (uint8_t)v,
+	                                        .type = EVENT_HARDWARE,
+	                                        .has_error = 1,
+	                                        .error = error });
 }
 
 void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg)
 {
 	switch (f->kind) {
 	case MMU_PF:
-		cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_PF, .type = EVENT_HARDWARE, .has_error = 1,
-		                                        .error = f->error_code, .cr2 = f->lin });
+		cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_PF,
+		                                        .type = EVENT_HARDWARE,
+		                                        .has_error = 1,
+		                                        .error = f->error_code,
+		                                        .cr2 = f->lin });
 	case MMU_NONCANONICAL:
 		cpu_raise_ec(c, seg == SEG_SS ? VEC_SS : VEC_GP, 0);
 	default:
@@ -51,11 +59,13 @@ void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg)
 
 static bool is_software(const struct cpu_event *ev)
 {
-	return ev->type == EVENT_SOFTWARE || ev->type == EVENT_SOFT_EXC || ev->type == EVENT_PRIV_SOFTWARE;
+	return ev->type == EVENT_SOFTWARE || ev->type == EVENT_SOFT_EXC ||
+	       ev->type == EVENT_PRIV_SOFTWARE;
 }
 
-/* Seam for VMX: does this event, in VMX non-root operation, cause a VM exit instead of going through the guest's IDT?
- * c->delivering is then the event it struck, for the IDT-vectoring information. */
+/* Seam for VMX: does this event, in VMX non-root operation, cause a VM exit instead of going
+ * through the guest's IDT? c->delivering is then the event it struck, for the IDT-vectoring
+ * information. */
 static bool event_exits(struct cpu *c, const struct cpu_event *ev)
 {
 	(void)c;
@@ -63,19 +73,22 @@ static bool event_exits(struct cpu *c, const struct cpu_event *ev)
 	return false;
 }
 
-static enum flow_phase phase_of(const struct flow *f, enum flow_phase exception, enum flow_phase interrupt)
+static enum flow_phase phase_of(const struct flow *f, enum flow_phase exception,
+                                enum flow_phase interrupt)
 {
 	return f->id == FLOW_INTERRUPT ? interrupt : exception;
 }
 #define DELIVERY_PHASE(f, P) phase_of(f, PHASE_EXCEPTION_##P, PHASE_INTERRUPT_##P)
 
-/* RFLAGS as the handler finds them. "For any fault-class exception except a debug exception generated in response to an
- * instruction breakpoint, the value pushed for RF is 1. ... For other cases, the value pushed for RF is the value that
- * was in EFLAGS.RF at the time the event handler was called." SDM Vol. 3B, "Instruction-Breakpoint Exception Condition" */
+/* RFLAGS as the handler finds them. "For any fault-class exception except a debug exception
+ * generated in response to an instruction breakpoint, the value pushed for RF is 1. ... For other
+ * cases, the value pushed for RF is the value that was in EFLAGS.RF at the time the event handler
+ * was called." SDM Vol. 3B, "Instruction-Breakpoint Exception Condition" */
 uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev)
 {
 	uint64_t fl = cpu_rflags(c);
-	bool fault = ev->type == EVENT_HARDWARE && ev->vector != VEC_MC && (ev->vector != VEC_DB || ev->dr6 & BIT(13));
+	bool fault = ev->type == EVENT_HARDWARE && ev->vector != VEC_MC &&
+	             (ev->vector != VEC_DB || ev->dr6 & BIT(13));
 	return fault ? fl | RFLAGS_RF : fl;
 }
 
@@ -84,7 +97,8 @@ static void announce(struct cpu *c, const struct cpu_event *ev)
 {
 	if (ev->type == EVENT_HARDWARE && ev->vector == VEC_PF)
 		c->s.cr2 = ev->cr2;
-	if (ev->vector == VEC_DB && (ev->type == EVENT_HARDWARE || (ev->type == EVENT_PRIV_SOFTWARE && ev->dr6))) {
+	if (ev->vector == VEC_DB &&
+	    (ev->type == EVENT_HARDWARE || (ev->type == EVENT_PRIV_SOFTWARE && ev->dr6))) {
 		c->s.dr[6] = (c->s.dr[6] & ~0xfull) | ev->dr6;
 		c->s.dr[7] &= ~BIT(13);         /* GD: the handler may use the debug registers */
 		c->s.debugctl &= ~3ull;         /* LBR and BTF */
@@ -108,7 +122,8 @@ static void count(struct cpu *c, const struct cpu_event *ev)
 		break;
 	case EVENT_HARDWARE:
 		c->stat[CPU_STAT_EXCEPTION]++;
-		trace(c->trace, now, c->number, CPU_TRACE_EXCEPTION, ev->vector, ev->error, c->s.rip, ev->cr2);
+		trace(c->trace, now, c->number, CPU_TRACE_EXCEPTION, ev->vector, ev->error,
+		      c->s.rip, ev->cr2);
 		break;
 	default:
 		c->stat[CPU_STAT_SOFT_INT]++;
@@ -126,7 +141,8 @@ static void settle(struct cpu *c, uint64_t rip)
 	cpu_attention(c);
 }
 
-/* Through the interrupt vector table. SDM Vol. 3B, "Interrupt and Exception Handling" (8086 emulation). */
+/* Through the interrupt vector table. SDM Vol. 3B, "Interrupt and Exception Handling" (8086
+ * emulation). */
 static void deliver_real(struct cpu *c, const struct cpu_event *ev, uint64_t back, struct flow *f)
 {
 	flow_phase(c, f, DELIVERY_PHASE(f, GATE));
@@ -166,10 +182,12 @@ static void read_gate(struct cpu *c, const struct cpu_event *ev, struct gate *g)
 	g->off = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | hi << 32;
 	g->ist = lma ? lo >> 32 & 7 : 0;
 	bool known = g->type == DESC_INT32 || g->type == DESC_TRAP32 ||
-	             (!lma && (g->type == DESC_TASK_GATE || g->type == DESC_INT16 || g->type == DESC_TRAP16));
+	             (!lma && (g->type == DESC_TASK_GATE || g->type == DESC_INT16 ||
+	                       g->type == DESC_TRAP16));
 	if (!known)
 		cpu_raise_ec(c, VEC_GP, error);
-	if ((ev->type == EVENT_SOFTWARE || ev->type == EVENT_SOFT_EXC) && (attr >> 5 & 3) < c->s.cpl)
+	if ((ev->type == EVENT_SOFTWARE || ev->type == EVENT_SOFT_EXC) &&
+	    (attr >> 5 & 3) < c->s.cpl)
 		cpu_raise_ec(c, VEC_GP, error);
 	if (!(attr & 0x80))
 		cpu_raise_ec(c, VEC_NP, error);
@@ -205,7 +223,8 @@ static bool handler_code(struct cpu *c, const struct gate *g, struct desc *cs)
 }
 
 /* 16- and 32-bit gates. */
-static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const struct gate *g, uint64_t back, struct flow *f)
+static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const struct gate *g,
+                           uint64_t back, struct flow *f)
 {
 	unsigned size = g->type & 8 ? 4 : 2;
 	uint64_t fl = event_flags(c, ev);
@@ -268,7 +287,8 @@ static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const stru
 }
 
 /* 64-bit gates: always SS:RSP, a 16-byte-aligned frame, perhaps an IST stack. */
-static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct gate *g, uint64_t back, struct flow *f)
+static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct gate *g,
+                       uint64_t back, struct flow *f)
 {
 	struct desc cs;
 	flow_phase(c, f, DELIVERY_PHASE(f, CODE));
@@ -312,7 +332,9 @@ static void deliver(struct cpu *c, const struct cpu_event *ev)
 	uint64_t back = c->s.rip + (is_software(ev) ? ev->len : 0);
 	if (!cpu_long64(c))
 		back &= 0xffffffff;
-	flow_begin(c, &f, ev->type == EVENT_EXTERNAL || ev->type == EVENT_NMI ? FLOW_INTERRUPT : FLOW_EXCEPTION);
+	flow_begin(c, &f,
+	           ev->type == EVENT_EXTERNAL || ev->type == EVENT_NMI ? FLOW_INTERRUPT :
+	                                                                 FLOW_EXCEPTION);
 	flow_phase(c, &f, DELIVERY_PHASE(&f, RECOGNISE));
 	if (f.id == FLOW_INTERRUPT)
 		flow_phase(c, &f, PHASE_INTERRUPT_ACK);
@@ -356,10 +378,12 @@ static bool makes_double_fault(unsigned first, unsigned second)
 {
 	if (first == CLASS_CONTRIBUTORY)
 		return second == CLASS_CONTRIBUTORY;
-	return first == CLASS_PAGE_FAULT && (second == CLASS_CONTRIBUTORY || second == CLASS_PAGE_FAULT);
+	return first == CLASS_PAGE_FAULT &&
+	       (second == CLASS_CONTRIBUTORY || second == CLASS_PAGE_FAULT);
 }
 
-/* One attempt. false: c->fault struck, state as before. A function of its own so that setjmp meets no live local. */
+/* One attempt. false: c->fault struck, state as before. A function of its own so that setjmp meets
+ * no live local. */
 static bool attempt(struct cpu *c, const struct cpu_event *ev)
 {
 	if (setjmp(c->fault_exit))
@@ -381,7 +405,8 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 	jmp_buf outer;
 	memcpy(&outer, &c->fault_exit, sizeof outer);
 	c->block = NULL;
-	/* BS waits for nobody: a fault in the stepped instruction, or an interrupt, drops it. Data breakpoints stay. */
+	/* BS waits for nobody: a fault in the stepped instruction, or an interrupt, drops it. Data
+	 * breakpoints stay. */
 	if (ev.vector != VEC_DB || ev.type != EVENT_HARDWARE)
 		c->s.pending_dbg &= ~BIT(14);
 	for (;;) {
@@ -406,7 +431,9 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 			break;
 		}
 		if (makes_double_fault(was, now))
-			ev = (struct cpu_event){ .vector = VEC_DF, .type = EVENT_HARDWARE, .has_error = 1 };
+			ev = (struct cpu_event){ .vector = VEC_DF,
+				                 .type = EVENT_HARDWARE,
+				                 .has_error = 1 };
 		else
 			ev = c->fault;
 	}
@@ -417,12 +444,14 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 
 /* ---- between instructions ---- */
 
-/* What was in force before the instruction that has completed since ends with it; a single step also after each
- * iteration of a repeated string instruction. In the middle of one, RF is set for whatever interrupts it. */
+/* What was in force before the instruction that has completed since ends with it; a single step
+ * also after each iteration of a repeated string instruction. In the middle of one, RF is set for
+ * whatever interrupts it. */
 static void expire(struct cpu *c)
 {
 	unsigned m = c->s.mark;
-	bool done = c->s.icount != c->s.mark_icount, iterated = !done && c->s.r[R_RCX] != c->s.mark_rcx;
+	bool done = c->s.icount != c->s.mark_icount,
+	     iterated = !done && c->s.r[R_RCX] != c->s.mark_rcx;
 	/* "suppressed" after a load of SS: the step is never reported */
 	if ((done || iterated) && m & MARK_TF && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
 		c->s.pending_dbg |= BIT(14);
@@ -441,8 +470,8 @@ static void mark(struct cpu *c)
 {
 	c->s.mark = (c->s.shadow ? MARK_SHADOW : 0) | (c->s.flags & RFLAGS_RF ? MARK_RF : 0) |
 	            (c->s.flags & RFLAGS_TF ? MARK_TF : 0);
-	/* Nothing to tell apart: no trace of when the CPU was last looked at, or a restored run would differ from one that
-	 * was never stopped. */
+	/* Nothing to tell apart: no trace of when the CPU was last looked at, or a restored run
+	 * would differ from one that was never stopped. */
 	bool needed = c->s.mark || debug_fetch_armed(c);
 	c->s.mark_icount = needed ? c->s.icount : 0;
 	c->s.mark_rcx = needed ? c->s.r[R_RCX] : 0;
@@ -488,7 +517,8 @@ static bool service_one(struct cpu *c)
 {
 	struct cpu_event ev = { .type = EVENT_HARDWARE };
 	if (c->s.init_pending) {
-		uint8_t sipi = c->s.sipi_pending;       /* arrived after the INIT: lapic_accept() drops older ones */
+		/* arrived after the INIT: lapic_accept() drops older ones */
+		uint8_t sipi = c->s.sipi_pending;
 		cpu_reset(c, true);
 		c->s.sipi_pending = sipi;
 		return true;
@@ -497,7 +527,8 @@ static bool service_one(struct cpu *c)
 		c->s.sipi_pending = 0;
 		if (c->s.activity != ACTIVITY_WAIT_SIPI)
 			return true;    /* ignored in every other state */
-		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_SIPI, c->s.sipi_vector, 0, 0, 0);
+		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_SIPI, c->s.sipi_vector, 0, 0,
+		      0);
 		c->s.activity = ACTIVITY_ACTIVE;
 		seg_load_real(c, SEG_CS, (uint16_t)(c->s.sipi_vector << 8));
 		settle(c, 0);
@@ -513,7 +544,8 @@ static bool service_one(struct cpu *c)
 		cpu_deliver(c, &ev);
 		return true;
 	}
-	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction following an STI" */
+	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction
+	 * following an STI" */
 	if (c->s.nmi_pending && !c->s.nmi_blocked && !c->s.shadow) {
 		c->s.nmi_pending = 0;
 		ev.vector = VEC_NMI;
@@ -524,12 +556,14 @@ static bool service_one(struct cpu *c)
 	}
 	if (c->s.activity == ACTIVITY_SHUTDOWN)
 		return false;
-	if (c->s.flags & RFLAGS_IF && !c->s.shadow && interrupt_pending(c) && interrupt_take(c, &ev)) {
+	if (c->s.flags & RFLAGS_IF && !c->s.shadow && interrupt_pending(c) &&
+	    interrupt_take(c, &ev)) {
 		wake(c);
 		cpu_deliver(c, &ev);
 		return true;
 	}
-	if (c->s.activity == ACTIVITY_ACTIVE && debug_fetch_armed(c) && !(c->s.flags & RFLAGS_RF) && !(c->s.shadow & 2)) {
+	if (c->s.activity == ACTIVITY_ACTIVE && debug_fetch_armed(c) && !(c->s.flags & RFLAGS_RF) &&
+	    !(c->s.shadow & 2)) {
 		ev.vector = VEC_DB;
 		ev.dr6 = debug_fetch(c, (c->s.seg[SEG_CS].base + c->s.rip) & c->lin_mask);
 		if (ev.dr6) {
@@ -561,7 +595,9 @@ bool cpu_can_wake(struct cpu *c)
 	case ACTIVITY_SHUTDOWN:
 		return c->s.nmi_pending && !c->s.nmi_blocked;
 	case ACTIVITY_HLT:
-		return c->s.pending_dbg || (c->s.mark & MARK_TF && c->s.icount != c->s.mark_icount) || (c->s.nmi_pending && !c->s.nmi_blocked) ||
+		return c->s.pending_dbg ||
+		       (c->s.mark & MARK_TF && c->s.icount != c->s.mark_icount) ||
+		       (c->s.nmi_pending && !c->s.nmi_blocked) ||
 		       (c->s.flags & RFLAGS_IF && interrupt_pending(c));
 	default:
 		return true;

@@ -1,9 +1,10 @@
 /* far.c - far JMP, CALL and RET: direct, and through call gates and task gates.
  *
  * Each form checks everything, writes the stack, and only then loads CS, SS and RIP.
- * Source: SDM Vol. 2, "JMP", "CALL", "RET"; Vol. 3A, "Privilege Level Checking When Transferring Program Control
- * Between Code Segments", "Call Gates", "Stack Switching in IA-32e Mode".
- * Timing: base cost FAR; a gate or a return outwards charges the rest of GATE; references are timed as they happen. */
+ * Source: SDM Vol. 2, "JMP", "CALL", "RET"; Vol. 3A, "Privilege Level Checking When Transferring
+ * Program Control Between Code Segments", "Call Gates", "Stack Switching in IA-32e Mode".
+ * Timing: base cost FAR; a gate or a return outwards charges the rest of GATE; references are timed
+ * as they happen. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
@@ -90,7 +91,8 @@ static void read_call_gate(struct cpu *c, uint16_t sel, const struct desc *d, st
 	g->params = d->raw >> 32 & 31;
 	g->size = SEG_TYPE(d->attr) & 8 ? 4 : 2;
 	if (cpu_lma(c)) {
-		/* desc_upper() adds the legacy base field, which in a gate means something else: take the raw half */
+		/* desc_upper() adds the legacy base field, which in a gate means something else:
+		 * take the raw half */
 		struct desc none = { .base = 0 };
 		g->off |= desc_upper(c, sel, &none, VEC_GP);
 		g->size = 8;
@@ -268,7 +270,9 @@ void insn_call_far(struct cpu *c, const struct uop *u) { transfer(c, u, true); }
 static uint64_t peek_stack(struct cpu *c, uint64_t off, unsigned size)
 {
 	uint64_t lin = stack_linear(c, c->s.r[R_RSP] + off, size, false);
-	return size == 8 ? cpu_load64(c, NULL, lin) : size == 4 ? cpu_load32(c, NULL, lin) : cpu_load16(c, NULL, lin);
+	return size == 8 ? cpu_load64(c, NULL, lin) :
+	       size == 4 ? cpu_load32(c, NULL, lin) :
+	                   cpu_load16(c, NULL, lin);
 }
 
 static void add_sp(struct cpu *c, uint64_t n)
@@ -295,7 +299,8 @@ void insn_ret_far(struct cpu *c, const struct uop *u)
 		cpu_gp0(c);
 	desc_need(c, sel, VEC_GP, &d);
 	unsigned rpl = sel & 3;
-	if (!desc_is_code(&d) || rpl < c->s.cpl || (cpu_lma(c) && d.attr & SEG_L && d.attr & SEG_DB))
+	if (!desc_is_code(&d) || rpl < c->s.cpl ||
+	    (cpu_lma(c) && d.attr & SEG_L && d.attr & SEG_DB))
 		cpu_raise_ec(c, VEC_GP, sel_error(sel));
 	if (d.attr & TYPE_CONFORMING ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl)
 		cpu_raise_ec(c, VEC_GP, sel_error(sel));

@@ -1,21 +1,24 @@
 /* fastcall.c - SYSCALL, SYSRET, SYSENTER, SYSEXIT: system calls without descriptors.
  * CS and SS come from MSRs with fixed hidden parts; no memory is touched.
- * Source: SDM Vol. 2B, each instruction. As on Intel processors SYSCALL and SYSRET are #UD outside 64-bit mode, and SYSRET
- * checks RCX before it leaves ring 0. */
+ * Source: SDM Vol. 2B, each instruction. As on Intel processors SYSCALL and SYSRET are #UD outside
+ * 64-bit mode, and SYSRET checks RCX before it leaves ring 0. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
 /* Flat segments as these instructions make them: base 0, limit 4 GB, accessed. */
 static void flat(struct cpu *c, enum seg_reg i, uint16_t sel, uint32_t attr)
 {
-	struct desc d = { .base = 0, .limit = 0xffffffff, .attr = attr | SEG_G | SEG_P | SEG_S | TYPE_ACCESSED };
+	struct desc d = { .base = 0,
+		          .limit = 0xffffffff,
+		          .attr = attr | SEG_G | SEG_P | SEG_S | TYPE_ACCESSED };
 	seg_set(c, i, sel, &d);
 }
 
 static void flat_code(struct cpu *c, uint16_t sel, unsigned cpl, bool is64)
 {
 	struct desc d = { .limit = 0xffffffff,
-	                  .attr = SEG_G | SEG_P | SEG_S | TYPE_CODE | TYPE_READ | TYPE_ACCESSED | cpl << 5 | (is64 ? SEG_L : SEG_DB) };
+		          .attr = SEG_G | SEG_P | SEG_S | TYPE_CODE | TYPE_READ | TYPE_ACCESSED |
+		                  cpl << 5 | (is64 ? SEG_L : SEG_DB) };
 	cs_load(c, sel, &d, cpl);
 }
 static void flat_stack(struct cpu *c, uint16_t sel, unsigned cpl)

@@ -34,7 +34,8 @@ void flow_begin(struct cpu *c, struct flow *f, enum flow_id id)
 static void close_phase(struct cpu *c, struct flow *f)
 {
 	if (f->open)
-		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, f->id, f->phase, c->ledger.now - f->began, 0);
+		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, f->id, f->phase,
+		      c->ledger.now - f->began, 0);
 	f->open = false;
 }
 
@@ -54,7 +55,8 @@ void flow_extra(struct cpu *c, struct flow *f, cycle_t cycles)
 	ledger_charge(&c->ledger, flows[f->id].why, cycles);
 }
 
-/* What rounding left over belongs to the last phase: a flow that ran to its end costs exactly its total. */
+/* What rounding left over belongs to the last phase: a flow that ran to its end costs exactly its
+ * total. */
 void flow_end(struct cpu *c, struct flow *f)
 {
 	ledger_charge(&c->ledger, flows[f->id].why, f->total - f->charged);

@@ -1,5 +1,7 @@
-/* frame.c - stacks that are not in SS:RSP yet: the inner stack of an interrupt or call gate while it is being filled.
- * Nothing is committed until the last push has succeeded. Source: SDM Vol. 3A, "Stack Switching". */
+/* frame.c - stacks that are not in SS:RSP yet: the inner stack of an interrupt or call gate while
+ * it is being filled.
+ * Nothing is committed until the last push has succeeded. Source: SDM Vol. 3A, "Stack
+ * Switching". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 

@@ -1,14 +1,16 @@
 /* io_insn.c - IN, OUT, INS, OUTS: the port space and who may reach it.
  *
- * In protected mode with CPL > IOPL, and always in virtual-8086 mode, the bit of every byte port touched must be 0 in the
- * TSS's I/O permission bitmap. REP forms run one iteration at a time, so interrupts come between.
+ * In protected mode with CPL > IOPL, and always in virtual-8086 mode, the bit of every byte port
+ * touched must be 0 in the TSS's I/O permission bitmap. REP forms run one iteration at a time, so
+ * interrupts come between.
  * Source: SDM Vol. 1, "Input/Output"; Vol. 2, "IN", "OUT", "INS", "OUTS".
  * Timing: base cost IO, plus what the device answers in io_at.cost, booked as `io`. */
 #include "models/cpu/access.h"
 #include "models/cpu/insn.h"
 #include "models/cpu/sys.h"
 
-/* "the processor reads two bytes from the I/O permission bit map" at the port's byte: both must lie in the TSS. */
+/* "the processor reads two bytes from the I/O permission bit map" at the port's byte: both must lie
+ * in the TSS. */
 static void check_port(struct cpu *c, uint16_t port, unsigned size)
 {
 	if (cpu_real(c) || (!cpu_v86(c) && c->s.cpl <= cpu_iopl(c)))
@@ -70,7 +72,8 @@ void insn_out(struct cpu *c, const struct uop *u)
 
 /* ---- string forms ---- */
 
-/* A register as an address of this instruction's size: 16-bit ones keep the rest, 32-bit ones clear the upper half. */
+/* A register as an address of this instruction's size: 16-bit ones keep the rest, 32-bit ones clear
+ * the upper half. */
 static uint64_t addr_reg(const struct cpu *c, const struct uop *u, unsigned r)
 {
 	return c->s.r[r] << u->ash >> u->ash;
@@ -115,9 +118,16 @@ static void ins_step(struct cpu *c, const struct uop *u, unsigned size)
 static void outs_step(struct cpu *c, const struct uop *u, unsigned size)
 {
 	uint64_t v = 0;
-	cpu_load_bytes(c, u, seg_linear(c, u, u->seg, addr_reg(c, u, R_RSI), size, false), &v, size);
+	cpu_load_bytes(c, u, seg_linear(c, u, u->seg, addr_reg(c, u, R_RSI), size, false), &v,
+	               size);
 	port_write(c, (uint16_t)c->s.r[R_RDX], size, v);
 }
 
-void insn_ins(struct cpu *c, const struct uop *u) { string(c, u, size_of(u, INSN_INSB), R_RDI, ins_step); }
-void insn_outs(struct cpu *c, const struct uop *u) { string(c, u, size_of(u, INSN_OUTSB), R_RSI, outs_step); }
+void insn_ins(struct cpu *c, const struct uop *u)
+{
+	string(c, u, size_of(u, INSN_INSB), R_RDI, ins_step);
+}
+void insn_outs(struct cpu *c, const struct uop *u)
+{
+	string(c, u, size_of(u, INSN_OUTSB), R_RSI, outs_step);
+}

@@ -1,6 +1,7 @@
-/* iret.c - IRET, IRETD, IRETQ: to the same level, outwards, to virtual-8086 mode, to the previous task.
- * Source: SDM Vol. 2A, "IRET/IRETD/IRETQ"; Vol. 3A, "Returning from an Exception- or Interrupt-Handler Procedure";
- * Vol. 3B, "8086 Emulation" for virtual-8086 mode with CR4.VME.
+/* iret.c - IRET, IRETD, IRETQ: to the same level, outwards, to virtual-8086 mode, to the previous
+ * task.
+ * Source: SDM Vol. 2A, "IRET/IRETD/IRETQ"; Vol. 3A, "Returning from an Exception- or
+ * Interrupt-Handler Procedure"; Vol. 3B, "8086 Emulation" for virtual-8086 mode with CR4.VME.
  * "Executing IRET removes blocking by NMI", even when it faults. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
@@ -8,7 +9,9 @@
 static uint64_t slot(struct cpu *c, unsigned i, unsigned size)
 {
 	uint64_t lin = stack_linear(c, c->s.r[R_RSP] + (uint64_t)i * size, size, false);
-	return size == 8 ? cpu_load64(c, NULL, lin) : size == 4 ? cpu_load32(c, NULL, lin) : cpu_load16(c, NULL, lin);
+	return size == 8 ? cpu_load64(c, NULL, lin) :
+	       size == 4 ? cpu_load32(c, NULL, lin) :
+	                   cpu_load16(c, NULL, lin);
 }
 
 static void add_sp(struct cpu *c, uint64_t n)
@@ -58,9 +61,11 @@ static void iret_v86(struct cpu *c, unsigned n)
 	uint64_t rip = slot(c, 0, n), sel = slot(c, 1, n), fl = slot(c, 2, n);
 	if (rip > c->s.seg[SEG_CS].limit)
 		cpu_gp0(c);
-	uint64_t mask = iret_mask(c, n) & ~(uint64_t)(RFLAGS_IOPL | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP);
+	uint64_t mask =
+		iret_mask(c, n) & ~(uint64_t)(RFLAGS_IOPL | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP);
 	if (vme) {
-		/* "If VIP = 1 and the IF image is 1, or the TF image is 1": #GP; else VIF takes IF's place */
+		/* "If VIP = 1 and the IF image is 1, or the TF image is 1": #GP; else VIF takes
+		 * IF's place */
 		if ((fl & RFLAGS_IF && c->s.flags & RFLAGS_VIP) || fl & RFLAGS_TF)
 			cpu_gp0(c);
 		fl = (fl & ~(uint64_t)RFLAGS_VIF) | (fl & RFLAGS_IF ? RFLAGS_VIF : 0);
@@ -81,7 +86,8 @@ static void iret_to_v86(struct cpu *c, uint64_t rip, uint16_t cs, uint64_t fl)
 		sel[i] = slot(c, 4 + i, 4);
 	if (rip > 0xffff)
 		cpu_gp0(c);
-	load_flags(c, fl, iret_mask(c, 4) | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_IOPL | RFLAGS_IF);
+	load_flags(c, fl,
+	           iret_mask(c, 4) | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_IOPL | RFLAGS_IF);
 	seg_set_v86(c, SEG_CS, cs);
 	for (unsigned i = 0; i < 5; i++)
 		seg_set_v86(c, order[i], (uint16_t)sel[i]);
@@ -136,7 +142,8 @@ void insn_iret(struct cpu *c, const struct uop *u)
 		cpu_gp0(c);
 	desc_need(c, sel, VEC_GP, &d);
 	unsigned rpl = sel & 3;
-	if (!desc_is_code(&d) || rpl < c->s.cpl || (cpu_lma(c) && d.attr & SEG_L && d.attr & SEG_DB))
+	if (!desc_is_code(&d) || rpl < c->s.cpl ||
+	    (cpu_lma(c) && d.attr & SEG_L && d.attr & SEG_DB))
 		cpu_raise_ec(c, VEC_GP, sel_error(sel));
 	if (d.attr & TYPE_CONFORMING ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl)
 		cpu_raise_ec(c, VEC_GP, sel_error(sel));

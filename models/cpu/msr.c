@@ -1,7 +1,9 @@
 /* msr.c - model-specific registers: the table msr.def and the registers that are more than storage.
  *
- * Timing: base costs MSR_READ and MSR_WRITE. Source: SDM Vol. 4; Vol. 3A for each register's meaning.
- * Simplified: memory types (PAT, MTRRs) are kept and checked but do not change what an access costs. */
+ * Timing: base costs MSR_READ and MSR_WRITE. Source: SDM Vol. 4; Vol. 3A for each register's
+ * meaning.
+ * Simplified: memory types (PAT, MTRRs) are kept and checked but do not change what an access
+ * costs. */
 #include <string.h>
 
 #include "models/cpu/lapic.h"
@@ -70,8 +72,9 @@ static bool msr_read_TSC(struct cpu *c, const struct msr_def *m, uint32_t nr, ui
 	*v = cpu_tsc(c);
 	return true;
 }
-/* "if an execution of WRMSR to IA32_TIME_STAMP_COUNTER adds X to the TSC, the logical processor also adds X to
- * IA32_TSC_ADJUST", and the other way round. SDM Vol. 3B, "Time-Stamp Counter Adjustment". */
+/* "if an execution of WRMSR to IA32_TIME_STAMP_COUNTER adds X to the TSC, the logical processor
+ * also adds X to IA32_TSC_ADJUST", and the other way round. SDM Vol. 3B, "Time-Stamp Counter
+ * Adjustment". */
 static void tsc_add(struct cpu *c, uint64_t by)
 {
 	c->s.tsc_offset += by;
@@ -121,8 +124,9 @@ static bool msr_write_EFER(struct cpu *c, const struct msr_def *m, uint32_t nr, 
 	return efer_write(c, v);
 }
 
-/* 34 XD disable | 23 xTPR disable | 22 limit CPUID | 18 MONITOR | 16 EIST | 12 PEBS unavailable, 11 BTS unavailable,
- * 7 performance monitoring available: read-only | 3 thermal control | 0 fast strings */
+/* 34 XD disable | 23 xTPR disable | 22 limit CPUID | 18 MONITOR | 16 EIST | 12 PEBS unavailable, 11
+ * BTS unavailable, 7 performance monitoring available: read-only | 3 thermal control | 0 fast
+ * strings */
 #define msr_read_MISC_ENABLE msr_read_RW
 static bool msr_write_MISC_ENABLE(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
 {
@@ -204,7 +208,9 @@ static const struct msr_def *find(const struct cpu *c, uint32_t nr)
 	for (size_t i = 0; i < ARRAY_LEN(msrs); i++) {
 		const struct msr_def *m = &msrs[i];
 		if (nr - m->first < m->count)
-			return m->feature == FEATURE_N || cpu_has(c, (enum feature)m->feature) ? m : NULL;
+			return m->feature == FEATURE_N || cpu_has(c, (enum feature)m->feature) ?
+			               m :
+			               NULL;
 	}
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* reset.c - what RESET and INIT leave behind.
  *
- * INIT keeps the FPU, the caches, the MSRs (but EFER's mode bits: it ends IA-32e mode) and CR0's CD and NW; it invalidates
- * the TLBs. An application processor waits for a start-up IPI after either.
+ * INIT keeps the FPU, the caches, the MSRs (but EFER's mode bits: it ends IA-32e mode) and CR0's CD
+ * and NW; it invalidates the TLBs. An application processor waits for a start-up IPI after either.
  * Source: SDM Vol. 3A, "Processor State After Reset", "Initialization Overview". */
 #include <string.h>
 

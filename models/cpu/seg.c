@@ -1,16 +1,20 @@
-/* seg.c - segment registers: descriptors, hidden parts, what an access is checked against, the mode they make.
+/* seg.c - segment registers: descriptors, hidden parts, what an access is checked against, the mode
+ * they make.
  *
- * Source: SDM Vol. 3A, "Protected-Mode Memory Management", "Segment Descriptors", "Limit Checking", "Type Checking",
- * "Segmentation in IA-32e Mode".
- * Timing: descriptor reads and accessed-bit writes are ordinary timed references; the rest is the instruction's base cost.
- * Simplified: an access that wraps around the top of a 4 GB segment faults (the manual leaves it to the implementation). */
+ * Source: SDM Vol. 3A, "Protected-Mode Memory Management", "Segment Descriptors", "Limit Checking",
+ * "Type Checking", "Segmentation in IA-32e Mode".
+ * Timing: descriptor reads and accessed-bit writes are ordinary timed references; the rest is the
+ * instruction's base cost.
+ * Simplified: an access that wraps around the top of a 4 GB segment faults (the manual leaves it to
+ * the implementation). */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 #include "sim/err.h"
 
 /* ---- derived limits ---- */
 
-/* Readable or writable in the present mode, so that seg_linear() need only compare with one number. */
+/* Readable or writable in the present mode, so that seg_linear() need only compare with one
+ * number. */
 static uint64_t usable_limit(const struct cpu *c, const struct seg *s, bool write)
 {
 	if (c->s.mode == MODE_LONG64)
@@ -33,9 +37,11 @@ void seg_derive(struct cpu *c, enum seg_reg i)
 	s->lim_w = usable_limit(c, s, true);
 }
 
-/* "the processor causes a general-protection exception (or, if the segment is SS, a stack-fault exception) any time an
- * attempt is made to access ... addresses in a segment" outside it. SDM Vol. 3A, "Limit Checking". */
-uint64_t seg_check(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off, unsigned size, bool write)
+/* "the processor causes a general-protection exception (or, if the segment is SS, a stack-fault
+ * exception) any time an attempt is made to access ... addresses in a segment" outside it. SDM Vol.
+ * 3A, "Limit Checking". */
+uint64_t seg_check(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off, unsigned size,
+                   bool write)
 {
 	const struct seg *s = &c->s.seg[i];
 	if (u)
@@ -47,7 +53,8 @@ uint64_t seg_check(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t 
 	if (ok && !cpu_real(c))
 		ok = code ? !write && s->attr & TYPE_READ : !write || s->attr & TYPE_WRITE;
 	if (ok && !code && s->attr & TYPE_DOWN) {
-		/* expand-down: the valid offsets lie above the limit, up to FFFFH or FFFFFFFFH by the B flag */
+		/* expand-down: the valid offsets lie above the limit, up to FFFFH or FFFFFFFFH by
+		 * the B flag */
 		uint64_t top = s->attr & SEG_DB ? 0xffffffff : 0xffff;
 		ok = off > s->limit && off + size - 1 <= top;
 	} else if (ok) {
@@ -116,7 +123,8 @@ uint64_t desc_upper(struct cpu *c, uint16_t sel, const struct desc *d, enum vect
 	if (!desc_place(c, sel, 16, &lin))
 		cpu_raise_ec(c, v, sel_error(sel));
 	uint64_t hi = cpu_sys_load(c, (lin + 8) & sys_mask(c), 8);
-	if (hi >> 40 & 0x1f)    /* the type field of the upper half must be 0: it shall not look like a descriptor */
+	/* the upper half's type field must be 0: it shall not look like a descriptor */
+	if (hi >> 40 & 0x1f)
 		cpu_raise_ec(c, v, sel_error(sel));
 	return d->base | hi << 32;
 }
@@ -146,7 +154,8 @@ void seg_set(struct cpu *c, enum seg_reg i, uint16_t sel, const struct desc *d)
 	seg_derive(c, i);
 }
 
-/* Null: "segment register is loaded with a null selector: any use of it for memory is #GP" outside 64-bit mode.
+/* Null: "segment register is loaded with a null selector: any use of it for memory is #GP" outside
+ * 64-bit mode.
  * SS keeps the privilege level in its DPL, as the VMCS would show it. Intel clears the base. */
 void seg_set_null(struct cpu *c, enum seg_reg i, uint16_t sel)
 {
@@ -169,7 +178,8 @@ void seg_set_v86(struct cpu *c, enum seg_reg i, uint16_t sel)
 	seg_derive(c, i);
 }
 
-/* Real mode: the base follows the selector; limit and size stay as they were ("unreal" mode lives on this). */
+/* Real mode: the base follows the selector; limit and size stay as they were ("unreal" mode lives
+ * on this). */
 void seg_load_real(struct cpu *c, enum seg_reg i, uint16_t sel)
 {
 	struct seg *s = &c->s.seg[i];
@@ -196,7 +206,8 @@ void seg_check_stack(struct cpu *c, uint16_t sel, unsigned cpl, enum vector v, s
 		cpu_raise_ec(c, VEC_SS, sel_error(sel));
 }
 
-/* SDM Vol. 2B, "MOV": "Loading a segment register while in protected mode results in special checks and actions". */
+/* SDM Vol. 2B, "MOV": "Loading a segment register while in protected mode results in special checks
+ * and actions". */
 void seg_load(struct cpu *c, enum seg_reg i, uint16_t sel)
 {
 	struct desc d;
@@ -232,13 +243,15 @@ void seg_load(struct cpu *c, enum seg_reg i, uint16_t sel)
 	seg_set(c, i, sel, &d);
 }
 
-/* "If the segment register ... is not accessible at the new privilege level, it is loaded with a null selector." */
+/* "If the segment register ... is not accessible at the new privilege level, it is loaded with a
+ * null selector." */
 void seg_drop_inner(struct cpu *c)
 {
 	static const enum seg_reg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
 		struct seg *s = &c->s.seg[data[i]];
-		bool conforming = (s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
+		bool conforming =
+			(s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
 		if (s->attr & SEG_UNUSABLE || conforming || SEG_DPL(s->attr) >= c->s.cpl)
 			continue;
 		/* invalid, but the base stays: 64-bit code goes on using FS's and GS's */
@@ -344,7 +357,8 @@ void cpu_mode_changed(struct cpu *c)
 	if (c->seen_mode != mode)
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_MODE, c->seen_mode, mode, 0, 0);
 	if (c->seen_cpl != c->s.cpl)
-		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_CPL, c->seen_cpl, c->s.cpl, 0, 0);
+		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_CPL, c->seen_cpl, c->s.cpl, 0,
+		      0);
 	c->seen_mode = (uint8_t)mode;
 	c->seen_cpl = c->s.cpl;
 }

@@ -1,9 +1,12 @@
-/* segload.c - instructions that move segment registers: MOV, PUSH, POP, LDS and friends, FS/GS bases, SWAPGS.
- * Source: SDM Vol. 2, each instruction; "FS and GS bases": Vol. 3A, "Segment Loading Instructions in IA-32e Mode". */
+/* segload.c - instructions that move segment registers: MOV, PUSH, POP, LDS and friends, FS/GS
+ * bases, SWAPGS.
+ * Source: SDM Vol. 2, each instruction; "FS and GS bases": Vol. 3A, "Segment Loading Instructions
+ * in IA-32e Mode". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
-/* A selector operand: the low 16 bits of a register, or 16 bits of memory whatever the operand size. */
+/* A selector operand: the low 16 bits of a register, or 16 bits of memory whatever the operand
+ * size. */
 static uint16_t selector_operand(struct cpu *c, const struct uop *u, unsigned i)
 {
 	if (u->kind[i] == OPK_REG)
@@ -11,8 +14,9 @@ static uint16_t selector_operand(struct cpu *c, const struct uop *u, unsigned i)
 	return cpu_load16(c, u, ea_linear(c, u, 2, false));
 }
 
-/* "Loading the SS register with a MOV instruction suppresses or inhibits some debug exceptions and inhibits interrupts
- * on the following instruction boundary." A second one in a row does not extend it. */
+/* "Loading the SS register with a MOV instruction suppresses or inhibits some debug exceptions and
+ * inhibits interrupts on the following instruction boundary." A second one in a row does not extend
+ * it. */
 static void block_after_ss(struct cpu *c)
 {
 	if (!(c->s.mark & MARK_SHADOW))
@@ -46,8 +50,8 @@ void insn_mov_from_seg(struct cpu *c, const struct uop *u)
 		cpu_store16(c, u, ea_linear(c, u, 2, true), sel);
 }
 
-/* With a 32- or 64-bit operand size recent processors write 16 bits and leave the rest of the slot alone; 64-bit mode
- * and stack moves follow the operand size. SDM Vol. 2B, "PUSH". */
+/* With a 32- or 64-bit operand size recent processors write 16 bits and leave the rest of the slot
+ * alone; 64-bit mode and stack moves follow the operand size. SDM Vol. 2B, "PUSH". */
 void insn_push_seg(struct cpu *c, const struct uop *u)
 {
 	uint16_t sel = c->s.seg[u->reg[0]].sel;
@@ -62,7 +66,8 @@ void insn_push_seg(struct cpu *c, const struct uop *u)
 	cpu_push(c, u, size, sel);
 }
 
-/* POP SS: the new stack is in force only after the pointer has moved; faults leave both as they were. */
+/* POP SS: the new stack is in force only after the pointer has moved; faults leave both as they
+ * were. */
 void insn_pop_seg(struct cpu *c, const struct uop *u)
 {
 	unsigned size = cpu_long64(c) && u->osz == 4 ? 8 : u->osz, ss = stack_size(c);

@@ -1,5 +1,6 @@
 /* segquery.c - LAR, LSL, VERR, VERW, ARPL: asking about segments without using them.
- * They answer in ZF and fault only as memory accesses do. Sensitive and unprivileged: a guest sees the real tables.
+ * They answer in ZF and fault only as memory accesses do. Sensitive and unprivileged: a guest sees
+ * the real tables.
  * Source: SDM Vol. 2, each instruction. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"

@@ -1,22 +1,26 @@
 /* softint.c - INT n, INT3, INTO, INT1: the program asks for a handler.
- * They leave the instruction as events; event.c delivers them with the return address behind the instruction.
- * Source: SDM Vol. 2A, "INT n/INTO/INT3/INT1"; Vol. 3B, "Software Interrupt Handling Methods in Virtual-8086 Mode". */
+ * They leave the instruction as events; event.c delivers them with the return address behind the
+ * instruction.
+ * Source: SDM Vol. 2A, "INT n/INTO/INT3/INT1"; Vol. 3B, "Software Interrupt Handling Methods in
+ * Virtual-8086 Mode". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
 static void software(struct cpu *c, const struct uop *u, uint8_t vector, enum event_type type)
 {
-	cpu_raise_event(c, &(struct cpu_event){ .vector = vector, .type = (uint8_t)type, .len = u->len });
+	cpu_raise_event(
+		c, &(struct cpu_event){ .vector = vector, .type = (uint8_t)type, .len = u->len });
 }
 
-/* Bit n of the redirection bitmap, the 32 bytes below the I/O permission bitmap: 0 sends INT n to the 8086 program's
- * own handler. */
+/* Bit n of the redirection bitmap, the 32 bytes below the I/O permission bitmap: 0 sends INT n to
+ * the 8086 program's own handler. */
 static bool redirected(struct cpu *c, uint8_t vector)
 {
 	const struct seg *tr = &c->s.seg[SEG_TR];
 	if (tr->limit < 103)
 		cpu_gp0(c);
-	uint32_t io = (uint32_t)cpu_sys_load(c, (tr->base + 102) & 0xffffffff, 2), off = io + vector / 8u - 32;
+	uint32_t io = (uint32_t)cpu_sys_load(c, (tr->base + 102) & 0xffffffff, 2),
+		 off = io + vector / 8u - 32;
 	if (off > tr->limit)
 		cpu_gp0(c);
 	uint8_t byte = (uint8_t)cpu_sys_load(c, (tr->base + off) & 0xffffffff, 1);
@@ -64,10 +68,14 @@ void insn_into(struct cpu *c, const struct uop *u)
 		software(c, u, VEC_OF, EVENT_SOFT_EXC);
 }
 
-/* INT1 (ICEBP): a debug trap that checks no privilege. Traps held back by a load of SS are reported with it. */
+/* INT1 (ICEBP): a debug trap that checks no privilege. Traps held back by a load of SS are reported
+ * with it. */
 void insn_int1(struct cpu *c, const struct uop *u)
 {
 	uint64_t held = c->s.pending_dbg;
 	c->s.pending_dbg = 0;
-	cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_DB, .type = EVENT_PRIV_SOFTWARE, .len = u->len, .dr6 = held });
+	cpu_raise_event(c, &(struct cpu_event){ .vector = VEC_DB,
+	                                        .type = EVENT_PRIV_SOFTWARE,
+	                                        .len = u->len,
+	                                        .dr6 = held });
 }

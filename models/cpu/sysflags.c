@@ -3,9 +3,12 @@
  * Which bits POPF and IRET may change:
  *   IF    CPL <= IOPL, or real mode        IOPL  CPL 0 (never in virtual-8086 mode)
  *   VM, VIF, VIP, RF  never by POPF (RF is cleared); IRET at CPL 0 loads them
- * In virtual-8086 mode with IOPL < 3, CR4.VME lets VIF stand in for IF; CR4.PVI does so for CLI and STI at CPL 3.
- * POPF and PUSHF are what made the IA-32 architecture not classically virtualizable: they do not fault, they differ.
- * Source: SDM Vol. 2, "CLI", "STI", "PUSHF", "POPF"; Vol. 3B, "Protected-Mode Virtual Interrupts". */
+ * In virtual-8086 mode with IOPL < 3, CR4.VME lets VIF stand in for IF; CR4.PVI does so for CLI and
+ * STI at CPL 3.
+ * POPF and PUSHF are what made the IA-32 architecture not classically virtualizable: they do not
+ * fault, they differ.
+ * Source: SDM Vol. 2, "CLI", "STI", "PUSHF", "POPF"; Vol. 3B, "Protected-Mode Virtual
+ * Interrupts". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
@@ -44,7 +47,8 @@ void insn_cli(struct cpu *c, const struct uop *u)
 	c->s.flags &= ~(uint64_t)(uses_vif(c) ? RFLAGS_VIF : RFLAGS_IF);
 }
 
-/* "If IF = 0, maskable hardware interrupts remain blocked on the instruction boundary following an execution of STI." */
+/* "If IF = 0, maskable hardware interrupts remain blocked on the instruction boundary following an
+ * execution of STI." */
 void insn_sti(struct cpu *c, const struct uop *u)
 {
 	(void)u;

@@ -2,7 +2,8 @@
  *
  *   check   the TSS descriptor, its limit, and that both TSSs' pages can be reached
  *   save    registers to the old TSS; busy bits and NT by the kind of switch
- *   load    TR, CR3, registers from the new TSS: the commit point. From here on a fault belongs to the new task
+ *   load    TR, CR3, registers from the new TSS: the commit point. From here on a fault belongs to
+ *           the new task
  *   segments  LDT, CS, SS, then data segments: #TS, #NP, #SS in the new task
  *
  *            old busy bit   new busy bit   NT in new EFLAGS   back link   NT in old image
@@ -10,11 +11,13 @@
  *   CALL,INT stays          set            set                old TR      -
  *   IRET     cleared        stays          from TSS           -           cleared
  *
- * Source: SDM Vol. 3A, "Task Management", "Task Switching". IA-32e mode has no task switches: callers see to it. */
+ * Source: SDM Vol. 3A, "Task Management", "Task Switching". IA-32e mode has no task switches:
+ * callers see to it. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
 
-/* Where a TSS keeps what. SDM Vol. 3A, "Task-State Segment (TSS)", "16-Bit Task-State Segment (TSS)". */
+/* Where a TSS keeps what. SDM Vol. 3A, "Task-State Segment (TSS)", "16-Bit Task-State Segment
+ * (TSS)". */
 struct layout { uint8_t word, link, cr3, ip, flags, gpr, seg, ldt, segs, min_limit, trap; };
 static const struct layout tss32 = { 4, 0, 28, 32, 36, 40, 72, 96, 6, 103, 100 };
 static const struct layout tss16 = { 2, 0, 0, 14, 16, 18, 34, 42, 4, 43, 0 };
@@ -91,7 +94,8 @@ static void load_cs(struct cpu *c, uint16_t sel)
 	if (sel_null(sel))
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
 	desc_need(c, sel, VEC_TS, &d);
-	if (!desc_is_code(&d) || (d.attr & TYPE_CONFORMING ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
+	if (!desc_is_code(&d) ||
+	    (d.attr & TYPE_CONFORMING ? desc_dpl(&d) > rpl : desc_dpl(&d) != rpl))
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
 	if (!(d.attr & SEG_P))
 		cpu_raise_ec(c, VEC_NP, sel_error(sel));
@@ -115,7 +119,8 @@ static void load_data(struct cpu *c, enum seg_reg i, uint16_t sel)
 	desc_need(c, sel, VEC_TS, &d);
 	if (!desc_is_data(&d) && !(desc_is_code(&d) && d.attr & TYPE_READ))
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
-	if ((desc_is_data(&d) || !(d.attr & TYPE_CONFORMING)) && ((sel & 3) > desc_dpl(&d) || c->s.cpl > desc_dpl(&d)))
+	if ((desc_is_data(&d) || !(d.attr & TYPE_CONFORMING)) &&
+	    ((sel & 3) > desc_dpl(&d) || c->s.cpl > desc_dpl(&d)))
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
 	if (!(d.attr & SEG_P))
 		cpu_raise_ec(c, VEC_NP, sel_error(sel));
@@ -142,7 +147,8 @@ static void load_segments(struct cpu *c, const struct image *im)
 
 /* ---- the switch ---- */
 
-void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how, uint64_t next, bool has_error, uint32_t error)
+void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how, uint64_t next,
+                 bool has_error, uint32_t error)
 {
 	struct seg *tr = &c->s.seg[SEG_TR];
 	const struct layout *o = layout_of(tr->attr), *n = layout_of(d->attr);
@@ -157,7 +163,8 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	if (tr->limit < o->min_limit)
 		cpu_raise_ec(c, VEC_TS, sel_error(old_sel));
 	probe(c, old_base, o->ip, o->ldt - 1u, ACC_WRITE);
-	probe(c, d->base, 0, n->ldt + 1u, how == TASK_CALL || how == TASK_INT ? ACC_WRITE : ACC_READ);
+	probe(c, d->base, 0, n->ldt + 1u,
+	      how == TASK_CALL || how == TASK_INT ? ACC_WRITE : ACC_READ);
 	read_image(c, n, d->base, &im);
 	if (how != TASK_IRET)
 		probe(c, d->lin, 4, 7, ACC_WRITE);
@@ -165,7 +172,8 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 		probe(c, lin32(old_desc), 4, 7, ACC_WRITE);
 
 	flow_phase(c, &f, PHASE_TASK_SAVE);
-	uint64_t fl = how == TASK_INT && c->delivering ? event_flags(c, c->delivering) : cpu_rflags(c);
+	uint64_t fl =
+		how == TASK_INT && c->delivering ? event_flags(c, c->delivering) : cpu_rflags(c);
 	if (how == TASK_IRET)
 		fl &= ~(uint64_t)RFLAGS_NT;
 	if (how == TASK_JMP || how == TASK_IRET)
@@ -189,15 +197,20 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	debug_changed(c);
 	for (unsigned i = 0; i < GPRS; i++)
 		c->s.r[i] = n->word == 4 ? im.gpr[i] : im.gpr[i] | 0xffff0000;
-	cpu_set_rflags(c, im.fl, n->word == 4 ? 0x3f7fd7 : 0x7fd7 | RFLAGS_VM | RFLAGS_RF | RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID);
+	cpu_set_rflags(c, im.fl,
+	               n->word == 4 ? 0x3f7fd7 :
+	                              0x7fd7 | RFLAGS_VM | RFLAGS_RF | RFLAGS_AC | RFLAGS_VIF |
+	                                      RFLAGS_VIP | RFLAGS_ID);
 	c->s.rip = c->next_rip = im.ip;
 	c->s.shadow = 0;
 	c->s.mark = 0;
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
 		seg_set_null(c, i, im.sel[i]);
 	c->s.cpl = im.sel[SEG_CS] & 3;
-	/* CS stays usable for the mode's sake until its descriptor is read: a fault before is delivered to 32-bit code */
-	c->s.seg[SEG_CS].attr = SEG_UNUSABLE | (n->word == 4 ? SEG_DB : 0) | (uint32_t)c->s.cpl << 5;
+	/* CS stays usable for the mode's sake until its descriptor is read: a fault before is
+	 * delivered to 32-bit code */
+	c->s.seg[SEG_CS].attr =
+		SEG_UNUSABLE | (n->word == 4 ? SEG_DB : 0) | (uint32_t)c->s.cpl << 5;
 	if (im.trap)
 		c->s.pending_dbg |= BIT(15);
 	if (n->cr3 && c->s.cr0 & CR0_PG) {
@@ -222,7 +235,8 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	flow_end(c, &f);
 }
 
-void task_gate(struct cpu *c, uint16_t sel, enum task_how how, uint64_t next, bool has_error, uint32_t error)
+void task_gate(struct cpu *c, uint16_t sel, enum task_how how, uint64_t next, bool has_error,
+               uint32_t error)
 {
 	struct desc d;
 	if (sel & 4 || sel_null(sel))

@@ -198,8 +198,8 @@ ROW(no_machine_check_banks,            0x400, 0, 0)
 ROW(no_spec_ctrl,                      0x48, 0, 0)
 #undef ROW
 
-/* "If an execution of WRMSR to IA32_TIME_STAMP_COUNTER adds (or subtracts) value X from the TSC, the logical processor
- * also adds (or subtracts) value X from the IA32_TSC_ADJUST MSR." */
+/* "If an execution of WRMSR to IA32_TIME_STAMP_COUNTER adds (or subtracts) value X from the TSC,
+ * the logical processor also adds (or subtracts) value X from the IA32_TSC_ADJUST MSR." */
 Test(msr, writing_the_tsc_moves_tsc_adjust)
 {
 	struct fixture *f = prot_new(L64, 0);
@@ -236,7 +236,8 @@ Test(cpuid, says_what_is_modelled_and_nothing_else)
 		const struct feature_row *r = &feature_rows[i];
 		uint32_t o[4];
 		cpuid_leaf(f->cpu, r->leaf, r->sub, o);
-		cr_expect(eq(uint, o[r->reg] >> r->bit & 1, cpu_has(f->cpu, (enum feature)i)), "%s", r->name);
+		cr_expect(eq(uint, o[r->reg] >> r->bit & 1, cpu_has(f->cpu, (enum feature)i)), "%s",
+		          r->name);
 		if (!r->modelled)
 			cr_expect(not(cpu_has(f->cpu, (enum feature)i)), "%s", r->name);
 	}
@@ -261,7 +262,8 @@ Test(cpuid, caches_and_clock_are_the_profiles)
 	struct fixture *f = prot_new(L64, 0);
 	uint32_t o[4];
 	cpuid_leaf(f->cpu, 4, 2, o);
-	uint64_t size = (uint64_t)((o[CPUID_EBX] >> 22) + 1) * ((o[CPUID_EBX] & 0xfff) + 1) * (o[CPUID_ECX] + 1);
+	uint64_t size = (uint64_t)((o[CPUID_EBX] >> 22) + 1) * ((o[CPUID_EBX] & 0xfff) + 1) *
+	                (o[CPUID_ECX] + 1);
 	cr_expect(eq(u64, size, f->profile.l2_size));
 	cpuid_leaf(f->cpu, 0x15, 0, o);
 	cr_expect(eq(u64, (uint64_t)o[CPUID_ECX] * o[CPUID_EBX] / o[CPUID_EAX], f->profile.hz));
@@ -270,8 +272,8 @@ Test(cpuid, caches_and_clock_are_the_profiles)
 	fixture_free(f);
 }
 
-/* "If a value entered for CPUID.EAX is higher than the maximum input value ... then the data for the highest basic
- * information leaf is returned." */
+/* "If a value entered for CPUID.EAX is higher than the maximum input value ... then the data for
+ * the highest basic information leaf is returned." */
 Test(cpuid, beyond_the_highest_leaf_is_the_highest)
 {
 	struct fixture *f = prot_new(L64, 0);

@@ -1,4 +1,5 @@
-/* event.c - delivery of exceptions and interrupts: frames, error codes, double faults, what comes between instructions. */
+/* event.c - delivery of exceptions and interrupts: frames, error codes, double faults, what comes
+ * between instructions. */
 #include "tests/unit/cpu/prot.h"
 
 #define UD2  0x0f, 0x0b
@@ -33,8 +34,11 @@ Test(event, interrupt_gates_clear_if_and_trap_gates_do_not)
 		set_gate(f, VEC_UD, gate(0x18, STUB(VEC_UD), type, 0, 0));
 		f->cpu->s.flags |= RFLAGS_IF | RFLAGS_NT | RFLAGS_AC;
 		cr_expect(eq(int, STEP(f, UD2), VEC_UD));
-		cr_expect(eq(u64, f->cpu->s.flags, 2 | RFLAGS_AC | (type == DESC_TRAP32 ? RFLAGS_IF : 0)));
-		cr_expect(eq(u64, FRAME(f, 2, 4), 2 | RFLAGS_IF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF), "a fault's image has RF");
+		cr_expect(eq(u64, f->cpu->s.flags,
+		             2 | RFLAGS_AC | (type == DESC_TRAP32 ? RFLAGS_IF : 0)));
+		cr_expect(
+			eq(u64, FRAME(f, 2, 4), 2 | RFLAGS_IF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF),
+			"a fault's image has RF");
 		fixture_free(f);
 	}
 }
@@ -66,7 +70,8 @@ Test(event, an_outer_ring_switches_stacks)
 	fixture_free(f);
 }
 
-/* SDM Vol. 3A, "64-Bit Mode Stack Frame": SS:RSP always, aligned to 16 bytes; "the new SS is forced to NULL". */
+/* SDM Vol. 3A, "64-Bit Mode Stack Frame": SS:RSP always, aligned to 16 bytes; "the new SS is forced
+ * to NULL". */
 Test(event, a_64_bit_frame_is_aligned_and_complete)
 {
 	struct fixture *f = prot_new(FIXTURE_LONG64, 0);
@@ -94,7 +99,8 @@ Test(event, ist_switches_without_a_change_of_ring)
 	fixture_free(f);
 }
 
-/* ---- gates that are wrong: INT 30H-like, vector 20 here; the error code names the IDT entry ---- */
+/* ---- gates that are wrong: INT 30H-like, vector 20 here; the error code names the IDT entry
+ * ---- */
 #define ROW(name, mode, cpl, raw, vec, ec) \
 Test(event_gate, name) \
 { \
@@ -126,7 +132,8 @@ ROW(nor_task_gates,                   FIXTURE_LONG64, 0, G(0x08, DESC_TASK_GATE,
 ROW(and_the_code_must_be_64_bit,      FIXTURE_LONG64, 0, G(0x18, DESC_INT32, 0), VEC_GP, 0x18)
 #undef ROW
 
-/* "A #GP is generated if the vector selects an entry beyond the limit of the IDT": bytes of the last one count. */
+/* "A #GP is generated if the vector selects an entry beyond the limit of the IDT": bytes of the
+ * last one count. */
 Test(event_gate, the_idt_limit_is_inclusive)
 {
 	for (unsigned short_by = 0; short_by < 2; short_by++) {
@@ -202,7 +209,8 @@ Test(event_double, a_fault_in_the_double_fault_handler_shuts_down)
 Test(event_double, page_faults_all_the_way_down_shut_the_cpu_down)
 {
 	struct fixture *f = prot_new(FIXTURE_LONG64, 0);
-	/* no page holds the IDT any more: #PF, #PF again makes #DF, and that one's #PF the shutdown */
+	/* no page holds the IDT any more: #PF, #PF again makes #DF, and that one's #PF the
+	 * shutdown */
 	put(f, 0x3000, 0, 8);
 	mmu_flush_all(&f->cpu->mmu);
 	f->cpu->s.idtr.base = 0x1000;
@@ -264,7 +272,8 @@ Test(event_between, an_interrupt_waits_for_if)
 	fixture_free(f);
 }
 
-/* "maskable hardware interrupts remain blocked on the instruction boundary following an execution of STI" */
+/* "maskable hardware interrupts remain blocked on the instruction boundary following an execution
+ * of STI" */
 Test(event_between, sti_lets_one_instruction_pass)
 {
 	struct fixture *f = with_handler();
@@ -326,7 +335,8 @@ Test(event_between, an_nmi_comes_before_an_interrupt)
 	f->cpu->s.nmi_pending = 1;
 	interrupt(f);
 	STEP(f, 0x90);
-	cr_expect(eq(u64, pushed_eip(f), STUB(VEC_NMI)), "then the interrupt, before the NMI handler's first instruction");
+	cr_expect(eq(u64, pushed_eip(f), STUB(VEC_NMI)),
+	          "then the interrupt, before the NMI handler's first instruction");
 	fixture_free(f);
 }
 

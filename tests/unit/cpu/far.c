@@ -96,7 +96,8 @@ ROW(data_is_gp,                    0, 0, 0, 1, DATA(0), VEC_GP, 0x48)
 ROW(outwards_is_gp,                0, 0, 3, 1, CODE(3), VEC_GP, 0x48)
 #undef ROW
 
-/* SDM Vol. 3A, "Stack Switching": parameters are copied, then CS:EIP; RET n releases them on both stacks. */
+/* SDM Vol. 3A, "Stack Switching": parameters are copied, then CS:EIP; RET n releases them on both
+ * stacks. */
 Test(call_gate, parameters_move_and_ret_n_releases_them)
 {
 	struct fixture *f = prot_new(FIXTURE_PROT32, 3);
@@ -143,7 +144,8 @@ Test(call_gate, a_64_bit_one_is_16_bytes_and_pushes_64)
 
 /* ---- returns outwards: data segments the new CPL may not have ---- */
 
-/* "If ... the segment register contains ... a segment whose DPL is less than the new CPL": null, but its base stays */
+/* "If ... the segment register contains ... a segment whose DPL is less than the new CPL": null,
+ * but its base stays */
 Test(iret, outwards_drops_inner_data_segments_and_keeps_bases)
 {
 	struct fixture *f = prot_new(FIXTURE_LONG64, 0);
@@ -181,7 +183,9 @@ ROW(flags_at_cpl_3_iopl_3,         3, 3, ALL | RFLAGS_IF | RFLAGS_IOPL)
 Test(iret, to_virtual_8086_mode)
 {
 	struct fixture *f = prot_new(FIXTURE_PROT32, 0);
-	static const uint32_t frame[] = { 0x100, 0x1000, RFLAGS_VM | 2 | RFLAGS_IF, 0xff00, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000 };
+	static const uint32_t frame[] = { 0x100,  0x1000, RFLAGS_VM | 2 | RFLAGS_IF,
+		                          0xff00, 0x2000, 0x3000,
+		                          0x4000, 0x5000, 0x6000 };
 	for (unsigned i = 0; i < 9; i++)
 		put(f, FIXTURE_STACK + 4 * i, frame[i], 4);
 	cr_expect(eq(int, STEP(f, 0xcf), NONE));
@@ -261,7 +265,15 @@ Test(v86, an_exception_pushes_every_segment_and_nulls_them)
 	struct fixture *f = v86(3);
 	cr_expect(eq(int, v86_step(f, (uint8_t[]){ 0x0f, 0x0b }, 2), VEC_UD));
 	cr_expect(eq(u64, REG(f, R_RSP), 0x7f00 - 36));
-	static const uint32_t want[] = { 0, FIXTURE_CODE >> 4, RFLAGS_VM | RFLAGS_RF | RFLAGS_IF | RFLAGS_IOPL | 2, 0x1000, 0x2000, 0x2000, 0x2000, 0x2000, 0x2000 };
+	static const uint32_t want[] = { 0,
+		                         FIXTURE_CODE >> 4,
+		                         RFLAGS_VM | RFLAGS_RF | RFLAGS_IF | RFLAGS_IOPL | 2,
+		                         0x1000,
+		                         0x2000,
+		                         0x2000,
+		                         0x2000,
+		                         0x2000,
+		                         0x2000 };
 	for (unsigned i = 0; i < 9; i++)
 		cr_expect(eq(u64, FRAME(f, i, 4), want[i]), "slot %u", i);
 	cr_expect(eq(u16, f->cpu->s.seg[SEG_DS].sel, 0));
@@ -269,7 +281,8 @@ Test(v86, an_exception_pushes_every_segment_and_nulls_them)
 	fixture_free(f);
 }
 
-/* CR4.VME: "the interrupt redirection bit map": a clear bit sends INT n to the program's own handler. */
+/* CR4.VME: "the interrupt redirection bit map": a clear bit sends INT n to the program's own
+ * handler. */
 Test(v86, vme_redirects_int_n_by_its_bitmap)
 {
 	for (unsigned bit = 0; bit < 2; bit++) {
@@ -282,7 +295,9 @@ Test(v86, vme_redirects_int_n_by_its_bitmap)
 		if (!bit) {
 			cr_expect(eq(u64, RIP(f), 0x1234));
 			cr_expect(eq(u64, f->cpu->s.seg[SEG_CS].base, 0x30000));
-			cr_expect(eq(u64, get(f, 0x20000 + 0x1000 - 2, 2), 2 | RFLAGS_IF | RFLAGS_IOPL), "VIF stands in for IF, IOPL reads 3");
+			cr_expect(eq(u64, get(f, 0x20000 + 0x1000 - 2, 2),
+			             2 | RFLAGS_IF | RFLAGS_IOPL),
+			          "VIF stands in for IF, IOPL reads 3");
 			cr_expect(eq(u64, f->cpu->s.flags & (RFLAGS_VIF | RFLAGS_IF), RFLAGS_IF));
 		}
 		fixture_free(f);

@@ -1,4 +1,5 @@
-/* seg.c - segment registers: loads, limits, queries. Each row is one rule of SDM Vol. 2B "MOV", Vol. 3A "Protection". */
+/* seg.c - segment registers: loads, limits, queries. Each row is one rule of SDM Vol. 2B "MOV",
+ * Vol. 3A "Protection". */
 #include "tests/unit/cpu/prot.h"
 
 /* ---- loads ---- */
@@ -40,7 +41,8 @@ ROW(ss_wants_dpl_equal_to_cpl,                0, 0xd0, 0x48, DATA(3),         VE
 ROW(ss_not_present_is_ss,                     0, 0xd0, 0x48, ABSENT(DATA(0)), VEC_SS, 0x48)
 #undef ROW
 
-/* "the processor sets this bit whenever it loads the segment selector for the segment into a segment register" */
+/* "the processor sets this bit whenever it loads the segment selector for the segment into a
+ * segment register" */
 Test(seg, loading_sets_the_accessed_bit_in_memory)
 {
 	struct fixture *f = prot_new(FIXTURE_PROT32, 0);
@@ -126,7 +128,8 @@ Test(seg_limit, outside_the_stack_segment_is_ss)
 	struct fixture *f = prot_new(FIXTURE_PROT32, 0);
 	struct desc tiny = { .limit = 0xfff, .attr = DATA(0) | SEG_DB };
 	seg_set(f->cpu, SEG_SS, 0x48, &tiny);
-	/* the handler's frame does not fit either: #DF through the same stack shuts the CPU down; #SS was first */
+	/* the handler's frame does not fit either: #DF through the same stack shuts the CPU down;
+	 * #SS was first */
 	REG(f, R_RBP) = 0x1000;
 	REG(f, R_RSP) = 0x800;
 	EXPECT_FAULT(f, STEP(f, 0x8b, 0x45, 0x00), VEC_SS, 0);
@@ -240,7 +243,8 @@ Test(segload, swapgs)
 	fixture_free(f);
 }
 
-/* "If CR4.FSGSBASE[bit 16] = 0": #UD; "If the source register contains a non-canonical address": #GP(0) */
+/* "If CR4.FSGSBASE[bit 16] = 0": #UD; "If the source register contains a non-canonical address":
+ * #GP(0) */
 Test(segload, wrfsbase)
 {
 	struct fixture *f = prot_new(FIXTURE_LONG64, 3);
@@ -251,7 +255,8 @@ Test(segload, wrfsbase)
 	f->cpu->s.cr4 |= CR4_FSGSBASE;
 	REG(f, R_RAX) = 0x00123456789abcde;
 	cr_expect(eq(int, STEP(f, 0xf3, 0x48, 0x0f, 0xae, 0xd0), NONE));
-	cr_expect(eq(u64, f->cpu->s.seg[SEG_FS].base, 0x00123456789abcde), "57-bit addresses are canonical for this CPU");
+	cr_expect(eq(u64, f->cpu->s.seg[SEG_FS].base, 0x00123456789abcde),
+	          "57-bit addresses are canonical for this CPU");
 	REG(f, R_RAX) = 0x0123456789abcdef;
 	EXPECT_FAULT(f, STEP(f, 0xf3, 0x48, 0x0f, 0xae, 0xd0), VEC_GP, 0);
 	fixture_free(f);

@@ -58,7 +58,8 @@ Test(task, call_nests_and_iret_returns)
 	cr_expect(eq(u16, f->cpu->s.seg[SEG_TR].sel, 0x40));
 	cr_expect(busy(f, 0x40));
 	cr_expect(not(busy(f, 0x48)));
-	cr_expect(eq(u64, get(f, TSS2 + 36, 4) & RFLAGS_NT, 0), "NT cleared in the image IRET leaves");
+	cr_expect(eq(u64, get(f, TSS2 + 36, 4) & RFLAGS_NT, 0),
+	          "NT cleared in the image IRET leaves");
 	cr_expect(eq(u64, get(f, TSS2 + 32, 4), ENTRY + 1));
 	fixture_free(f);
 }
@@ -113,8 +114,10 @@ ROW(a_gate_to_null_is_gp, gate(0, 0, DESC_TASK_GATE, 0, 0),                     
 ROW(a_gate_to_the_ldt_is_gp, gate(0x4c, 0, DESC_TASK_GATE, 0, 0),               VEC_GP, 0x4c)
 #undef ROW
 
-/* ---- and after it: the new task's fault, at its EIP. SDM, "Exception Conditions Checked During a Task Switch".
- * The first fault counts: with CS or SS not loaded its handler cannot be reached either, which ends in a shutdown. ---- */
+/* ---- and after it: the new task's fault, at its EIP. SDM, "Exception Conditions Checked During a
+ * Task Switch".
+ * The first fault counts: with CS or SS not loaded its handler cannot be reached either, which ends
+ * in a shutdown. ---- */
 struct first { int vector; uint32_t error; uint64_t rip; };
 static void see_first(void *who, const struct trace_record *r)
 {
@@ -152,7 +155,8 @@ ROW(ds_absent_is_np,                 84, 0x58, VEC_NP, 0x58)
 ROW(ds_system_is_ts,                 84, 0x40, VEC_TS, 0x40)
 #undef ROW
 
-/* "If the T flag is set, a debug exception is generated after the switch, before the first instruction" */
+/* "If the T flag is set, a debug exception is generated after the switch, before the first
+ * instruction" */
 Test(task_after, the_t_flag_traps_with_bt)
 {
 	struct fixture *f = two_tasks();
