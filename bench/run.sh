@@ -171,7 +171,7 @@ done
 # An idle machine with 4 GB of RAM: its memory on the host is what was touched, not what the guest could touch.
 if [ -x "$vmscope" ] && [ -r /proc/self/status ]; then
 	printf '\353\376' >"$tmp/loop.bin"      # jmp to itself
-	"$vmscope" boot "$tmp/loop.bin" --ram 4G --quiet --max-cycles 1000000000000 >/dev/null 2>&1 &
+	"$vmscope" boot "$tmp/loop.bin" --base 0x7c00 --ram 4G --quiet --max-cycles 1000000000000 >/dev/null 2>&1 &
 	pid=$!
 	sleep 2
 	kb=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB.*/\1/p' "/proc/$pid/status" 2>/dev/null)
