@@ -5,6 +5,7 @@
 
 #include "models/boot/firmware.h"
 #include "models/cpu/flags.h"
+#include "models/cpu/x87.h"
 #include "models/symbols.h"
 
 static const struct image_format *const formats[] = {
@@ -76,11 +77,18 @@ static void flat_segments(struct cpu *c, uint32_t code_size)
 	c->s.gdtr.limit = FIRMWARE_GDT_LIMIT;
 }
 
+/* Firmware has run FNINIT: RESET itself leaves every exception unmasked and every register in use. */
+static void firmware_fpu(struct cpu *c)
+{
+	x87_init(c);
+}
+
 void entry_protected32(struct cpu *c, uint32_t eip)
 {
 	flat_segments(c, SEG_DB);
 	c->s.cr0 = CR0_PE | CR0_ET;
 	c->s.rip = eip;
+	firmware_fpu(c);
 	cpu_restored(c);
 }
 
@@ -92,6 +100,7 @@ void entry_long64(struct cpu *c, uint64_t rip, uint64_t cr3)
 	c->s.cr4 = CR4_PAE;
 	c->s.efer = EFER_LME | EFER_LMA;
 	c->s.rip = rip;
+	firmware_fpu(c);
 	cpu_restored(c);
 }
 
@@ -102,5 +111,6 @@ void entry_real(struct cpu *c, uint16_t cs, uint16_t ip)
 		segment(c, i, 0, 0, 0xffff, data);
 	segment(c, SEG_CS, cs, (uint64_t)cs << 4, 0xffff, data);
 	c->s.rip = ip;
+	firmware_fpu(c);
 	cpu_restored(c);
 }

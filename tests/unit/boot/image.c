@@ -56,6 +56,14 @@ static void multiboot(size_t at, uint32_t flags, uint32_t load, uint32_t load_en
 	cr_expect(strncmp(e.text, "image: ", 7) == 0, "message was: %s", e.text); \
 } while (0)
 
+/* As a PC's firmware leaves it; RESET alone has every exception unmasked and no register empty. */
+Test(image, the_x87_unit_is_initialised_on_entry)
+{
+	entry_protected32(m->cpu[0], 0x100000);
+	cr_expect(eq(u16, m->cpu[0]->s.fcw, 0x37f));
+	cr_expect(eq(u16, m->cpu[0]->s.ftw, 0xffff));
+}
+
 /* "EAX must contain the magic value 0x2BADB002 ... EBX must contain the 32-bit physical address of the Multiboot information" */
 Test(image, multiboot_entry_state)
 {
