@@ -4,7 +4,8 @@
 typedef unsigned __int128 u128;
 
 /* ---- formats ---- */
-static struct fnum unpack(bool sign, unsigned e, unsigned e_max, int32_t bias, uint64_t frac /* at bits 62..0 */, bool daz)
+/* frac: at bits 62..0 */
+static struct fnum unpack(bool sign, unsigned e, unsigned e_max, int32_t bias, uint64_t frac, bool daz)
 {
 	struct fnum a = { .sign = sign };
 	if (e == e_max) {
@@ -369,8 +370,10 @@ struct fnum f_div(struct fctl *f, struct fnum a, struct fnum b)
 	exp -= less;
 	u128 n = (u128)a.mant << (less ? 64 : 63);      /* so that the quotient has exactly 64 bits */
 	uint64_t q = (uint64_t)(n / b.mant), r = (uint64_t)(n % b.mant);
-	/* the next bit is 1 when 2r >= b */
-	uint64_t lo = !r ? 0 : r > b.mant / 2 || (r == b.mant / 2 && !(b.mant & 1)) ? BIT(63) | (r * 2 != b.mant) : 1;
+	/* the next bit is 1 when 2r >= b; anything left over is sticky */
+	uint64_t lo = r != 0;
+	if (r > b.mant / 2 || (r == b.mant / 2 && !(b.mant & 1)))
+		lo = BIT(63) | (r * 2 != b.mant);
 	return f_round(f, sign, exp, q, lo);
 }
 

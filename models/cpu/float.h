@@ -12,12 +12,17 @@
 #include "sim/base.h"
 
 /* Exceptions: the same bits in FSW, FCW (masks), MXCSR and, 7 higher, MXCSR's masks. */
-enum { FP_IE = 1, FP_DE = 2, FP_ZE = 4, FP_OE = 8, FP_UE = 16, FP_PE = 32, FP_ALL = 63,
-       FP_PRE = FP_IE | FP_DE | FP_ZE };        /* found before computing: an unmasked one leaves no result */
+enum {
+	FP_IE = 1, FP_DE = 2, FP_ZE = 4, FP_OE = 8, FP_UE = 16, FP_PE = 32, FP_ALL = 63,
+	FP_PRE = FP_IE | FP_DE | FP_ZE  /* found before computing: an unmasked one leaves no result */
+};
 
 enum { RC_NEAREST, RC_DOWN, RC_UP, RC_ZERO };   /* rounding control, as FCW and MXCSR encode it */
 
-enum fclass { F_ZERO, F_FINITE, F_INF, F_QNAN, F_SNAN, F_UNSUPPORTED /* unnormal, pseudo-NaN, pseudo-infinity */ };
+enum fclass {
+	F_ZERO, F_FINITE, F_INF, F_QNAN, F_SNAN,
+	F_UNSUPPORTED           /* unnormal, pseudo-NaN, pseudo-infinity */
+};
 
 struct fnum {                   /* value of F_FINITE: mant / 2^63 * 2^exp, bit 63 of mant set */
 	uint8_t cls;            /* enum fclass */
@@ -33,7 +38,7 @@ struct fctl {
 	uint8_t rc;             /* RC_* */
 	uint8_t mask;           /* masked exceptions */
 	uint8_t ftz;            /* MXCSR.FTZ */
-	uint8_t x87;            /* x87's NaN choice and scaled results on unmasked overflow and underflow */
+	uint8_t x87;            /* x87's choice of NaNs, and wrapped results of unmasked exceptions */
 	uint8_t raised;         /* out: FP_* */
 	uint8_t up;             /* out: the magnitude was rounded up (C1) */
 };
@@ -52,7 +57,8 @@ uint64_t f_to_f64(struct fnum a);
 uint64_t f_to_f80(struct fnum a, uint16_t *se);         /* returns the significand */
 
 /* ---- operations ---- */
-struct fnum f_round(struct fctl *f, bool sign, int32_t exp, uint64_t hi, uint64_t lo);  /* lo: 64 more bits, bit 0 sticky */
+/* lo: 64 more bits of the significand, bit 0 sticky */
+struct fnum f_round(struct fctl *f, bool sign, int32_t exp, uint64_t hi, uint64_t lo);
 struct fnum f_convert(struct fctl *f, struct fnum a);   /* to f's format: quiets an SNaN */
 struct fnum f_add(struct fctl *f, struct fnum a, struct fnum b);
 struct fnum f_sub(struct fctl *f, struct fnum a, struct fnum b);

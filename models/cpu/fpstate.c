@@ -77,7 +77,8 @@ static void image_mxcsr(const struct cpu *c, uint8_t *m)
 	memcpy(m + 28, &mask, 4);
 }
 
-static uint32_t image_get_mxcsr(struct cpu *c, const uint8_t *m)        /* #GP(0) when a reserved bit is set */
+/* #GP(0) when a reserved bit is set */
+static uint32_t image_get_mxcsr(struct cpu *c, const uint8_t *m)
 {
 	uint32_t v;
 	memcpy(&v, m + 24, 4);
@@ -89,7 +90,8 @@ static uint32_t image_get_mxcsr(struct cpu *c, const uint8_t *m)        /* #GP(0
 /* ---- the area in memory: in pieces, checked as a whole first ---- */
 struct range { unsigned from, to; };
 
-static void area_store(struct cpu *c, const struct uop *u, uint64_t lin, const uint8_t *m, const struct range *r, unsigned n)
+static void area_store(struct cpu *c, const struct uop *u, uint64_t lin, const uint8_t *m,
+                       const struct range *r, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		cpu_probe(c, u, (lin + r[i].from) & c->lin_mask, r[i].to - r[i].from, ACC_WRITE);
@@ -108,7 +110,8 @@ static void area_load(struct cpu *c, const struct uop *u, uint64_t lin, uint8_t 
 	}
 }
 
-static uint64_t area_linear(struct cpu *c, const struct uop *u, unsigned size, unsigned align, bool write)
+static uint64_t area_linear(struct cpu *c, const struct uop *u, unsigned size, unsigned align,
+                            bool write)
 {
 	uint64_t lin = ea_linear(c, u, size, write);
 	if (lin & (align - 1))
@@ -150,7 +153,8 @@ void fp_fxrstor64(struct cpu *c, const struct uop *u) { fxrstor(c, u, true); }
 /* ---- XSAVE ---- */
 static bool x87_in_use(const struct cpu *c)
 {
-	bool used = c->s.fcw != 0x37f || c->s.fsw || c->s.ftw != 0xffff || c->s.fop || c->s.fip || c->s.fdp || c->s.fcs || c->s.fds;
+	bool used = c->s.fcw != 0x37f || c->s.fsw || c->s.ftw != 0xffff || c->s.fop ||
+	            c->s.fip || c->s.fdp || c->s.fcs || c->s.fds;
 	for (unsigned i = 0; i < 8; i++)
 		used |= c->s.st[i].mant || c->s.st[i].se;
 	return used;
@@ -193,7 +197,8 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_kind kind, bool
 	struct range r[6];
 	unsigned n = 0;
 	uint64_t asked = requested(c), used = in_use(c, xmm_count(u)), saved, bv, comp;
-	uint64_t lin = area_linear(c, u, xsave_size(kind == XSAVE_COMPACT ? asked : c->s.xcr0), 64, true);
+	unsigned size = xsave_size(kind == XSAVE_COMPACT ? asked : c->s.xcr0);
+	uint64_t lin = area_linear(c, u, size, 64, true);
 	if (kind == XSAVE_COMPACT) {
 		if (c->s.mxcsr != MXCSR_INIT)
 			used |= XSTATE_SSE;
@@ -251,7 +256,7 @@ static bool header_legal(const struct cpu *c, const uint8_t *h, bool supervisor_
 	memcpy(w, h, 64);
 	bool compact = w[1] >> 63;
 	for (unsigned i = compact || supervisor_form ? 2 : 1; i < 8; i++)
-		if (i < 3 || compact || supervisor_form)        /* the standard form checks bytes 23:8 alone */
+		if (i < 3 || compact || supervisor_form)        /* the standard form: bytes 23:8 alone */
 			zero |= w[i];
 	if (zero || (supervisor_form && !compact))
 		return false;

@@ -73,7 +73,8 @@ static inline void mmx_set(struct cpu *c, unsigned r, uint64_t v)
 }
 
 /* Operand i: a register, or n bytes of memory; the rest of *v is zero (a register's is its own). */
-static inline void vec_get(struct cpu *c, const struct uop *u, unsigned i, union vec *v, unsigned n, bool aligned)
+static inline void vec_get(struct cpu *c, const struct uop *u, unsigned i, union vec *v,
+                           unsigned n, bool aligned)
 {
 	v->q[0] = v->q[1] = 0;
 	switch (u->kind[i]) {
@@ -115,7 +116,8 @@ static inline bool sse_daz(const struct cpu *c) { return c->s.mxcsr & MXCSR_DAZ;
 static inline struct fctl sse_ctl(const struct cpu *c, bool wide)
 {
 	uint32_t m = c->s.mxcsr;
-	return (struct fctl){ .emin = wide ? -1022 : -126, .emax = wide ? 1023 : 127, .prec = wide ? 53 : 24,
+	return (struct fctl){ .emin = wide ? -1022 : -126, .emax = wide ? 1023 : 127,
+	                      .prec = wide ? 53 : 24,
 	                      .rc = m >> 13 & 3, .mask = m >> 7 & FP_ALL, .ftz = (m & MXCSR_FTZ) != 0 };
 }
 static inline struct fnum sse_num(const struct cpu *c, uint64_t v, bool wide)
@@ -126,7 +128,10 @@ static inline uint64_t sse_bits(struct fnum v, bool wide) { return wide ? f_to_f
 /* Record flags; raise if one is unmasked. Before any result is written. */
 void sse_commit(struct cpu *c, unsigned raised);
 /* sign, 8 or 11 bits of exponent, fraction: lane i of a vector of floats */
-static inline uint64_t lane(const union vec *v, unsigned i, bool wide) { return wide ? v->q[i] : v->d[i]; }
+static inline uint64_t lane(const union vec *v, unsigned i, bool wide)
+{
+	return wide ? v->q[i] : v->d[i];
+}
 static inline void set_lane(union vec *v, unsigned i, bool wide, uint64_t x)
 {
 	if (wide)

@@ -55,8 +55,10 @@ static void precision(struct cpu *c, const struct uop *u, bool widen, bool packe
 	xmm_get(c, u->reg[0], &r);
 	if (packed)
 		r.q[0] = r.q[1] = 0;
-	for (unsigned i = 0; i < lanes; i++)
-		set_lane(&r, i, widen, sse_bits(f_convert(&f, sse_num(c, lane(&b, i, !widen), !widen)), widen));
+	for (unsigned i = 0; i < lanes; i++) {
+		struct fnum v = sse_num(c, lane(&b, i, !widen), !widen);
+		set_lane(&r, i, widen, sse_bits(f_convert(&f, v), widen));
+	}
 	sse_commit(c, f.raised);
 	xmm_set(c, u->reg[0], &r);
 }

@@ -69,9 +69,19 @@ static struct fnum pick(struct fctl *f, struct fnum a, struct fnum b, int wanted
 {
 	return f_compare(f, a, b, true) == wanted ? a : b;
 }
-static struct fnum min_op(struct fctl *f, struct fnum a, struct fnum b) { return pick(f, a, b, F_LESS); }
-static struct fnum max_op(struct fctl *f, struct fnum a, struct fnum b) { return pick(f, a, b, F_GREATER); }
-static struct fnum sqrt_op(struct fctl *f, struct fnum a, struct fnum b) { (void)a; return f_sqrt(f, b); }
+static struct fnum min_op(struct fctl *f, struct fnum a, struct fnum b)
+{
+	return pick(f, a, b, F_LESS);
+}
+static struct fnum max_op(struct fctl *f, struct fnum a, struct fnum b)
+{
+	return pick(f, a, b, F_GREATER);
+}
+static struct fnum sqrt_op(struct fctl *f, struct fnum a, struct fnum b)
+{
+	(void)a;
+	return f_sqrt(f, b);
+}
 
 #define ALL_FORMS(name, op) \
 void sse_##name##ps(struct cpu *c, const struct uop *u) { binary(c, u, PS, op); } \
@@ -155,7 +165,9 @@ void sse_dppd(struct cpu *c, const struct uop *u) { dot(c, u, PD); }
 /* imm 2:0: EQ LT LE UNORD NEQ NLT NLE ORD; the ordered relations signal QNaNs. */
 static void compare(struct cpu *c, const struct uop *u, struct form form)
 {
-	static const uint8_t holds[4] = { 1 << F_EQUAL, 1 << F_LESS, 1 << F_LESS | 1 << F_EQUAL, 1 << F_UNORDERED };
+	static const uint8_t holds[4] = {
+		1 << F_EQUAL, 1 << F_LESS, 1 << F_LESS | 1 << F_EQUAL, 1 << F_UNORDERED
+	};
 	struct packed p;
 	float_begin(c, u, form, &p);
 	struct fctl f = sse_ctl(c, form.wide);
@@ -216,7 +228,7 @@ static uint32_t approximate(uint32_t v, bool root)
 	if (!f_is_nan(a) && root) {
 		if (a.cls != F_ZERO && a.sign)
 			return f_to_f32(F_DEFAULT_NAN);
-		struct fctl exact = f;          /* enough bits that the second rounding sees the right side of a tie */
+		struct fctl exact = f;          /* enough bits for the second rounding to see a tie */
 		exact.prec = 64;
 		a = f_sqrt(&exact, a);
 	}

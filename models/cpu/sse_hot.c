@@ -14,10 +14,24 @@ HOT(h_mov_rr)
 	c->s.xmm[u->reg[0]][1] = c->s.xmm[u->reg[1]][1];
 	NEXT(c, u);
 }
-#define MOVE128(name, aligned, k) \
-HOT(name##_rm_##k) { SSE_ON(c, u); VEC_MEM(p, k, 16, false, aligned); memcpy(c->s.xmm[u->reg[0]], p, 16); NEXT(c, u); } \
-HOT(name##_mr_##k) { SSE_ON(c, u); VEC_MEM(p, k, 16, true, aligned); memcpy(p, c->s.xmm[u->reg[1]], 16); NEXT(c, u); }
-#define MOVE128_KINDS(name, aligned) MOVE128(name, aligned, b) MOVE128(name, aligned, x) MOVE128(name, aligned, g) \
+/* n bytes, into half i of the register or out of it. */
+#define MOVE(name, n, i, aligned, k) \
+HOT(name##_rm_##k) \
+{ \
+	SSE_ON(c, u); \
+	VEC_MEM(p, k, n, false, aligned); \
+	memcpy(&c->s.xmm[u->reg[0]][i], p, n); \
+	NEXT(c, u); \
+} \
+HOT(name##_mr_##k) \
+{ \
+	SSE_ON(c, u); \
+	VEC_MEM(p, k, n, true, aligned); \
+	memcpy(p, &c->s.xmm[u->reg[1]][i], n); \
+	NEXT(c, u); \
+}
+#define MOVE128_KINDS(name, aligned) \
+MOVE(name, 16, 0, aligned, b) MOVE(name, 16, 0, aligned, x) MOVE(name, 16, 0, aligned, g) \
 static uop_fn *const name##_table[VEC_FORMS] = VEC_ROW(h_mov_rr, name##_rm, name##_mr);
 MOVE128_KINDS(h_mova, true)
 MOVE128_KINDS(h_movu, false)
@@ -36,10 +50,21 @@ HOT(h_low##n##_rm_##k) \
 	c->s.xmm[u->reg[0]][1] = 0; \
 	NEXT(c, u); \
 } \
-HOT(h_low##n##_mr_##k) { SSE_ON(c, u); VEC_MEM(p, k, n / 8, true, false); memcpy(p, c->s.xmm[u->reg[1]], n / 8); NEXT(c, u); }
+HOT(h_low##n##_mr_##k) \
+{ \
+	SSE_ON(c, u); \
+	VEC_MEM(p, k, n / 8, true, false); \
+	memcpy(p, c->s.xmm[u->reg[1]], n / 8); \
+	NEXT(c, u); \
+}
 #define LOW(n) \
 LOW_MEM(n, b) LOW_MEM(n, x) LOW_MEM(n, g) \
-HOT(h_scalar##n##_rr) { SSE_ON(c, u); memcpy(c->s.xmm[u->reg[0]], c->s.xmm[u->reg[1]], n / 8); NEXT(c, u); } \
+HOT(h_scalar##n##_rr) \
+{ \
+	SSE_ON(c, u); \
+	memcpy(c->s.xmm[u->reg[0]], c->s.xmm[u->reg[1]], n / 8); \
+	NEXT(c, u); \
+} \
 HOT(h_from_gpr##n) \
 { \
 	SSE_ON(c, u); \
@@ -48,7 +73,8 @@ HOT(h_from_gpr##n) \
 	NEXT(c, u); \
 } \
 HOT(h_to_gpr##n) { SSE_ON(c, u); put##n(c, u->reg[0], (u##n)c->s.xmm[u->reg[1]][0]); NEXT(c, u); } \
-static uop_fn *const scalar##n##_table[VEC_FORMS] = VEC_ROW(h_scalar##n##_rr, h_low##n##_rm, h_low##n##_mr);
+static uop_fn *const scalar##n##_table[VEC_FORMS] = \
+	VEC_ROW(h_scalar##n##_rr, h_low##n##_rm, h_low##n##_mr);
 LOW(32)
 LOW(64)
 
@@ -85,10 +111,8 @@ uop_fn *bind_sse_movq(struct uop *u, uint32_t key)
 }
 
 /* ---- halves: memory forms ---- */
-#define HALF(name, i, k) \
-HOT(name##_rm_##k) { SSE_ON(c, u); VEC_MEM(p, k, 8, false, false); memcpy(&c->s.xmm[u->reg[0]][i], p, 8); NEXT(c, u); } \
-HOT(name##_mr_##k) { SSE_ON(c, u); VEC_MEM(p, k, 8, true, false); memcpy(p, &c->s.xmm[u->reg[1]][i], 8); NEXT(c, u); }
-#define HALF_KINDS(name, i) HALF(name, i, b) HALF(name, i, x) HALF(name, i, g) \
+#define HALF_KINDS(name, i) \
+MOVE(name, 8, i, false, b) MOVE(name, 8, i, false, x) MOVE(name, 8, i, false, g) \
 static uop_fn *const name##_table[VEC_FORMS] = VEC_ROW(NULL, name##_rm, name##_mr);
 HALF_KINDS(h_low_half, 0)
 HALF_KINDS(h_high_half, 1)
@@ -149,8 +173,9 @@ PACKED(pmaxub,  v16u8,  (x & (v16u8)(x > y)) | (y & ~(v16u8)(x > y)))
 PACKED(punpcklqdq, v2u64, ((v2u64){ x[0], y[0] }))
 PACKED(punpckhqdq, v2u64, ((v2u64){ x[1], y[1] }))
 PACKED(punpckldq, v4u32, ((v4u32){ x[0], y[0], x[1], y[1] }))
-PACKED(pshufd,  v4u32,  ((v4u32){ y[u->imm & 3], y[u->imm >> 2 & 3], y[u->imm >> 4 & 3], y[u->imm >> 6 & 3] }))
-PACKED(shufps,  v4u32,  ((v4u32){ x[u->imm & 3], x[u->imm >> 2 & 3], y[u->imm >> 4 & 3], y[u->imm >> 6 & 3] }))
+#define SHUFFLE(a, b) ((v4u32){ a[u->imm & 3], a[u->imm >> 2 & 3], b[u->imm >> 4 & 3], b[u->imm >> 6 & 3] })
+PACKED(pshufd,  v4u32,  SHUFFLE(y, y))
+PACKED(shufps,  v4u32,  SHUFFLE(x, y))
 
 /* ---- shifts by an immediate ---- */
 #define SHIFT(name, T, bits, expr, too_large) \
@@ -198,8 +223,9 @@ SHIFT_BYTES(psrldq, >>)
 HOT(h_pmovmskb)
 {
 	SSE_ON(c, u);
-	uint64_t lo = c->s.xmm[u->reg[1]][0] >> 7 & 0x0101010101010101, hi = c->s.xmm[u->reg[1]][1] >> 7 & 0x0101010101010101;
-	c->s.r[u->reg[0]] = lo * 0x0102040810204080 >> 56 | hi * 0x0102040810204080 >> 56 << 8;
+	const uint64_t ones = 0x0101010101010101, gather = 0x0102040810204080;
+	const uint64_t *v = c->s.xmm[u->reg[1]];
+	c->s.r[u->reg[0]] = (v[0] >> 7 & ones) * gather >> 56 | (v[1] >> 7 & ones) * gather >> 56 << 8;
 	NEXT(c, u);
 }
 

@@ -252,7 +252,11 @@ HOT(h_cvtsd2ss)
 	memcpy(c->s.xmm[u->reg[0]], &r, 4);
 	NEXT(c, u);
 }
-uop_fn *bind_sse_cvtsd2ss(struct uop *u, uint32_t key) { (void)key; return u->kind[1] == OPK_XMM ? h_cvtsd2ss : NULL; }
+uop_fn *bind_sse_cvtsd2ss(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return u->kind[1] == OPK_XMM ? h_cvtsd2ss : NULL;
+}
 
 HOT(h_sqrtsd)
 {
@@ -265,7 +269,11 @@ HOT(h_sqrtsd)
 	memcpy(c->s.xmm[u->reg[0]], &r, 8);
 	NEXT(c, u);
 }
-uop_fn *bind_sse_sqrtsd(struct uop *u, uint32_t key) { (void)key; return u->kind[1] == OPK_XMM ? h_sqrtsd : NULL; }
+uop_fn *bind_sse_sqrtsd(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return u->kind[1] == OPK_XMM ? h_sqrtsd : NULL;
+}
 
 #else
 
@@ -275,7 +283,8 @@ BODY_ONLY(addss) BODY_ONLY(subss) BODY_ONLY(mulss) BODY_ONLY(divss) BODY_ONLY(mi
 BODY_ONLY(addsd) BODY_ONLY(subsd) BODY_ONLY(mulsd) BODY_ONLY(divsd) BODY_ONLY(minsd) BODY_ONLY(maxsd)
 BODY_ONLY(addps) BODY_ONLY(subps) BODY_ONLY(mulps) BODY_ONLY(divps)
 BODY_ONLY(addpd) BODY_ONLY(subpd) BODY_ONLY(mulpd) BODY_ONLY(divpd)
-BODY_ONLY(comiss) BODY_ONLY(comisd) BODY_ONLY(cvtsi2ss) BODY_ONLY(cvtsi2sd) BODY_ONLY(cvttss2si) BODY_ONLY(cvttsd2si)
+BODY_ONLY(comiss) BODY_ONLY(comisd) BODY_ONLY(cvtsi2ss) BODY_ONLY(cvtsi2sd)
+BODY_ONLY(cvttss2si) BODY_ONLY(cvttsd2si)
 BODY_ONLY(cvtss2sd) BODY_ONLY(cvtsd2ss) BODY_ONLY(sqrtsd)
 
 #endif

@@ -85,7 +85,8 @@ void sse_pmaddwd(struct cpu *c, const struct uop *u)
 	struct packed p;
 	packed_begin(c, u, &p);
 	for (unsigned i = 0; i < p.n / 4; i++)
-		p.a.d[i] = (uint32_t)(p.a.sw[2 * i] * p.b.sw[2 * i]) + (uint32_t)(p.a.sw[2 * i + 1] * p.b.sw[2 * i + 1]);
+		p.a.d[i] = (uint32_t)(p.a.sw[2 * i] * p.b.sw[2 * i]) +
+		           (uint32_t)(p.a.sw[2 * i + 1] * p.b.sw[2 * i + 1]);
 	packed_end(c, u, &p.a);
 }
 
@@ -104,8 +105,10 @@ void sse_psadbw(struct cpu *c, const struct uop *u)
 	packed_begin(c, u, &p);
 	for (unsigned i = 0; i < p.n / 8; i++) {
 		unsigned sum = 0;
-		for (unsigned j = 8 * i; j < 8 * i + 8; j++)
-			sum += (unsigned)(p.a.b[j] > p.b.b[j] ? p.a.b[j] - p.b.b[j] : p.b.b[j] - p.a.b[j]);
+		for (unsigned j = 8 * i; j < 8 * i + 8; j++) {
+			int d = p.a.b[j] - p.b.b[j];
+			sum += (unsigned)(d < 0 ? -d : d);
+		}
 		p.a.q[i] = sum;
 	}
 	packed_end(c, u, &p.a);

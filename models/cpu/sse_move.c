@@ -109,7 +109,8 @@ void sse_movntq(struct cpu *c, const struct uop *u)
 
 /* Bytes whose mask has its sign bit set go to DS:[RDI]. All of them are checked before one is
  * written. */
-static void mask_store(struct cpu *c, const struct uop *u, const union vec *v, const union vec *m, unsigned n)
+static void mask_store(struct cpu *c, const struct uop *u, const union vec *v, const union vec *m,
+                       unsigned n)
 {
 	uint64_t off = c->s.r[R_RDI] << u->ash >> u->ash, any = 0;
 	for (unsigned i = 0; i < n / 8; i++)

@@ -44,23 +44,25 @@ static unsigned aggregate(const struct strings *s, unsigned imm)
 {
 	unsigned type = imm & 3, res = 0;
 	for (unsigned j = 0; j < s->n; j++) {
-		bool r = false;
+		bool r = false, in_a = j < s->len_a, in_b = j < s->len_b;
+		int b = element(&s->b, j, type);
 		switch (imm >> 2 & 3) {
 		case 0:
-			for (unsigned i = 0; i < s->len_a && j < s->len_b; i++)
-				r |= element(&s->a, i, type) == element(&s->b, j, type);
+			for (unsigned i = 0; i < s->len_a && in_b; i++)
+				r |= element(&s->a, i, type) == b;
 			break;
 		case 1:
-			for (unsigned i = 0; i + 1 < s->len_a && j < s->len_b; i += 2)
-				r |= element(&s->a, i, type) <= element(&s->b, j, type) && element(&s->b, j, type) <= element(&s->a, i + 1, type);
+			for (unsigned i = 0; i + 1 < s->len_a && in_b; i += 2)
+				r |= element(&s->a, i, type) <= b && b <= element(&s->a, i + 1, type);
 			break;
 		case 2:
-			r = j < s->len_a && j < s->len_b ? element(&s->a, j, type) == element(&s->b, j, type) : j >= s->len_a && j >= s->len_b;
+			r = in_a && in_b ? element(&s->a, j, type) == b : !in_a && !in_b;
 			break;
 		default:
 			r = true;
 			for (unsigned i = 0; i < s->len_a && j + i < s->n; i++)
-				r &= j + i < s->len_b && element(&s->a, i, type) == element(&s->b, j + i, type);
+				r &= j + i < s->len_b &&
+				     element(&s->a, i, type) == element(&s->b, j + i, type);
 		}
 		res |= (unsigned)r << j;
 	}
@@ -89,10 +91,11 @@ static void compare(struct cpu *c, const struct uop *u, bool lengths, bool mask)
 				r.b[i] = res >> (s.n == 8 ? i / 2 : i) & 1 ? 0xff : 0;
 		xmm_set(c, 0, &r);
 	} else {
-		c->s.r[R_RCX] = !res ? s.n : imm >> 6 & 1 ? 31u - (unsigned)__builtin_clz(res) : (unsigned)__builtin_ctz(res);
+		bool last = imm >> 6 & 1;
+		c->s.r[R_RCX] = !res ? s.n : (unsigned)(last ? 31 - __builtin_clz(res) : __builtin_ctz(res));
 	}
-	flags_set_status(c, (res ? RFLAGS_CF : 0) | (s.len_b < s.n ? RFLAGS_ZF : 0) | (s.len_a < s.n ? RFLAGS_SF : 0) |
-	                    (res & 1 ? RFLAGS_OF : 0));
+	flags_set_status(c, (res ? RFLAGS_CF : 0) | (s.len_b < s.n ? RFLAGS_ZF : 0) |
+	                    (s.len_a < s.n ? RFLAGS_SF : 0) | (res & 1 ? RFLAGS_OF : 0));
 }
 void sse_pcmpestri(struct cpu *c, const struct uop *u) { compare(c, u, true, false); }
 void sse_pcmpestrm(struct cpu *c, const struct uop *u) { compare(c, u, true, true); }

@@ -74,7 +74,8 @@ void x87_note(struct cpu *c, const struct uop *u)
 
 struct fctl x87_ctl_full(const struct cpu *c)
 {
-	return (struct fctl){ .emin = -16382, .emax = 16383, .prec = 64, .rc = c->s.fcw >> 10 & 3, .mask = c->s.fcw & FP_ALL, .x87 = 1 };
+	return (struct fctl){ .emin = -16382, .emax = 16383, .prec = 64, .x87 = 1,
+	                      .rc = c->s.fcw >> 10 & 3, .mask = c->s.fcw & FP_ALL };
 }
 
 struct fctl x87_ctl(const struct cpu *c)
@@ -100,7 +101,8 @@ bool x87_commit(struct cpu *c, unsigned raised, bool c1)
 		raised &= FP_PRE;
 		c1 = false;
 	}
-	c->s.fsw = (uint16_t)((c->s.fsw & ~FSW_C1) | raised | (c1 ? FSW_C1 : 0) | (unmasked ? FSW_ES | FSW_B : 0));
+	c->s.fsw = (uint16_t)((c->s.fsw & ~FSW_C1) | raised | (c1 ? FSW_C1 : 0) |
+	                      (unmasked ? FSW_ES | FSW_B : 0));
 	return !(unmasked & FP_PRE);
 }
 
@@ -367,7 +369,7 @@ void x87_frstor(struct cpu *c, const struct uop *u)
 	uint64_t lin = ea_linear(c, u, total, false);
 	cpu_load_bytes(c, u, lin, image, 54);
 	cpu_load_bytes(c, u, (lin + 54) & c->lin_mask, image + 54, total - 54);
-	c->s.fsw = (uint16_t)(image[u->osz == 2 ? 2 : 4] | image[u->osz == 2 ? 3 : 5] << 8);    /* TOP places the registers */
+	memcpy(&c->s.fsw, image + (u->osz == 2 ? 2 : 4), 2);    /* TOP places the registers */
 	for (unsigned i = 0; i < 8; i++) {
 		struct x87_reg *r = &c->s.st[x87_phys(c, i)];
 		memcpy(&r->mant, image + n + 10 * i, 8);

@@ -17,7 +17,8 @@
 #include "models/cpu/access.h"
 #include "models/cpu/float.h"
 
-enum { FSW_SF = 1 << 6, FSW_ES = 1 << 7, FSW_C0 = 1 << 8, FSW_C1 = 1 << 9, FSW_C2 = 1 << 10, FSW_C3 = 1 << 14, FSW_B = 1 << 15,
+enum { FSW_SF = 1 << 6, FSW_ES = 1 << 7, FSW_C0 = 1 << 8, FSW_C1 = 1 << 9, FSW_C2 = 1 << 10,
+       FSW_C3 = 1 << 14, FSW_B = 1 << 15,
        FSW_CC = FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3, FSW_TOP = 7 << 11 };
 enum { FCW_WRITABLE = 0x1f7f /* bit 12: infinity control, kept and ignored */, FCW_ONES = 0x40 };
 enum { FTW_VALID, FTW_ZERO, FTW_SPECIAL, FTW_EMPTY };
@@ -50,7 +51,8 @@ struct x87_reg x87_pack(struct fnum v);
 /* ---- the course of an instruction ---- */
 void x87_enter(struct cpu *c);          /* #NM, then #MF for what an earlier instruction left pending */
 void x87_enter_control(struct cpu *c);  /* no-wait instructions: #NM only */
-void x87_note(struct cpu *c, const struct uop *u);      /* FIP, FDP, FOP; after the last fault that could happen */
+/* FIP, FDP, FOP; after the last fault that could happen. */
+void x87_note(struct cpu *c, const struct uop *u);
 struct fctl x87_ctl(const struct cpu *c);               /* the precision FCW asks for */
 struct fctl x87_ctl_full(const struct cpu *c);          /* 64 bits whatever FCW says */
 /* Sets FSW's flags and C1. False: an unmasked exception forbids the result. */
@@ -65,13 +67,16 @@ static inline unsigned x87_sti(const struct uop *u) { return u->imm & 7; }
 static inline bool x87_mem(const struct uop *u) { return (u->imm & 0xc0) != 0xc0; }
 
 /* ---- MMX view ---- */
-void mmx_enter(struct cpu *c);          /* #UD, #NM, #MF; afterwards mmx_touch() once nothing can fault any more */
+void mmx_enter(struct cpu *c);          /* #UD, #NM, #MF; mmx_touch() once nothing can fault any more */
 void mmx_touch(struct cpu *c);          /* TOP = 0, all tags valid */
 
 /* ---- whole state, fpstate.c ---- */
 void x87_init(struct cpu *c);           /* FNINIT's state */
-void x87_reset(struct cpu *c);          /* power-up: FNINIT's with zeroed registers; see SDM Vol. 3A, "Processor State After Reset" */
+/* Power-up: all exceptions unmasked, all registers zero and in use. SDM Vol. 3A, "Processor State
+ * After Reset". */
+void x87_reset(struct cpu *c);
 uint8_t x87_abridged(const struct cpu *c);
-void x87_set_abridged(struct cpu *c, uint8_t tags);     /* tags of non-empty registers from their contents */
+/* A bit a register: in use. Their tags follow from their contents. */
+void x87_set_abridged(struct cpu *c, uint8_t tags);
 
 #endif

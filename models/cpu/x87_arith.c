@@ -10,7 +10,8 @@ static struct fnum other_operand(struct cpu *c, const struct uop *u)
 	uint64_t v = 0;
 	if (!x87_mem(u))
 		return x87_get(c, x87_sti(u));
-	static const uint8_t size[8] = { [0] = 4, [2] = 4, [4] = 8, [6] = 2 };  /* D8 single, DA int32, DC double, DE int16 */
+	/* D8 single, DA 32-bit integer, DC double, DE 16-bit integer */
+	static const uint8_t size[8] = { [0] = 4, [2] = 4, [4] = 8, [6] = 2 };
 	unsigned n = size[x87_opcode(u)];
 	cpu_load_bytes(c, u, ea_linear(c, u, n, false), &v, n);
 	switch (x87_opcode(u)) {
@@ -173,7 +174,8 @@ static void remainder_(struct cpu *c, const struct uop *u, bool nearest)
 	if (!whole)
 		c->s.fsw |= FSW_C2;
 	else
-		c->s.fsw |= (uint16_t)((q & 4 ? FSW_C0 : 0) | (q & 2 ? FSW_C3 : 0) | (q & 1 ? FSW_C1 : 0));
+		c->s.fsw |= (uint16_t)((q & 4 ? FSW_C0 : 0) | (q & 2 ? FSW_C3 : 0) |
+		                       (q & 1 ? FSW_C1 : 0));
 }
 void x87_fprem(struct cpu *c, const struct uop *u) { remainder_(c, u, false); }
 void x87_fprem1(struct cpu *c, const struct uop *u) { remainder_(c, u, true); }
@@ -181,7 +183,8 @@ void x87_fprem1(struct cpu *c, const struct uop *u) { remainder_(c, u, true); }
 /* ---- comparisons ---- */
 static void set_cc(struct cpu *c, int order)
 {
-	static const uint16_t cc[] = { [F_LESS] = FSW_C0, [F_EQUAL] = FSW_C3, [F_GREATER] = 0, [F_UNORDERED] = FSW_C0 | FSW_C2 | FSW_C3 };
+	static const uint16_t cc[] = { [F_LESS] = FSW_C0, [F_EQUAL] = FSW_C3, [F_GREATER] = 0,
+	                               [F_UNORDERED] = FSW_C0 | FSW_C2 | FSW_C3 };
 	c->s.fsw = (uint16_t)((c->s.fsw & ~FSW_CC) | cc[order]);
 }
 
@@ -215,10 +218,11 @@ static void compare_operand(struct cpu *c, const struct uop *u, bool signal_quie
 }
 void x87_fcom(struct cpu *c, const struct uop *u) { compare_operand(c, u, true, 0); }
 void x87_fcomp(struct cpu *c, const struct uop *u) { compare_operand(c, u, true, 1); }
-void x87_fcompp(struct cpu *c, const struct uop *u) { compare_operand(c, u, true, 2); }         /* DE D9: ST(1) */
+/* DE D9 and DA E9: ModRM names ST(1) */
+void x87_fcompp(struct cpu *c, const struct uop *u) { compare_operand(c, u, true, 2); }
 void x87_fucom(struct cpu *c, const struct uop *u) { compare_operand(c, u, false, 0); }
 void x87_fucomp(struct cpu *c, const struct uop *u) { compare_operand(c, u, false, 1); }
-void x87_fucompp(struct cpu *c, const struct uop *u) { compare_operand(c, u, false, 2); }       /* DA E9: ST(1) */
+void x87_fucompp(struct cpu *c, const struct uop *u) { compare_operand(c, u, false, 2); }
 
 void x87_ftst(struct cpu *c, const struct uop *u)
 {

@@ -109,7 +109,8 @@ static bool store_forbidden(const struct cpu *c, unsigned raised)
 }
 
 /* Write n bytes unless forbidden, then the flags, then pop. */
-static void store_mem(struct cpu *c, const struct uop *u, const void *v, unsigned n, unsigned raised, bool c1, bool pop)
+static void store_mem(struct cpu *c, const struct uop *u, const void *v, unsigned n,
+                      unsigned raised, bool c1, bool pop)
 {
 	bool forbidden = store_forbidden(c, raised);
 	if (forbidden) {                /* no result, so none that is inexact */
@@ -139,7 +140,8 @@ static void store_sti(struct cpu *c, const struct uop *u, bool pop)
 		x87_pop(c);
 }
 
-static const struct fctl single = { .emin = -126, .emax = 127, .prec = 24 }, double_ = { .emin = -1022, .emax = 1023, .prec = 53 };
+static const struct fctl single = { .emin = -126, .emax = 127, .prec = 24 };
+static const struct fctl double_ = { .emin = -1022, .emax = 1023, .prec = 53 };
 
 static void store_real(struct cpu *c, const struct uop *u, bool pop)
 {

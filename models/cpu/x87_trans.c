@@ -40,7 +40,10 @@ static struct fnum from_mpfr(struct fctl *f, mpfr_t x, bool inexact)
 	return f_round(f, sign, exp, hi, lo | inexact);
 }
 
-static struct fnum infinity(bool sign) { return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) }; }
+static struct fnum infinity(bool sign)
+{
+	return (struct fnum){ .cls = F_INF, .sign = sign, .mant = BIT(63) };
+}
 static struct fnum zero(bool sign) { return (struct fnum){ .cls = F_ZERO, .sign = sign }; }
 
 /* ---- operations on one or two finite numbers ---- */
@@ -257,7 +260,8 @@ static struct fnum patan(struct fctl *f, struct fnum x, struct fnum y)
 	return compute(f, T_FPATAN, x, y);
 }
 
-static void two(struct cpu *c, const struct uop *u, struct fnum (*op)(struct fctl *, struct fnum, struct fnum))
+static void two(struct cpu *c, const struct uop *u,
+                struct fnum (*op)(struct fctl *, struct fnum, struct fnum))
 {
 	x87_enter(c);
 	x87_note(c, u);
