@@ -166,20 +166,51 @@ static int config_check(const struct machine_config *c, struct err *e)
 	return profile_check(&c->profile, c->profile.name, e);
 }
 
+/* What a snapshot file may say of the parts that are used as indices here; chips, TLBs and caches check their own. */
+static bool schedule_valid(void *who, const void *state)
+{
+	const struct machine *m = who;
+	struct machine_state s;
+	memcpy(&s, state, sizeof s);
+	return s.running < m->config.cpus && s.stop <= MACHINE_STOP_USER + 1 && s.reset <= MACHINE_RESET_INIT;
+}
+
+static bool cpu_valid(void *who, const void *state)
+{
+	struct cpu_state s;
+	(void)who;
+	memcpy(&s, state, sizeof s);
+	return !s.r[R_ZERO] && s.cpl <= 3 && s.mode <= MODE_LONG64 && s.activity <= ACTIVITY_WAIT_SIPI && s.shadow <= 3 &&
+	       s.in_delivery <= 4;
+}
+
+static bool ledger_valid(void *who, const void *state)
+{
+	uint32_t acct;
+	(void)who;
+	memcpy(&acct, (const char *)state + offsetof(struct ledger, acct), sizeof acct);
+	return acct < ACCT_N;
+}
+
 static void register_sections(struct machine *m)
 {
 	static const char *const parts[] = { "state", "ledger", "lapic" };
 	snaps_section(m->snaps, "machine", 1, &m->s, sizeof m->s);
+	snaps_valid(m->snaps, "machine", schedule_valid, m);
 	snaps_section(m->snaps, "events", 1, &m->evq.s, sizeof m->evq.s);
+	snaps_valid(m->snaps, "events", evq_valid, &m->evq);
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		struct cpu *c = m->cpu[i];
-		const struct { void *p; size_t n; } what[] = {
-			{ &c->s, sizeof c->s }, { &c->ledger, sizeof c->ledger }, { &c->lapic->s, sizeof c->lapic->s },
+		const struct { void *p; size_t n; bool (*valid)(void *who, const void *state); } what[] = {
+			{ &c->s, sizeof c->s, cpu_valid }, { &c->ledger, sizeof c->ledger, ledger_valid },
+			{ &c->lapic->s, sizeof c->lapic->s, NULL },
 		};
 		for (size_t k = 0; k < ARRAY_LEN(what); k++) {
 			char name[32];
 			snprintf(name, sizeof name, "cpu%u.%s", i, parts[k]);
 			snaps_section(m->snaps, name, 1, what[k].p, what[k].n);
+			if (what[k].valid)
+				snaps_valid(m->snaps, name, what[k].valid, c);
 		}
 		mmu_sections(&c->mmu, m->snaps);
 	}

@@ -458,7 +458,47 @@ void caches_free(struct cache_hier *h)
 	free(h);
 }
 
+/* ---- states from a snapshot file ---- */
+
+/* Every valid line of one CPU's cache is in L3, which knows that this CPU has it (inclusion). */
+static bool included(const struct cache *c, const struct cache *l3, unsigned cpu)
+{
+	for (size_t i = 0; i < (size_t)c->sets * c->ways; i++) {
+		uint64_t line = c->word[i] >> LINE_SHIFT;
+		if (!STATE(c->word[i]) || !l3->sets)
+			continue;
+		const uint64_t *set = set_of(l3, line);
+		unsigned way = find(set, l3->ways, line);
+		if (way == l3->ways || !(set[way] & PRESENT(cpu)))
+			return false;
+	}
+	return true;
+}
+
+static bool valid(void *who, const void *state)
+{
+	const struct cache_hier *h = who;
+	uint64_t *copy = xcalloc(h->words_n + 1, sizeof *copy), *w = copy;
+	memcpy(copy, state, h->words_n * sizeof *copy);         /* the file's bytes are not aligned */
+	struct cache l3 = h->l3;
+	l3.word = copy + (h->l3.word - h->words);
+	bool ok = true;
+	for (size_t i = 0; i < (size_t)l3.sets * l3.ways; i++)
+		ok &= !(l3.word[i] & PRESENT_ALL & ~((PRESENT(h->cpus) - 1)));
+	for (unsigned i = 0; ok && i < h->cpus; i++) {
+		struct cache level[] = { h->core[i].l1d, h->core[i].l1i, h->core[i].l2 };
+		for (unsigned k = 0; ok && k < ARRAY_LEN(level); k++) {
+			level[k].word = w;
+			w += (size_t)level[k].sets * level[k].ways;
+			ok = included(&level[k], &l3, i);
+		}
+	}
+	free(copy);
+	return ok;
+}
+
 void caches_sections(struct cache_hier *h, struct snaps *s)
 {
 	snaps_section(s, "caches", 1, h->words, h->words_n * sizeof *h->words);
+	snaps_valid(s, "caches", valid, h);
 }

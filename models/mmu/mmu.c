@@ -833,13 +833,26 @@ void mmu_fini(struct mmu *m)
 	m->lists = NULL;
 }
 
+/* From a snapshot file: the entries used last are entries. Registers are the CPU's again when it is restored. */
+static bool registers_valid(void *who, const void *state)
+{
+	const struct mmu *m = who;
+	const char *p = state;
+	uint32_t dtlb, itlb;
+	memcpy(&dtlb, p, sizeof dtlb);
+	memcpy(&itlb, p + offsetof(struct mmu, itlb_mru) - offsetof(struct mmu, dtlb_mru), sizeof itlb);
+	return dtlb < m->tlbs->n && itlb < m->tlbs->n;
+}
+
 void mmu_sections(struct mmu *m, struct snaps *s)
 {
 	char name[32];
 	snprintf(name, sizeof name, "cpu%u.mmu", m->cpu);
 	snaps_section(s, name, 1, &m->dtlb_mru, offsetof(struct mmu, ledger) - offsetof(struct mmu, dtlb_mru));
+	snaps_valid(s, name, registers_valid, m);
 	snprintf(name, sizeof name, "cpu%u.tlb", m->cpu);
 	snaps_section(s, name, 1, m->tlbs->state, m->tlbs->state_size);
+	snaps_valid(s, name, tlb_valid, m->tlbs);
 }
 
 void mmu_restored(struct mmu *m)

@@ -86,6 +86,28 @@ struct tlb_set *tlb_new(const struct profile *p, struct err *e)
 	return t;
 }
 
+/* From a snapshot file: entries of a size their array can hold, valid or empty, and as many as are counted. */
+bool tlb_valid(void *who, const void *state)
+{
+	const struct tlb_set *t = who;
+	uint64_t *copy = xcalloc(1, t->state_size), *tag = copy;
+	memcpy(copy, state, t->state_size);     /* the file's bytes are not aligned */
+	const uint32_t *live = (const uint32_t *)(copy + 4 * (size_t)t->n);
+	bool ok = !tag[0];
+	for (unsigned id = 0; ok && id < TLB_ARRAYS; id++) {
+		const struct tlb_array *a = &t->array[id];
+		uint32_t n = 0;
+		for (uint32_t i = a->base, end = i + a->sets * a->ways; i < end; i++) {
+			unsigned size = (unsigned)BITS(tag[i], 3, 2);
+			n += tag[i] != 0;
+			ok &= !tag[i] || (tag[i] & TAG_V && (a->size_mask ? a->size_mask >> size & 1 : size == SIZE_PSC));
+		}
+		ok &= live[id] == n;
+	}
+	free(copy);
+	return ok;
+}
+
 void tlb_free(struct tlb_set *t)
 {
 	if (!t)

@@ -76,6 +76,7 @@ struct tlb_set {
 
 struct tlb_set *tlb_new(const struct profile *p, struct err *e);
 void tlb_free(struct tlb_set *t);
+bool tlb_valid(void *who, const void *state);   /* for snaps_valid(); who: the set */
 
 static inline uint64_t tlb_page(uint64_t lin, unsigned shift)
 {
