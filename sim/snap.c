@@ -355,20 +355,18 @@ uint64_t snap_mix(uint64_t h, const void *bytes, size_t n)
 
 uint64_t snaps_hash(const struct snaps *s)
 {
+	struct page_scan *scan = page_scan_new(s);
 	uint64_t h = 0x766d73636f7065;
 
 	for (size_t i = 0; i < s->sections; i++) {
 		h = snap_mix(h, s->section[i].name, strlen(s->section[i].name));
 		h = snap_mix(h, s->section[i].state, s->section[i].size);
 	}
-	for (uint64_t p = 0; p < s->pages; p++) {
-		const uint8_t *ram = page_bytes(s, p);
-
-		if (page_is_zero(ram))
-			continue;
+	for (uint64_t p = page_scan_next(scan, 0); p < s->pages; p = page_scan_next(scan, p + 1)) {
 		h = snap_mix(h, &p, sizeof p);
-		h = snap_mix(h, ram, PAGE_SIZE);
+		h = snap_mix(h, page_bytes(s, p), PAGE_SIZE);
 	}
+	page_scan_free(scan);
 	return h;
 }
 

@@ -56,11 +56,12 @@ static void put_sum(struct out *o)
 
 static void write_all(struct snaps *s, struct out *o)
 {
+	struct page_scan *scan = page_scan_new(s);
 	struct head h = { .format = FORMAT, .sections = (uint32_t)s->sections, .ram = s->pages * PAGE_SIZE };
 
 	memcpy(h.magic, magic, sizeof magic);
-	for (uint64_t p = 0; p < s->pages; p++)
-		h.pages += !page_is_zero(page_bytes(s, p));
+	for (uint64_t p = page_scan_next(scan, 0); p < s->pages; p = page_scan_next(scan, p + 1))
+		h.pages++;
 	h.sum = snap_mix(0, &h, offsetof(struct head, sum));
 	put(o, &h, sizeof h);
 	o->sum = 0;
@@ -73,15 +74,12 @@ static void write_all(struct snaps *s, struct out *o)
 		put(o, sec->state, sec->size);
 		put_sum(o);
 	}
-	for (uint64_t p = 0; p < s->pages; p++) {
-		const uint8_t *ram = page_bytes(s, p);
-
-		if (page_is_zero(ram))
-			continue;
+	for (uint64_t p = page_scan_next(scan, 0); p < s->pages; p = page_scan_next(scan, p + 1)) {
 		put(o, &p, 8);
-		put(o, ram, PAGE_SIZE);
+		put(o, page_bytes(s, p), PAGE_SIZE);
 	}
 	put_sum(o);
+	page_scan_free(scan);
 }
 
 /* The folder's entry must reach the disk too, or the rename may be lost. Failure is not an error: some file systems
@@ -230,23 +228,33 @@ static void apply_pages(struct snaps *s, const uint8_t *p, uint64_t n)
 {
 	static const uint8_t zero[PAGE_SIZE];
 
-	for (uint64_t page = 0; page < s->pages; page++) {
-		uint8_t *ram = page_bytes(s, page);
+	struct page_scan *scan = page_scan_new(s);
+	uint64_t used = page_scan_next(scan, 0);
+
+	for (;;) {
+		uint64_t page = used, number = NEVER;
 		const uint8_t *want = zero;
-		uint64_t number = NEVER;
+		uint8_t *ram;
 
 		if (n)
 			memcpy(&number, p, 8);
-		if (number == page) {
+		if (number <= page) {
+			page = number;
 			want = p + 8;
 			p += 8 + PAGE_SIZE;
 			n--;
 		}
+		if (page >= s->pages)
+			break;
+		if (used <= page)
+			used = page_scan_next(scan, page + 1);
+		ram = page_bytes(s, page);
 		if (memcmp(ram, want, PAGE_SIZE) == 0)
 			continue;
 		snap_before_write(s, page);
 		memcpy(ram, want, PAGE_SIZE);
 	}
+	page_scan_free(scan);
 }
 
 /* The whole file, or NULL. A file longer than any valid one is not read to its end. */

@@ -73,4 +73,10 @@ bool page_is_zero(const uint8_t *p);
 uint64_t snap_mix(uint64_t h, const void *bytes, size_t n);     /* hash and checksum */
 void snaps_tell_restored(struct snaps *s);
 
+/* page_scan.c: the pages that are not all zero, in order. */
+struct page_scan;
+struct page_scan *page_scan_new(const struct snaps *s);
+void page_scan_free(struct page_scan *scan);
+uint64_t page_scan_next(struct page_scan *scan, uint64_t from);        /* the first at or after `from`, or the number of pages */
+
 #endif
