@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "models/boot/firmware.h"
+#include "models/boot/image.h"
 #include "models/breakpoint.h"
 #include "models/cpu/lapic.h"
 #include "models/io/board.h"
@@ -337,6 +338,7 @@ void machine_free(struct machine *m)
 	snaps_free(m->snaps);
 	mem_fini(&m->mem);
 	symtab_free(m->symbols);
+	boot_image_forget(m);
 	free(m->breakpoints);
 	stats_fini(&m->stats);
 	fields_fini(&m->fields);
@@ -407,14 +409,15 @@ static bool stopped(struct machine *m, enum machine_stop *why)
 	if (*why != MACHINE_STOP_RESET)
 		return true;
 	m->s.stop = 0;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
+	for (unsigned i = 0; i < m->config.cpus && m->s.reset != MACHINE_RESET_VECTOR; i++) {
 		cpu_reset(m->cpu[i], m->s.reset == MACHINE_RESET_INIT);
 		lapic_reset(m->cpu[i]->lapic, m->s.reset == MACHINE_RESET_INIT);
 	}
-	if (m->s.reset != MACHINE_RESET_INIT)
+	if (m->s.reset == MACHINE_RESET_HARD)
 		board_reset(m->board);
 	m->s.resets++;
-	if (firmware_warm_reset(m))
+	struct err e = { "" };
+	if (firmware_warm_reset(m) || (m->config.reboot && m->booted.kernel && machine_boot(m, &m->booted, &e) == 0))
 		return false;
 	m->s.stop = MACHINE_STOP_RESET + 1;
 	return true;
@@ -446,6 +449,8 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 		}
 		m->s.now = machine_now(m);
 		wake(m);
+		if (m->s.stop)          /* waking, the bootstrap processor took an INIT */
+			continue;
 		struct cpu *c = turn(m);
 		cycle_t next = evq_next(&m->evq);
 		if (!c && dead(m))

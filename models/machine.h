@@ -28,6 +28,7 @@ struct machine_config {
 	const char *disk_where;         /* for messages */
 	uint64_t trace_ring;            /* records kept; 0: the default */
 	uint64_t rtc_epoch;             /* seconds since 1970 the RTC starts at: a constant, for determinism */
+	bool reboot;                    /* a reset boots the same image again, memory kept, instead of ending the run */
 	bool test_device;               /* QEMU's pc-testdev, debug-exit and pci-testdev (kvm-unit-tests) */
 };
 void machine_config_defaults(struct machine_config *c);
@@ -76,6 +77,7 @@ struct machine {
 	struct snaps *snaps;
 	struct symtab *symbols;         /* of the kernel image, models/symbols.h; may be empty */
 	volatile int interrupted;       /* set by machine_interrupt(), from a signal handler too */
+	struct boot_image booted;       /* what machine_boot() loaded last, our copies */
 	bool reset_on_shutdown;         /* a triple fault resets the machine instead of ending the run (default: end) */
 	struct breakpoints *breakpoints;/* models/breakpoint.h; cpu->breakpoints says how many are set */
 };

@@ -75,6 +75,7 @@ enum machine_request {
 enum machine_reset {
 	MACHINE_RESET_HARD,     /* every chip and CPU */
 	MACHINE_RESET_INIT,     /* INIT to the CPUs; devices keep their state */
+	MACHINE_RESET_VECTOR,   /* the bootstrap processor took an INIT and is at the reset vector: firmware goes on from there */
 };
 struct machine_wire {
 	void (*request)(void *who, enum machine_request what, uint32_t value);

@@ -54,9 +54,9 @@ static void interrupt_vectors(struct machine *m)
 		0xB0, 0x20, 0xE6, 0x20,                 /* mov al, 20H; out 20H, al: end of interrupt */
 		0x1F, 0x58, IA32_IRET,                  /* pop ds; pop ax; iret */
 	};
-	/* The reset vector, for guests that jump there: ask for a reset of everything. */
+	/* The reset vector, for guests that jump there: the jump itself resets no chip, so ask for INIT. */
 	static const uint8_t reset[] = {
-		0xBA, 0xF9, 0x0C, 0xB0, 0x06, 0xEE,     /* mov dx, 0CF9H; mov al, 6; out dx, al */
+		0xBA, 0xF9, 0x0C, 0xB0, 0x04, 0xEE,     /* mov dx, 0CF9H; mov al, 4; out dx, al */
 		0xF4, 0xEB, 0xFD,                       /* hlt; jmp $-1 */
 	};
 	uint8_t iret = IA32_IRET;

@@ -1,6 +1,7 @@
 /* image.c - choosing a format, placing parts in memory, entry states. */
 #include "models/boot/image.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "models/boot/firmware.h"
@@ -49,6 +50,28 @@ int image_load(struct machine *m, const struct file *f, const struct boot_image 
 	               "no known format: no \"HdrS\" at 0x202, no Multiboot 1 header, no ELF, no boot signature 55 AA at 510");
 }
 
+void boot_image_forget(struct machine *m)
+{
+	free((char *)m->booted.kernel);
+	free((char *)m->booted.initrd);
+	free((char *)m->booted.cmdline);
+	for (unsigned i = 0; i < m->booted.n_modules; i++)
+		free((char *)m->booted.modules[i]);
+	memset(&m->booted, 0, sizeof m->booted);
+}
+
+/* For a reboot: the caller's strings may be gone by then. */
+static void remember(struct machine *m, const struct boot_image *image)
+{
+	boot_image_forget(m);
+	m->booted = *image;
+	m->booted.kernel = xstrdup(image->kernel);
+	m->booted.initrd = image->initrd ? xstrdup(image->initrd) : NULL;
+	m->booted.cmdline = image->cmdline ? xstrdup(image->cmdline) : NULL;
+	for (unsigned i = 0; i < image->n_modules; i++)
+		m->booted.modules[i] = xstrdup(image->modules[i]);
+}
+
 int machine_boot(struct machine *m, const struct boot_image *image, struct err *e)
 {
 	struct file f;
@@ -56,6 +79,8 @@ int machine_boot(struct machine *m, const struct boot_image *image, struct err *
 		return -1;
 	int failed = image_load(m, &f, image, e);
 	file_free(&f);
+	if (!failed && image != &m->booted)
+		remember(m, image);
 	return failed;
 }
 

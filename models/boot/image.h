@@ -46,6 +46,8 @@ bool elf_probe(const struct file *f);
 bool elf_pvh_entry(const struct file *f, uint32_t *entry);
 struct symtab *elf_symbols(const struct file *f);
 
+void boot_image_forget(struct machine *m);      /* free machine->booted */
+
 /* Entry states. The boot GDT (firmware.h): 08H 64-bit code, 10H code, 18H data, flat. */
 void entry_protected32(struct cpu *c, uint32_t eip);
 void entry_long64(struct cpu *c, uint64_t rip, uint64_t cr3);

@@ -521,6 +521,9 @@ static bool service_one(struct cpu *c)
 		uint8_t sipi = c->s.sipi_pending;
 		cpu_reset(c, true);
 		c->s.sipi_pending = sipi;
+		/* The bootstrap processor is at the reset vector now: firmware's, and there is no firmware to execute. */
+		if (c->s.activity == ACTIVITY_ACTIVE && c->machine.request)
+			c->machine.request(c->machine.who, MACHINE_RESET, MACHINE_RESET_VECTOR);
 		return true;
 	}
 	if (c->s.sipi_pending) {

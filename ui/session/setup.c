@@ -204,6 +204,8 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 			return -1;
 		c->test_device = flag;
 		return 0;
+	case CONFIG_REBOOT:
+		return yes_no(key, value, &c->reboot, where, e);
 	case CONFIG_RESET:
 		return yes_no(key, value, &s->reset_on_shutdown, where, e);
 	default:
