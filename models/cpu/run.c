@@ -78,7 +78,7 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			return STOP_ICOUNT;
 		if (c->attention) {
 			cpu_service(c);
-			if (c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until)
+			if (c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until || c->stop_request)
 				continue;
 		}
 		bool tracing = trace_on(c->trace, CPU_TRACE_INSN);
