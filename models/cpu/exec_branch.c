@@ -44,9 +44,9 @@ HOT(h_jmp_r) { JUMP(c, u, c->s.r[u->reg[0]] & c->lin_mask); }
 
 HOT(h_jmp64_m) { TARGET_M; JUMP(c, u, to); }
 
-#define PUSH_RETURN64 \
+#define PUSH_RETURN64(at) \
 	uint64_t sp = c->s.r[R_RSP] - 8; \
-	HOT_AT(p, sp, 8, true, uop_call_end); \
+	at(p, sp, 8, true, uop_call_end); \
 	HOT_STORE(64, p, c->s.rip + u->off + u->len); \
 	c->s.r[R_RSP] = sp
 #define PUSH_RETURN32 \
@@ -58,11 +58,11 @@ HOT(h_jmp64_m) { TARGET_M; JUMP(c, u, to); }
 	HOT_STORE(32, p, (uint32_t)(c->s.rip + u->off + u->len)); \
 	c->s.r[R_RSP] = sp
 
-HOT(h_call64) { uint64_t to = relative(c, u); HOT_CHECK(to); PUSH_RETURN64; JUMP(c, u, to); }
+HOT(h_call64) { uint64_t to = relative(c, u); HOT_CHECK(to); PUSH_RETURN64(HOT_AT); JUMP(c, u, to); }
 HOT(h_call32) { uint64_t to = relative(c, u); HOT_CHECK(to); PUSH_RETURN32; JUMP(c, u, to); }
-HOT(h_call64_r) { uint64_t to = get64(c, u->reg[0]); HOT_CHECK(to); PUSH_RETURN64; JUMP(c, u, to); }
+HOT(h_call64_r) { uint64_t to = get64(c, u->reg[0]); HOT_CHECK(to); PUSH_RETURN64(HOT_AT); JUMP(c, u, to); }
 HOT(h_call32_r) { uint64_t to = get32(c, u->reg[0]); HOT_CHECK(to); PUSH_RETURN32; JUMP(c, u, to); }
-HOT(h_call64_m) { TARGET_M; HOT_CHECK(to); PUSH_RETURN64; JUMP(c, u, to); }
+HOT(h_call64_m) { TARGET_M; HOT_CHECK(to); PUSH_RETURN64(HOT_AT_2); JUMP(c, u, to); }
 
 HOT(h_ret64)
 {

@@ -43,7 +43,10 @@ static inline bool ea_g(const struct cpu *c, const struct uop *u, unsigned size,
  * not at hand (a soft-TLB miss, a page or line crossed) is left to `slow`, a handler that runs the whole instruction
  * through its body; and a line that is not the latest of its L1D set is touched out of line, then the handler begins
  * again. What was checked is the same as in mmu_fast(), and so is the time. */
-#define HOT_AT(p, lin_, size, write, slow) \
+#define HOT_AT(p, lin_, size, write, slow) HOT_PTR(p, lin_, size, write, slow, hot_touch(c, u, line_, write))
+/* A handler's second access: beginning again for its line could lose the first one's, for ever. */
+#define HOT_AT_2(p, lin_, size, write, slow) HOT_PTR(p, lin_, size, write, slow, slow(c, u))
+#define HOT_PTR(p, lin_, size, write, slow, miss) \
 	void *p; \
 	do { \
 		struct mmu *m_ = &c->mmu; \
@@ -56,7 +59,7 @@ static inline bool ea_g(const struct cpu *c, const struct uop *u, unsigned size,
 			if ((size) > 1 && unlikely((pa_ & 63) + (size) > 64)) \
 				return slow(c, u); \
 			if (unlikely(((write) ? m_->l1d_mru_dirty : m_->l1d_mru)[line_ & m_->l1d_set_mask] != line_)) \
-				return hot_touch(c, u, line_, write); \
+				return miss; \
 			if (unlikely(SOFT_SLOT(e_) != m_->dtlb_mru)) \
 				mmu_dtlb_touch(m_, SOFT_SLOT(e_)); \
 		} \

@@ -167,6 +167,26 @@ Test(block, more_code_than_the_cache_holds_runs)
 	fixture_free(f);
 }
 
+/* Two accesses of one instruction whose lines share a set of L1D: neither may wait for the other to be the latest. */
+Test(block, a_call_through_memory_that_shares_a_cache_set_with_the_stack)
+{
+	struct fixture *f = fixture_new(FIXTURE_LONG64);
+	CODE(f, 0xff, 0x17);                    /* call [rdi] */
+	uint64_t to = FIXTURE_CODE + 0x100;
+	memcpy(fixture_at(f, FIXTURE_DATA), &to, 8);
+	f->cpu->s.r[R_RDI] = FIXTURE_DATA;
+	f->cpu->s.r[R_RSP] = FIXTURE_STACK + 8;
+	for (unsigned i = 0; i < 3; i++) {
+		f->cpu->s.r[R_RSP] = FIXTURE_STACK + 8;
+		f->cpu->s.rip = FIXTURE_CODE;
+		block_forget(f->cpu);
+		fixture_run(f, 1);
+		cr_expect(eq(u64, f->cpu->s.rip, to));
+		cr_expect(eq(u64, reg(f, R_RSP), FIXTURE_STACK));
+	}
+	fixture_free(f);
+}
+
 /* ---- driven this way or that ---- */
 
 /* A bit of everything: a loop with loads, stores, calls, REP MOVS, and a fault that HLTs at its end. */
