@@ -50,6 +50,20 @@ Test(far, call_pushes_cs_and_eip_and_ret_takes_them)
 	fixture_free(f);
 }
 
+/* In 64-bit mode a far return pops 32 bits unless REX.W asks for 64. */
+Test(far, ret_in_64_bit_mode_pops_by_operand_size)
+{
+	for (unsigned wide = 0; wide < 2; wide++) {
+		struct fixture *f = prot_new(FIXTURE_LONG64, 0);
+		put(f, FIXTURE_STACK, TARGET, 8);
+		put(f, FIXTURE_STACK + (wide ? 8 : 4), 0x08, 8);
+		cr_expect(eq(int, wide ? STEP(f, 0x48, 0xcb) : STEP(f, 0xcb), NONE));
+		cr_expect(eq(u64, RIP(f), TARGET));
+		cr_expect(eq(u64, REG(f, R_RSP), FIXTURE_STACK + (wide ? 16 : 8)));
+		fixture_free(f);
+	}
+}
+
 Test(far, real_mode_call_and_return)
 {
 	struct fixture *f = prot_new(FIXTURE_REAL16, 0);
@@ -330,6 +344,34 @@ Test(fastcall, syscall_and_sysret)
 	cr_expect(eq(u64, f->cpu->s.flags, 2 | RFLAGS_IF | RFLAGS_DF));
 	fixture_free(f);
 }
+/* Without REX.W: "return to compatibility mode", CS = STAR[63:48] as it is, EIP from ECX */
+Test(fastcall, sysret_without_rex_w_goes_to_compatibility_mode)
+{
+	struct fixture *f = prot_new(FIXTURE_LONG64, 0);
+	f->cpu->s.star = 0x0038ull << 48;
+	REG(f, R_RCX) = 0xdead000000000000 | TARGET;
+	REG(f, R_R11) = 2;
+	cr_expect(eq(int, STEP(f, 0x0f, 0x07), NONE));
+	cr_expect(eq(u64, RIP(f), TARGET));
+	cr_expect(eq(int, f->cpu->s.mode, MODE_COMPAT32));
+	cr_expect(eq(u16, f->cpu->s.seg[SEG_CS].sel, 0x3b));
+	fixture_free(f);
+}
+
+/* SYSEXIT with REX.W: CS = IA32_SYSENTER_CS + 32 */
+Test(fastcall, sysexit_with_rex_w_goes_to_64_bit_mode)
+{
+	struct fixture *f = prot_new(FIXTURE_LONG64, 0);
+	f->cpu->s.sysenter_cs = 0x08;
+	REG(f, R_RDX) = TARGET;
+	REG(f, R_RCX) = 0x7ffffffff000;
+	cr_expect(eq(int, STEP(f, 0x48, 0x0f, 0x35), NONE));
+	cr_expect(eq(int, f->cpu->s.mode, MODE_LONG64));
+	cr_expect(eq(u16, f->cpu->s.seg[SEG_CS].sel, 0x2b));
+	cr_expect(eq(u64, REG(f, R_RSP), 0x7ffffffff000));
+	fixture_free(f);
+}
+
 /* "If RCX contains a non-canonical address": #GP(0), on Intel processors still at CPL 0 */
 Test(fastcall, sysret_to_a_non_canonical_address_faults_in_ring_0)
 {

@@ -282,3 +282,40 @@ Test(segload, bases_return_with_compatibility_mode)
 	cr_expect(eq(int, f->cpu->s.mode, MODE_COMPAT32));
 	fixture_free(f);
 }
+
+/* PUSH FS (0F A0), POP GS (0F A9): 8 bytes in 64-bit mode, 2 with an operand-size prefix. */
+#define ROW(name, mode, moved, ...) \
+Test(segload, name) \
+{ \
+	struct fixture *f = prot_new(mode, 0); \
+	put(f, FIXTURE_STACK, 0x10, 8); \
+	cr_expect(eq(int, STEP(f, __VA_ARGS__), NONE)); \
+	cr_expect(eq(i64, (int64_t)(REG(f, R_RSP) - FIXTURE_STACK), moved)); \
+	fixture_free(f); \
+}
+ROW(push_fs_moves_8_in_64_bit_mode,  FIXTURE_LONG64, -8, 0x0f, 0xa0)
+ROW(push_fs_moves_2_with_66h,        FIXTURE_LONG64, -2, 0x66, 0x0f, 0xa0)
+ROW(push_fs_moves_4_in_32_bit_mode,  FIXTURE_PROT32, -4, 0x0f, 0xa0)
+ROW(pop_gs_moves_8_in_64_bit_mode,   FIXTURE_LONG64,  8, 0x0f, 0xa9)
+ROW(pop_gs_moves_4_in_32_bit_mode,   FIXTURE_PROT32,  4, 0x0f, 0xa9)
+#undef ROW
+
+/* "a 16-bit move is performed" by recent processors: the slot's upper half stays. SDM Vol. 2B, "PUSH" */
+Test(segload, push_of_a_segment_writes_16_bits_of_a_32_bit_slot)
+{
+	struct fixture *f = prot_new(FIXTURE_PROT32, 0);
+	put(f, FIXTURE_STACK - 4, 0xffffffff, 4);
+	cr_expect(eq(int, STEP(f, 0x1e), NONE));
+	cr_expect(eq(u64, get(f, FIXTURE_STACK - 4, 4), 0xffff0010));
+	fixture_free(f);
+}
+
+/* POP SS that faults leaves RSP alone. */
+Test(segload, a_pop_that_faults_moves_nothing)
+{
+	struct fixture *f = prot_new(FIXTURE_PROT32, 0);
+	put(f, FIXTURE_STACK, 0x800, 4);
+	EXPECT_FAULT(f, STEP(f, 0x17), VEC_GP, 0x800);
+	cr_expect(eq(u64, REG(f, R_RSP), FIXTURE_STACK - 16), "the frame lies right below");
+	fixture_free(f);
+}
