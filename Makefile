@@ -75,7 +75,7 @@ fuzz: setup
 	@.ci/setup clang libclang-rt-14-dev
 	@mkdir -p $(FUZZ)/$(TARGET)
 	clang $(FUZZ_FLAGS) -I. -I/usr/include/lua5.4 -DTARGET=fuzz_$(TARGET) -o $(FUZZ)/$(TARGET).run \
-		$(filter-out ui/cli/main.c,$(SRC)) tests/fuzz/$(TARGET).c tests/fuzz/main.c $(LIBS)
+		$(filter-out ui/cli/main.c,$(SRC)) tests/fuzz/$(TARGET).c tests/fuzz/machine.c tests/fuzz/main.c $(LIBS)
 	$(FUZZ)/$(TARGET).run -max_total_time=$(TIME) -rss_limit_mb=2048 -timeout=20 $(FUZZ)/$(TARGET) tests/fuzz/corpus/$(TARGET)
 
 # Software nobody here wrote. XV6=<folder with kernel and fs.img>; KVMUT=<folder with x86_64/*.flat and i386/*.flat>,

@@ -39,15 +39,10 @@ static void page_tables(struct machine *m, const uint8_t **p, size_t *n)
 
 int fuzz_exec(const uint8_t *data, size_t n)
 {
-	struct machine_config k;
-	struct err e = { "" };
-	machine_config_defaults(&k);
-	k.ram = RAM;
+	static struct fuzz_machine f;
+	struct machine *m = fuzz_machine(&f, RAM);
 	uint64_t choice = take(&data, &n, 8), more = take(&data, &n, 8);
-	k.fast = choice >> 63;
-	struct machine *m = machine_new(&k, &e);
-	if (!m)
-		abort();
+	machine_set_fast(m, choice >> 63);
 	struct cpu *c = m->cpu[0];
 	for (unsigned i = 0; i < 64; i++)
 		mem_write64(&m->mem, HPA((i & 32 ? IDT : GDT) + (i & 31) * 8), take(&data, &n, 8));
@@ -85,6 +80,5 @@ int fuzz_exec(const uint8_t *data, size_t n)
 	machine_run(m, 200000, 3000);
 	if (!ledger_audit(&c->ledger))
 		abort();
-	machine_free(m);
 	return 0;
 }

@@ -14,4 +14,10 @@ fuzz_target fuzz_exec;          /* machine code and page tables */
 fuzz_target fuzz_snapshot;      /* snapshot files */
 fuzz_target fuzz_lua;           /* scenarios */
 
+/* One machine for all inputs: the first call builds it, the others go back to how it was. */
+struct machine;
+struct snap;
+struct fuzz_machine { struct machine *m; struct snap *fresh; };
+struct machine *fuzz_machine(struct fuzz_machine *f, uint64_t ram);
+
 #endif

@@ -7,19 +7,14 @@
 
 int fuzz_loader(const uint8_t *data, size_t n)
 {
-	struct machine_config c;
+	static struct fuzz_machine fm;
+	struct machine *m = fuzz_machine(&fm, 4 << 20);
 	struct err e = { "" };
-	machine_config_defaults(&c);
-	c.ram = 4 << 20;
-	struct machine *m = machine_new(&c, &e);
-	if (!m)
-		abort();
 	struct file f = { "image", (uint8_t *)data, n };
 	struct boot_image image = { .kernel = "image", .cmdline = n & 1 ? "text" : NULL };
 	if (!image_load(m, &f, &image, &e))
 		machine_run(m, 20000, 2000);
 	else if (!e.text[0])
 		abort();        /* refused without a word */
-	machine_free(m);
 	return 0;
 }

@@ -1,0 +1,23 @@
+/* The machine that fuzz targets share between inputs: building one costs a thousand times what an input does. */
+#include <stdlib.h>
+
+#include "models/machine.h"
+#include "tests/fuzz/fuzz.h"
+
+struct machine *fuzz_machine(struct fuzz_machine *f, uint64_t ram)
+{
+	struct machine_config k;
+	struct err e = { "" };
+	if (f->m) {
+		machine_set_fast(f->m, false);
+		snap_restore(f->m->snaps, f->fresh);
+		return f->m;
+	}
+	machine_config_defaults(&k);
+	k.ram = ram;
+	f->m = machine_new(&k, &e);
+	if (!f->m)
+		abort();
+	f->fresh = snap_take(f->m->snaps, "fresh");
+	return f->m;
+}
