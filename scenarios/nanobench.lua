@@ -43,6 +43,10 @@ m:break_at("roi_end", function()
 	end
 	regions[#regions + 1] = { spent = spent, sum = sum }
 end)
+-- The phases of an exception's delivery: the last one of each name seen.
+local phase_names, phases = names "phases", {}
+m:on("phase", function(e) phases[e.phase + 1] = e.cycles end)
+
 local why = m:run { max_cycles = 1e9 }
 check(why == "guest-exit" and #regions == 2 * #operations, "the workloads ran: " .. why .. ", " .. #regions .. " regions")
 
@@ -77,3 +81,13 @@ report {
 	columns = { "operation", "measured", "published", "off", "sum of" },
 	rows = rows,
 }
+
+local parts, sum = {}, 0
+for i, cycles in pairs(phases) do
+	local phase = phase_names[i]:match("^exception: (.*)")
+	if phase then
+		parts[#parts + 1] = phase .. " " .. cycles
+		sum = sum + cycles
+	end
+end
+print(string.format("exception %d = %s", sum, table.concat(parts, " + ")))

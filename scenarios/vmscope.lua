@@ -138,7 +138,7 @@
 ---@field console string what the guest printed on COM1
 ---@field screen string the VGA text screen, 25 lines
 ---@field cpu table<integer, Cpu> the CPUs, from 0
----@field dev View the devices' fields: m.dev.uart0.lcr (vmscope list fields)
+---@field dev View the devices' fields: m.dev.com1.lcr (vmscope list fields)
 ---@field now integer simulated time in cycles
 ---@field seconds number simulated time in seconds
 ---@field instructions integer instructions completed on all CPUs
@@ -203,6 +203,10 @@ check = nil
 ---end the scenario with this exit status
 ---@type fun(status: integer|nil)
 exit = nil
+
+---every name of a kind, as vmscope list prints them, in its order
+---@type fun(kind: string): string[]
+names = nil
 
 ---the comparison of techniques: not modelled yet
 ---@type fun(options: table)

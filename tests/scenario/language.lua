@@ -43,6 +43,7 @@ check(tostring(print):match("^function: %d+$") and not tostring({}):find("0x"))
 
 -- what the command line said
 check(set.n == 12 and set.text == "words" and set.flag == true and set.nothing == nil)
+check(names("techniques")[1] == "native" and not pcall(names, "technqiues"))
 check(profile("skylake").name == "skylake" and profile("prescott")["l2.latency"] == 28)
 local p = profile "nehalem"
 p["l3.latency"] = 50

@@ -1,6 +1,7 @@
 /* cmd_run.c - vmscope run SCENARIO.lua. */
 #include "ui/cli/args.h"
 #include "ui/lua/scenario.h"
+#include "ui/lua/watchdog.h"
 
 int cmd_run(struct args *a, struct err *e)
 {
@@ -12,7 +13,9 @@ int cmd_run(struct args *a, struct err *e)
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given", a->operands);
 	session_init(&s, &a->o);
+	watchdog_start();
 	status = scenario_run_file(&s, &o, a->operand[0], e);
+	watchdog_stop();
 	/* What was asked for is written even when the scenario failed half-way. */
 	if (session_finish(&s, &late) != 0 && !e->text[0]) {
 		*e = late;

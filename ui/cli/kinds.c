@@ -207,6 +207,33 @@ static void each_exception(item_fn *fn, void *arg)
 	}
 }
 
+static void each_flow(item_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < FLOW_N; i++) {
+		char number[16];
+
+		snprintf(number, sizeof number, "%u", i);
+		fn(arg, &(struct item){ flow_rows[i].name, NULL, number, flow_rows[i].sentence, NULL });
+	}
+}
+
+static void each_phase(item_fn *fn, void *arg)
+{
+	static const uint8_t flow[PHASE_N] = {
+#define FLOW(NAME, name, cycles, why, sentence)
+#define PHASE(FLOW, NAME, name, share, sentence) [PHASE_##FLOW##_##NAME] = FLOW_##FLOW,
+#include "models/cpu/flow.def"
+	};
+
+	for (unsigned i = 0; i < PHASE_N; i++) {
+		char name[64], number[16];
+
+		snprintf(name, sizeof name, "%s: %s", flow_rows[flow[i]].name, phase_rows[i].name);
+		snprintf(number, sizeof number, "%u", i);
+		fn(arg, &(struct item){ name, phase_rows[i].name, number, phase_rows[i].sentence, NULL });
+	}
+}
+
 static void each_workload(item_fn *fn, void *arg)
 {
 	static const struct { const char *name; uint64_t n; const char *sentence; } row[] = {

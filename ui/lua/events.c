@@ -10,6 +10,7 @@
 #include "models/breakpoint.h"
 #include "models/symbols.h"
 #include "ui/lua/api.h"
+#include "ui/lua/watchdog.h"
 
 struct handler {
 	struct handler *next;
@@ -315,7 +316,9 @@ enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n
 
 	api_not_inside(L, "running");
 	s->inside = r;
+	watchdog_machine(true);
 	why = run_until(r, until, n);
+	watchdog_machine(false);
 	s->inside = NULL;
 	if (s->pending.text[0]) {
 		e = s->pending;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/cli/item.h"
 #include "ui/lua/api.h"
 #include "ui/lua/profile_file.h"
 #include "ui/session/paths.h"
@@ -85,6 +86,32 @@ int l_exit(lua_State *L)
 	s->sandbox.instructions = s->sandbox.instructions_max;
 	sandbox_hurry(L);
 	return luaL_error(L, "exit");
+}
+
+static void name_item(void *arg, const struct item *it)
+{
+	lua_State *L = arg;
+
+	lua_pushstring(L, it->name);
+	lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+static const char *kind_at(const void *table, size_t i)
+{
+	return ((const struct kind *)table)[i].name;
+}
+
+int l_names(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+
+	for (size_t i = 0; i < kinds_n; i++)
+		if (strcmp(kinds[i].name, name) == 0) {
+			lua_newtable(L);
+			kinds[i].each(name_item, L);
+			return 1;
+		}
+	return api_unknown(L, "kind", name, kind_at, kinds, kinds_n, "vmscope list");
 }
 
 int l_compare(lua_State *L)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/lua/watchdog.h"
 #include "ui/session/paths.h"
 
 #define HOOK_EVERY 1000
@@ -50,6 +51,7 @@ static void count_hook(lua_State *L, lua_Debug *ar)
 	struct sandbox *s = sandbox_of(L);
 
 	(void)ar;
+	watchdog_alive();
 	s->instructions += HOOK_EVERY;
 	if (s->instructions < s->instructions_max)
 		return;

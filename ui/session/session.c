@@ -347,7 +347,7 @@ int run_status(const struct run *r)
 	switch (r->last) {
 	case MACHINE_STOP_GUEST_EXIT:
 		return (int)(r->m->s.exit_status & 0xff);
-	case MACHINE_STOP_RESET: case MACHINE_STOP_IDLE:
+	case MACHINE_STOP_IDLE:
 		return 0;
 	default:
 		return 1;
