@@ -56,6 +56,7 @@
 ---@field trace_ring? string|number trace records kept in memory: a power of two
 ---@field test_device? boolean QEMU's test devices, as kvm-unit-tests expect them
 ---@field reset_on_shutdown? boolean a triple fault resets the machine instead of ending the run
+---@field reboot? boolean a reset boots the same image again, memory kept, instead of ending the run
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
