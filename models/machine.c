@@ -293,6 +293,8 @@ static int build(struct machine *m, struct err *e)
 		fields_add(&m->fields, name, cpu_fields, cpu_fields_n, c);
 		snprintf(name, sizeof name, "cpu%u.lapic", i);
 		fields_add(&m->fields, name, lapic_fields, lapic_fields_n, c->lapic);
+		snprintf(name, sizeof name, "cpu%u.mmu", i);
+		fields_add(&m->fields, name, mmu_fields, mmu_fields_n, &c->mmu);
 	}
 	m->evq.moved = reschedule;
 	m->evq.moved_who = m;
