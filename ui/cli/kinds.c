@@ -10,6 +10,7 @@
 #include "models/cpu/cpuid.h"
 #include "models/cpu/insn.h"
 #include "models/cpu/sys.h"
+#include "models/io/board.h"
 #include "models/machine.h"
 #include "ui/cli/args.h"
 #include "ui/cli/technique.h"
@@ -371,17 +372,27 @@ static void each_bit(item_fn *fn, void *arg)
 	machine_free(m);
 }
 
+static size_t fields_of(const struct machine *m, const char *prefix)
+{
+	for (size_t g = 0; g < m->fields.n; g++)
+		if (strcmp(m->fields.groups[g].prefix, prefix) == 0)
+			return m->fields.groups[g].n;
+	return 0;
+}
+
 static void each_device(item_fn *fn, void *arg)
 {
 	struct machine *m = sample();
+	char detail[32];
 
-	for (size_t g = 0; g < m->fields.n; g++) {
-		char detail[32];
-
-		snprintf(detail, sizeof detail, "%zu fields", m->fields.groups[g].n);
-		fn(arg, &(struct item){ m->fields.groups[g].prefix, NULL, detail, m->fields.groups[g].n ? m->fields.groups[g].rows[0].what : "",
-		                        NULL });
+	for (size_t i = 0; i < device_list_n; i++) {
+		snprintf(detail, sizeof detail, "%zu fields", fields_of(m, device_list[i].name));
+		fn(arg, &(struct item){ device_list[i].name, NULL, detail, device_list[i].summary, NULL });
 	}
+	snprintf(detail, sizeof detail, "%zu fields", fields_of(m, "cpu0"));
+	fn(arg, &(struct item){ "cpu0", NULL, detail, "the first CPU; others are cpu1, ...", NULL });
+	snprintf(detail, sizeof detail, "%zu fields", fields_of(m, "cpu0.lapic"));
+	fn(arg, &(struct item){ "cpu0.lapic", "lapic", detail, "its local APIC", NULL });
 	machine_free(m);
 }
 
