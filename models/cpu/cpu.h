@@ -266,8 +266,9 @@ void cpu_raise(struct cpu *c, enum vector v) NORETURN;                          
 void cpu_raise_ec(struct cpu *c, enum vector v, uint32_t error) NORETURN;
 void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg) NORETURN; /* #PF; #GP/#SS for non-canonical */
 /* Between instructions: INIT, SIPI, debug traps, NMI, interrupts, in the SDM's priority order. Called by cpu_run when
- * `attention` is set or something changed. Clears attention when nothing is left that could happen before the next change. */
-void cpu_service(struct cpu *c);
+ * `attention` is set or something changed. Clears attention when nothing is left that could happen before the next change.
+ * True: to be called again before an instruction executes. */
+bool cpu_service(struct cpu *c);
 /* Deliver an event through the IDT or IVT at the present rip; nested faults become #DF, then shutdown. Never longjmps out. */
 void cpu_deliver(struct cpu *c, const struct cpu_event *ev);
 void cpu_mode_changed(struct cpu *c);           /* recompute mode, lin_mask, CPL in mmu and ledger account; cheap */

@@ -512,8 +512,12 @@ static bool interrupt_take(struct cpu *c, struct cpu_event *ev)
 	return false;
 }
 
-/* The most urgent thing that may happen at this boundary, done. False: nothing. */
-static bool service_one(struct cpu *c)
+/* A debug exception may bring the next one about, by a breakpoint on its handler's first instruction
+ * or on its stack, for ever: the run loop comes between, which looks at its limits. */
+enum served { SERVED_NONE, SERVED, SERVED_DEBUG };
+
+/* The most urgent thing that may happen at this boundary, done. */
+static enum served service_one(struct cpu *c)
 {
 	struct cpu_event ev = { .type = EVENT_HARDWARE };
 	if (c->s.init_pending) {
@@ -524,28 +528,28 @@ static bool service_one(struct cpu *c)
 		/* The bootstrap processor is at the reset vector now: firmware's, and there is no firmware to execute. */
 		if (c->s.activity == ACTIVITY_ACTIVE && c->machine.request)
 			c->machine.request(c->machine.who, MACHINE_RESET, MACHINE_RESET_VECTOR);
-		return true;
+		return SERVED;
 	}
 	if (c->s.sipi_pending) {
 		c->s.sipi_pending = 0;
 		if (c->s.activity != ACTIVITY_WAIT_SIPI)
-			return true;    /* ignored in every other state */
+			return SERVED;  /* ignored in every other state */
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_SIPI, c->s.sipi_vector, 0, 0,
 		      0);
 		c->s.activity = ACTIVITY_ACTIVE;
 		seg_load_real(c, SEG_CS, (uint16_t)(c->s.sipi_vector << 8));
 		settle(c, 0);
-		return true;
+		return SERVED;
 	}
 	if (c->s.activity == ACTIVITY_WAIT_SIPI)
-		return false;
+		return SERVED_NONE;
 	if (c->s.activity != ACTIVITY_SHUTDOWN && c->s.pending_dbg && !(c->s.shadow & 2)) {
 		ev.vector = VEC_DB;
 		ev.dr6 = c->s.pending_dbg;
 		c->s.pending_dbg = 0;
 		wake(c);
 		cpu_deliver(c, &ev);
-		return true;
+		return SERVED_DEBUG;
 	}
 	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction
 	 * following an STI" */
@@ -555,15 +559,15 @@ static bool service_one(struct cpu *c)
 		ev.type = EVENT_NMI;
 		wake(c);
 		cpu_deliver(c, &ev);
-		return true;
+		return SERVED;
 	}
 	if (c->s.activity == ACTIVITY_SHUTDOWN)
-		return false;
+		return SERVED_NONE;
 	if (c->s.flags & RFLAGS_IF && !c->s.shadow && interrupt_pending(c) &&
 	    interrupt_take(c, &ev)) {
 		wake(c);
 		cpu_deliver(c, &ev);
-		return true;
+		return SERVED;
 	}
 	if (c->s.activity == ACTIVITY_ACTIVE && debug_fetch_armed(c) && !(c->s.flags & RFLAGS_RF) &&
 	    !(c->s.shadow & 2)) {
@@ -571,21 +575,23 @@ static bool service_one(struct cpu *c)
 		ev.dr6 = debug_fetch(c, (c->s.seg[SEG_CS].base + c->s.rip) & c->lin_mask);
 		if (ev.dr6) {
 			cpu_deliver(c, &ev);
-			return true;
+			return SERVED_DEBUG;
 		}
 	}
-	return false;
+	return SERVED_NONE;
 }
 
 /* SDM Vol. 3A, "Priority Among Concurrent Events". */
-void cpu_service(struct cpu *c)
+bool cpu_service(struct cpu *c)
 {
 	c->block = NULL;
 	expire(c);
-	while (service_one(c))
+	enum served what;
+	while ((what = service_one(c)) == SERVED)
 		;
 	mark(c);
-	c->attention = c->s.mark != 0 || debug_fetch_armed(c);
+	c->attention = what == SERVED_DEBUG || c->s.mark != 0 || debug_fetch_armed(c);
+	return what == SERVED_DEBUG;
 }
 
 bool cpu_can_wake(struct cpu *c)

@@ -77,8 +77,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		if (c->icount_end && c->s.icount >= c->icount_end)
 			return STOP_ICOUNT;
 		if (c->attention) {
-			cpu_service(c);
-			if (c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until || c->stop_request)
+			bool again = cpu_service(c);
+			if (again || c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until || c->stop_request)
 				continue;
 		}
 		bool tracing = trace_on(c->trace, CPU_TRACE_INSN);

@@ -82,6 +82,22 @@ Test(debug_fetch, rf_lets_one_instruction_pass)
 	fixture_free(f);
 }
 
+/* A breakpoint on the debug handler's own first instruction goes on for ever, as on the processor: the run ends by its
+ * limit all the same. So does a watched stack. */
+Test(debug_fetch, an_endless_loop_of_debug_exceptions_obeys_the_limit)
+{
+	struct fixture *f = armed(STUB(VEC_DB), L(0, EXEC, LEN1));
+	CODE_BYTES(f, 0xf1);
+	cr_expect(eq(int, cpu_run(f->cpu, f->cpu->ledger.now + 100000, 0), STOP_DEADLINE));
+	fixture_free(f);
+	f = armed(0x300000 - 8, L(0, WRITE, LEN8));
+	put(f, TSS_BASE + 36, 0x300000, 8);
+	put(f, IDT_BASE + 16 * VEC_DB, gate(0x08, STUB(VEC_DB), DESC_INT32, 0, 1), 8);
+	CODE_BYTES(f, 0xf1);
+	cr_expect(eq(int, cpu_run(f->cpu, f->cpu->ledger.now + 100000, 0), STOP_DEADLINE));
+	fixture_free(f);
+}
+
 /* ---- single step ---- */
 
 Test(debug_step, traps_after_each_instruction)
