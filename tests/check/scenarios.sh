@@ -6,7 +6,8 @@ out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 for file in tests/scenario/*.lua; do
 	want=$(sed -n 's/^--status //p' "$file")
-	timeout 120 "$build/vmscope" run "$file" --quiet --set n=12 --set text=words --set flag=true >"$out" 2>&1
+	flags=$(sed -n 's/^--flags //p' "$file")
+	timeout 120 "$build/vmscope" run "$file" $flags --quiet --set n=12 --set text=words --set flag=true >"$out" 2>&1
 	got=$?
 	if [ "$got" != "${want:-0}" ]; then
 		echo "not ok scenario $file: exit status $got"

@@ -1,4 +1,5 @@
 --status 2
+--flags --lua-limit 2e7
 --! not caught
 --! the scenario ran too long
 -- neither pcall nor a coroutine escapes the limit; large strings count too

@@ -97,6 +97,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 			return setup_set_pair(s, v, flag, e);
 		return add(a->set, &a->sets, ARRAY_LEN(a->set), flag, v, e);
 	case FLAG_ALLOW: return add(a->allow, &a->allows, ARRAY_LEN(a->allow), flag, v, e);
+	case FLAG_LUAMAX: return number(flag, v, &a->lua_limit, e);
 	case FLAG_INPUT: a->o.input = v; return 0;
 	case FLAG_KEYS: a->o.keys = v; return 0;
 	case FLAG_JSON: a->o.json = v; return 0;

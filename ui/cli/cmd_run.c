@@ -5,7 +5,8 @@
 
 int cmd_run(struct args *a, struct err *e)
 {
-	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow, .allows = a->allows };
+	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow, .allows = a->allows,
+	                              .instructions = a->lua_limit };
 	struct err late = { "" };
 	struct session s;
 	int status;
