@@ -15,7 +15,7 @@ CFLAGS   += $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-sanitize-re
 CPPFLAGS := -I. -I/usr/include/lua5.4 -MMD -MP
 LIBS     := -llua5.4 -lZydis -lmpfr -lgmp -lm
 
-SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c ui/*/*.c))
+SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c models/*/*/*.c ui/*/*.c))
 OBJ  := $(SRC:%.c=$B/%.o)
 MAIN := $B/ui/cli/main.o
 TEST_SRC := $(sort $(wildcard tests/unit/*/*.c tests/unit/*.c) $(filter-out tests/fuzz/main.c,$(wildcard tests/fuzz/*.c)))

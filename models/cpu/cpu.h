@@ -14,6 +14,7 @@
 #include <setjmp.h>
 
 #include "models/cpu/uop.h"
+#include "models/cpu/vmx/state.h"
 #include "models/mmu/mmu.h"
 #include "models/profile.h"
 #include "sim/base.h"
@@ -173,7 +174,8 @@ enum vector { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_B
               VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20 };
 
 /* An exception about to be delivered (VMCS interruption types). */
-enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */ };
+enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */,
+                  EVENT_VM_EXIT = 0x80 /* no event: cpu->exit leaves the guest */ };
 struct cpu_event {
 	uint8_t vector, type, has_error;
 	uint8_t len;            /* software events: instruction length, so that the return address is after it */
@@ -196,6 +198,15 @@ enum cpu_trace {
 struct lapic;
 struct block_cache;
 struct decoder;
+
+/* Software in VMX root operation that is modelled rather than executed. While some is installed, nothing is fetched in
+ * root operation: run() is called when a VM exit has completed, event() when an interrupt or NMI arrives in root operation
+ * (idle: the CPU's activity is HLT there). Both end by entering a guest (vmx_root_enter) or with the CPU halted. */
+struct root_software {
+	void (*run)(void *who, struct cpu *c);
+	void (*event)(void *who, struct cpu *c, const struct cpu_event *ev);
+	void *who;
+};
 
 /* Why cpu_run() came back. */
 enum cpu_stop { STOP_DEADLINE /* the cycle limit given was reached */, STOP_ICOUNT, STOP_HALTED /* nothing to run: waits for an event */,
@@ -226,6 +237,11 @@ struct cpu {
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */
 	uint64_t features[4];           /* what CPUID advertises: cpuid.h */
 	const struct cpu_event *delivering;     /* the event being delivered: IDT-vectoring information when another one strikes */
+	struct vmx_state vmx;           /* state too: VMX operation and the VMCSs on chip (vmx/) */
+	struct vmcs *vmcs;              /* the current one, NULL: none */
+	uint32_t ctl[VMX_WORDS];        /* the current VMCS's controls in force, by enum vmx_word: vmx_derive() */
+	struct vmx_exit exit;           /* on its way while fault.type is EVENT_VM_EXIT */
+	struct root_software root;      /* modelled root software, installed by the machine */
 	struct { uint64_t lin; uint64_t bytes[8]; unsigned size; } rmw;         /* slow read-modify-write in flight */
 
 	uint64_t stat[CPU_STAT_N];

@@ -37,13 +37,13 @@ enum {
 /* #PF error code, SDM Vol. 3A "Page-Fault Exceptions". */
 enum { PFEC_P = 1, PFEC_WR = 2, PFEC_US = 4, PFEC_RSVD = 8, PFEC_ID = 16, PFEC_PK = 32 };
 
-enum mmu_fault_kind { MMU_OK, MMU_PF, MMU_NONCANONICAL, MMU_EPT_VIOLATION, MMU_EPT_MISCONFIG };
+enum mmu_fault_kind { MMU_OK, MMU_PF, MMU_NONCANONICAL, MMU_EPT_VIOLATION, MMU_EPT_MISCONFIG, MMU_PML_FULL };
 struct mmu_fault {
 	uint32_t kind;          /* enum mmu_fault_kind */
 	uint32_t error_code;    /* #PF */
 	uint64_t lin;           /* the linear address of the first byte that faulted */
 	gpa_t gpa;              /* EPT faults */
-	uint64_t qualification;
+	uint64_t qualification; /* EPT violations: as the exit qualification, bits 11:0; lin is valid when bit 7 is set */
 };
 
 /* ---- the record of a walk: enough to draw each reference ---- */
@@ -123,6 +123,14 @@ struct mmu {
 	uint64_t cr0, cr3, cr4, efer, pkru;     /* registers the MMU obeys */
 	uint64_t pdpte[4];              /* PAE: loaded with CR3 */
 	uint64_t context;               /* what translations are tagged with beyond the PCID: VPID | EP4TA (tlb.h) */
+	struct mmu_guest {              /* what VM entry installed; all zero in root operation (apic_access: NO_PAGE) */
+		uint64_t eptp;                  /* EPT pointer as in the VMCS; meaningless without `ept` */
+		uint64_t apic_access;           /* host-physical page whose accesses go to mmu->apic_access, or MMU_NO_PAGE */
+		uint64_t pml;                   /* page-modification log, when pml_on */
+		uint16_t pml_index;             /* as the VMCS field, moves as entries are logged */
+		uint16_t vpid;                  /* 0: untagged */
+		uint8_t ept, mode_execute, pml_on, pad;
+	} guest;
 	uint32_t itlb_mru;              /* the L1 instruction TLB entry used last */
 	uint8_t user, ac;               /* CPL 3; EFLAGS.AC */
 	uint8_t align_check;            /* every data access is to take the slow way */
@@ -138,6 +146,9 @@ struct mmu {
 	const struct profile *profile;
 	struct trace *trace;
 	unsigned cpu;                   /* number, trace component */
+	/* An access whose host-physical page is guest.apic_access: never cached in a soft TLB. Serves it or does not return. */
+	void (*apic_access)(void *who, uint64_t lin, gpa_t gpa, unsigned off, void *buf, unsigned size, unsigned access);
+	void *apic_who;
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;
 	struct soft_list *lists;
@@ -243,6 +254,23 @@ void mmu_flush_all(struct mmu *m);                      /* reset */
 void mmu_flush_caches(struct mmu *m);                   /* WBINVD */
 void mmu_drop_soft(struct mmu *m);                      /* host-side only: after a snapshot, a restore, a page becoming code */
 void mmu_drop_writable(struct mmu *m, hpa_t page);
+
+/* ---- VMX: a guest's memory (ept.c) ----
+ * Entering or leaving a guest changes what translations are tagged with; what the SDM says VM entries and exits flush is
+ * flushed by these too: everything of VPID 0000H when the guest is untagged, nothing else. g NULL: root operation.
+ * CR0, CR3, CR4 and EFER are loaded by mmu_load_paging(), which flushes nothing and does not read PDPTEs from memory
+ * unless `pdpte` is NULL (then -1 when one has reserved bits). */
+#define MMU_NO_PAGE (~0ull)
+void mmu_set_guest(struct mmu *m, const struct mmu_guest *g);
+int mmu_load_paging(struct mmu *m, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, const uint64_t pdpte[4]);
+enum invept_type { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
+enum invvpid_type { INVVPID_ADDRESS, INVVPID_SINGLE, INVVPID_ALL, INVVPID_SINGLE_NOT_GLOBAL };
+void mmu_invept(struct mmu *m, enum invept_type type, uint64_t eptp);
+void mmu_invvpid(struct mmu *m, enum invvpid_type type, unsigned vpid, uint64_t lin);
+/* A guest-physical access by the CPU for itself through EPT, if on (PDPTEs, task state): 0, or -1 with *f. */
+int mmu_gpa(struct mmu *m, gpa_t gpa, unsigned access, hpa_t *hpa, struct mmu_fault *f);
+/* Looking: where EPT puts a guest-physical address now; false: nowhere. Records the references in *out when not NULL. */
+bool mmu_peek_gpa(const struct mmu *m, gpa_t gpa, hpa_t *hpa, struct walk_record *out);
 
 /* What a snapshot must hold so that timing goes on exactly: cache and TLB contents, the MMU's registers, its statistics.
  * mmu_restored rebuilds what is derived after that was overwritten, the CPU's caches included; the registers came back

@@ -1,0 +1,30 @@
+/* state.h - what a CPU keeps of VMX operation: plain data, a section of snapshots. */
+#ifndef CPU_VMX_STATE_H
+#define CPU_VMX_STATE_H
+
+#include "models/cpu/vmx/vmcs.h"
+
+struct vmx_state {
+	uint64_t vmxon;                 /* address of the VMXON region, or VMCS_NONE: outside VMX operation */
+	int32_t current;                /* slot of the current VMCS, or -1 */
+	uint8_t guest;                  /* VMX non-root operation */
+	uint8_t service;                /* modelled root software is to be called: a VM exit has completed */
+	uint8_t mtf_pending;            /* a pending MTF VM exit */
+	uint8_t vm;                     /* number of the VM whose guest runs, for the ledger; 0: none */
+	cycle_t timer_end;              /* clock at which the VMX-preemption timer reaches 0; NEVER: off */
+	cycle_t ple_first, ple_last;    /* PAUSE-loop exiting: first and last PAUSE of the loop */
+	uint64_t clock;                 /* of vmcs.used */
+	uint64_t smm_monitor_ctl;
+	struct vmcs slot[VMCS_SLOTS];
+};
+
+/* A VM exit on its way. */
+struct vmx_exit {
+	uint32_t reason;                /* enum exit_reason, and bits 31:27 */
+	uint32_t insn_length, insn_info;
+	uint32_t intr_info, intr_error;
+	uint32_t trap;                  /* after the instruction: the guest's RIP is past it (APIC write, MTF, TPR, EOI) */
+	uint64_t qualification, linear, physical;
+};
+
+#endif

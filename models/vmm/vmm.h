@@ -1,0 +1,132 @@
+/* vmm.h - the modelled virtualization software: virtual machines, their CPUs, and how they are paged.
+ *
+ * It is C, but it obeys the hardware (design, decision 3): it gets control when the CPU completes a VM exit or takes an
+ * interrupt in root operation (cpu->root), reads and writes guest state through VMREAD and VMWRITE (vcpu_get, vcpu_set)
+ * and simulated memory (host.h), and each of these costs cycles and moves cache lines. Between them it is charged rows of
+ * cost.def. General registers are the CPU's own: software saves what it changes.
+ *
+ *   vmm.c      life, sections of snapshots           exit.c/def   one service routine per exit reason
+ *   vm.c       a VM: memory, board, boot             ept.c        the EPT builder                (pager "ept")
+ *   vcpu.c     a virtual CPU: VMCS, world switch     shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
+ *   sched.c    which vCPU runs where                 emulate.c    instructions that touch devices or guarded tables
+ *   vlapic.c   a vCPU's local APIC                   host.h/c     the VMM's memory: allocation, timed references
+ *
+ * State is plain and in snapshot sections; pointers are wiring. */
+#ifndef VMM_VMM_H
+#define VMM_VMM_H
+
+#include "models/cpu/vmx/vmx.h"
+#include "models/io/board.h"
+#include "models/mmu/mem.h"
+
+#define VMS_MAX   15            /* VM 0 is the bare machine's own software; the ledger has 16 */
+#define VCPUS_MAX 16            /* of one VM */
+
+enum vmm_cost {                 /* software phases of VMM code, cycles from cost.def */
+#define COST(NAME, name, cycles, why, sentence) VMM_COST_##NAME,
+#include "models/vmm/cost.def"
+	VMM_COSTS
+};
+enum vmm_stat {
+#define STAT(NAME, name, unit, sentence) VMM_STAT_##NAME,
+#include "models/vmm/vmm_stat.def"
+	VMM_STAT_N
+};
+
+struct vm_config {
+	char name[16];
+	const char *cpu, *mmu;          /* technique: "vmx"; "ept", "shadow.wp", ... (technique.def) */
+	uint64_t ram;
+	unsigned vcpus;
+	unsigned page_shift;            /* EPT: the largest page to map with: 12, 21, 30 */
+	bool eager;                     /* EPT: map everything at the start instead of at the first violation */
+	bool tags;                      /* use VPIDs */
+	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
+	struct board_config board;
+};
+
+struct vm;
+struct vmm;
+
+/* One virtual CPU. */
+struct vcpu_state {             /* plain */
+	uint64_t vmcs;                  /* its VMCS */
+	uint64_t gpr[16], cr2;          /* while it does not run */
+	uint64_t cr0, cr3, cr4;         /* as the guest believes them to be */
+	uint32_t runnable, launched, cpu;       /* cpu: the physical one it runs on or ran last */
+	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
+	uint32_t pending_error, pending_length;
+	uint32_t nmi_pending, init_pending, sipi_pending, pad;
+	cycle_t ran;                    /* cycles it has run, for the scheduler */
+};
+struct vcpu {
+	struct vcpu_state s;
+	struct vm *vm;
+	unsigned number;
+	struct cpu *cpu;                /* the CPU running it now, NULL: none */
+	struct vlapic *lapic;
+	void *pager;                    /* the pager's own, per vCPU */
+};
+
+/* How guest-physical (and for shadow paging, guest-linear) memory is mapped: one row per variant. All work is charged. */
+enum paged { PAGED_FIXED /* go on: the access will succeed now */, PAGED_INJECT /* the guest's own fault */,
+             PAGED_EMULATE /* not RAM, or a guarded table: emulate the instruction at gpa */ };
+struct pager {
+	const char *name;               /* "ept", "shadow.wp", ... */
+	int (*vm_init)(struct vm *vm, struct err *e);
+	void (*vcpu_init)(struct vcpu *v);      /* with its VMCS current: set the controls it needs */
+	void (*fini)(struct vm *vm);
+	/* Exits. NULL: cannot happen under this pager. */
+	enum paged (*page_fault)(struct vcpu *v, uint64_t lin, uint32_t error, gpa_t *gpa);
+	enum paged (*ept_violation)(struct vcpu *v, gpa_t gpa, uint64_t qualification);
+	void (*cr_written)(struct vcpu *v, unsigned cr, uint64_t old, uint64_t now);    /* s.cr0, cr3, cr4 hold the new ones */
+	void (*invlpg)(struct vcpu *v, uint64_t lin);
+	void (*invpcid)(struct vcpu *v, unsigned type, unsigned pcid, uint64_t lin);
+	void (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);        /* an emulated write to guest RAM has been made */
+	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
+	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
+};
+extern const struct pager *const pagers[];
+extern const size_t pagers_n;
+
+struct vm {
+	struct vm_config config;
+	unsigned number;                /* 1.. */
+	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
+	struct mem mem;                 /* a window on it: guest-physical addresses */
+	struct board *board;            /* its devices: device models of the VMM */
+	struct vcpu *vcpu[VCPUS_MAX];
+	const struct pager *pager;
+	void *paging;                   /* the pager's own */
+	struct vmm *vmm;
+	uint64_t stat[VMM_STAT_N];
+	uint32_t stopped, exit_status;  /* the guest asked to end */
+};
+
+/* ---- what a service routine may use ---- */
+uint64_t vcpu_get(struct vcpu *v, enum vmcs_field f);           /* VMREAD */
+void vcpu_set(struct vcpu *v, enum vmcs_field f, uint64_t x);   /* VMWRITE */
+void vmm_cost(struct cpu *c, enum vmm_cost what);               /* one software phase */
+/* Guest RAM by guest-physical address, timed, charged to the phase's cause; false: not RAM. */
+bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa);
+bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n);
+bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n);    /* tells the pager */
+void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error);      /* an exception, at the next entry */
+void vcpu_skip(struct vcpu *v);                                 /* past the instruction that exited */
+
+/* emulate.c: decode and carry out the instruction at the guest's RIP. Memory operands in guest RAM are reached as the
+ * guest would (faults are injected); elsewhere they go to vm_mmio. */
+enum emulated { EMULATED, EMULATE_INJECTED, EMULATE_UNKNOWN /* refused by name on the trace; the VM stops */ };
+enum emulated vcpu_emulate(struct vcpu *v);
+/* Walk the guest's own page tables in software: PAGED_FIXED with *gpa and the rights, or PAGED_INJECT with the error code. */
+enum paged vcpu_walk(struct vcpu *v, uint64_t lin, unsigned access, gpa_t *gpa, uint32_t *error);
+uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
+void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x);
+
+/* ---- life: the machine's side ---- */
+struct machine_parts;           /* what the VMM hangs on: vmm.c */
+struct vmm *vmm_new(const struct machine_parts *p, struct err *e);
+void vmm_free(struct vmm *v);
+struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, struct err *e);
+
+#endif
