@@ -1,6 +1,7 @@
 #!/bin/sh
 # real.sh - boot software that nobody here wrote and see it work: xv6 to its shell and through usertests, Debian's
-# memtest86+ to its screen, Debian's Linux kernel with a busybox initramfs to a shell.
+# memtest86+ to its screen, Debian's Linux kernel with a busybox initramfs to a shell, and that kernel's own KVM running
+# a tiny guest (kvm_hello.c) on the simulated CPU's VMX.
 #
 # xv6 is the user's to build (mit-pdos/xv6-public: kernel, fs.img) and named with --images DIR, or DIR/xv6.  The rest
 # comes from Debian's archive: apt-get download and dpkg -x into --cache, nothing is installed.
@@ -16,7 +17,7 @@ usage() {
 	cat >&2 <<-EOF
 	usage: real.sh [--images DIR] [--vmscope PROGRAM] [--only CASE,...] [--speed detailed|fast] [--timeout S]
 	               [--cache DIR] [--logs DIR] [--qemu]
-	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) memtest-64 memtest-32 linux
+	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) memtest-64 memtest-32 linux kvm
 	  --timeout  host seconds for one case (default $limit)
 	  --qemu     run the cases on QEMU (TCG) instead, to check the cases themselves
 	EOF
@@ -67,10 +68,11 @@ debian() {
 	return 1
 }
 
-# The initramfs: busybox, and an /init that leaves a shell on the serial console.
-make_initrd() {
+# The initramfs's files: busybox, and an /init that runs /extra, if there is one, and leaves a shell on the serial console.
+make_root() {
 	busybox=$(debian busybox-static bin/busybox) || return 1
 	root=$tmp/root
+	rm -rf "$root"
 	mkdir -p "$root/bin" "$root/proc" "$root/sys" "$root/dev"
 	cp "$busybox" "$root/bin/busybox"
 	for name in sh mount setsid; do ln -s busybox "$root/bin/$name"; done
@@ -82,16 +84,20 @@ make_initrd() {
 	mount -t sysfs sys /sys
 	mount -t devtmpfs dev /dev
 	echo "init: userspace reached"
+	[ -e /extra ] && sh /extra
 	exec setsid -c sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 	EOF
 	chmod +x "$root/init"
+}
+make_initrd() {
 	"$busybox" --list | grep -qx cpio || command -v cpio >/dev/null || return 1
+	initrd=$cache/initrd-$1.gz
 	(
 		cd "$root" && find . | sort |
 			if command -v cpio >/dev/null; then cpio -o -H newc -R 0:0 --quiet; else "$busybox" cpio -o -H newc; fi |
-			gzip -9n >"$cache/initrd.gz.part" && mv "$cache/initrd.gz.part" "$cache/initrd.gz"
+			gzip -9n >"$initrd.part" && mv "$initrd.part" "$initrd"
 	)
-	[ -s "$cache/initrd.gz" ]
+	[ -s "$initrd" ]
 }
 
 # run NAME SCRIPT KERNEL CPUS RAM [flags]: boot KERNEL, typing by SCRIPT: its @expect lines are also what must appear, in order.
@@ -207,14 +213,20 @@ memtest_case() {
 	run "$name" "$tmp/memtest.in" "$kernel" 1 64M --append console=ttyS0,115200 --max-cycles 400000000000
 }
 
-linux_case() {
-	wanted linux || return 0
+# The kernel and the initramfs of a case, or say why it is skipped.
+need_linux() {
 	version=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1)
 	# Once fetched, the kernel in the cache will do without apt.
 	[ -n "$version" ] || version=$(cd "$cache" && ls -d linux-image-[0-9]* 2>/dev/null | head -n 1)
-	[ -n "$version" ] || { skip linux "Debian's package linux-image-cloud-amd64 cannot be had here"; return 0; }
-	kernel=$(debian "$version" 'boot/vmlinuz-*') || { skip linux "Debian's package $version cannot be had here"; return 0; }
-	make_initrd || { skip linux "no initramfs: Debian's package busybox-static, or cpio, cannot be had here"; return 0; }
+	[ -n "$version" ] || { skip "$1" "Debian's package linux-image-cloud-amd64 cannot be had here"; return 1; }
+	kernel=$(debian "$version" 'boot/vmlinuz-*') || { skip "$1" "Debian's package $version cannot be had here"; return 1; }
+	make_root || { skip "$1" "no initramfs: Debian's package busybox-static cannot be had here"; return 1; }
+}
+
+linux_case() {
+	wanted linux || return 0
+	need_linux linux || return 0
+	make_initrd linux || { skip linux "no initramfs: cpio is missing"; return 0; }
 	cat >"$tmp/linux.in" <<-'EOF'
 	@expect "init: userspace reached"
 	@expect "/ #"
@@ -227,7 +239,33 @@ linux_case() {
 	@expect "/ #"
 	@exit 0
 	EOF
-	run linux "$tmp/linux.in" "$kernel" 1 512M --initrd "$cache/initrd.gz" --append "console=ttyS0 panic=-1" --max-cycles 2000000000000
+	run linux "$tmp/linux.in" "$kernel" 1 512M --initrd "$initrd" --append "console=ttyS0 panic=-1" --max-cycles 2000000000000
+}
+
+# Linux as a hypervisor: its kvm-intel (kvm-amd on QEMU, which has no VMX) is loaded and runs kvm_hello.c's guest.
+kvm_case() {
+	wanted kvm || return 0
+	need_linux kvm || return 0
+	${CC:-cc} -std=c17 -D_DEFAULT_SOURCE -O2 -static -o "$root/bin/kvm_hello" "$here/kvm_hello.c" ||
+		{ skip kvm "no C compiler that links statically"; return 0; }
+	for module in virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-intel arch/x86/kvm/kvm-amd; do
+		ko=$(debian "$version" "lib/modules/*/kernel/$module.ko") || { skip kvm "no $module.ko in Debian's package $version"; return 0; }
+		cp "$ko" "$root/"
+	done
+	cat >"$root/extra" <<-'EOF'
+	insmod /irqbypass.ko
+	insmod /kvm.ko
+	insmod /kvm-intel.ko || insmod /kvm-amd.ko
+	kvm_hello
+	EOF
+	make_initrd kvm || { skip kvm "no initramfs: cpio is missing"; return 0; }
+	cat >"$tmp/kvm.in" <<-'EOF'
+	@expect "kvm: the guest wrote '9' to port 0x3f8"
+	@expect "kvm: PASS"
+	@expect "/ #"
+	@exit 0
+	EOF
+	run kvm "$tmp/kvm.in" "$kernel" 1 512M --initrd "$initrd" --append "console=ttyS0 panic=-1" --max-cycles 2000000000000
 }
 
 xv6_case xv6-1 1
@@ -235,5 +273,6 @@ xv6_case xv6-2 2
 memtest_case memtest-64 memtest86+x64.bin
 memtest_case memtest-32 memtest86+ia32.bin
 linux_case
+kvm_case
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
