@@ -10,12 +10,12 @@ set -u
 LC_ALL=C; export LC_ALL
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-repeat=3 vmscope=$top/vmscope guest=$top/build/guests/bench64.elf only= works="mix sieve copy chase" seconds=2
+repeat=3 vmscope=$top/vmscope guest=$top/build/guests/bench64.elf only= works="mix sieve copy chase far" seconds=2
 
 usage() {
 	cat >&2 <<-EOF
 	usage: bench/run.sh [--repeat N] [--seconds S] [--vmscope PROGRAM] [--guest bench64.elf]
-	                    [--machines detailed,fast,bochs,qemu,icount] [--work mix,sieve,copy,chase]
+	                    [--machines detailed,fast,bochs,qemu,icount] [--work mix,sieve,copy,chase,far]
 	EOF
 	exit 2
 }
@@ -44,11 +44,12 @@ trap 'exit 2' INT TERM
 # What one round does, per kind of work.
 work_args() {
 	case $1 in
-	mix) echo "sieve=1000000 copy=1000000 chase=50000";;
+	mix) echo "sieve=1000000 copy=1000000 chase=50000 span=256k";;
 	sieve) echo "sieve=1000000 copy=0 chase=0";;
 	copy) echo "sieve=0 copy=4000000 chase=0";;
-	chase) echo "sieve=0 copy=0 chase=500000";;
-	*) echo "run.sh: unknown work '$1' (mix, sieve, copy, chase)" >&2; exit 2;;
+	chase) echo "sieve=0 copy=0 chase=1000000 span=256k";;
+	far) echo "sieve=0 copy=0 chase=500000 span=8m";;
+	*) echo "run.sh: unknown work '$1' (mix, sieve, copy, chase, far)" >&2; exit 2;;
 	esac
 }
 

@@ -1,8 +1,8 @@
 /* bench.c - a CPU-bound 64-bit guest for measuring how fast a simulator runs on its host.
  *
- * command line: rounds=10 sieve=1000000 copy=1000000 chase=1000000 (numbers, or with k or m)
+ * command line: rounds=10 sieve=1000000 copy=1000000 chase=1000000 span=8m (numbers, or with k or m)
  *	one round = sieve of Eratosthenes over `sieve` bytes, copy of `copy` bytes, pointer chase of
- *	`chase` steps through 8 MiB; 0 leaves a part out.
+ *	`chase` steps through `span` bytes, at most 8 MiB; 0 leaves a part out.
  * prints: the parameters, a checksum of all results, and the number of guest instructions that the
  *	measured loops executed (exact for the loops; what surrounds them is under 1 %).
  * No device but the UART, no interrupt, no clock.                                                */
@@ -12,7 +12,7 @@ enum {
 	SIEVE_MAX = 16 << 20,
 	COPY_MAX = 16 << 20,
 	NODE_BYTES = 64,	/* one cache line each */
-	NODES = 128 * 1024,	/* 8 MiB */
+	NODES_MAX = 128 * 1024,	/* 8 MiB */
 };
 
 struct node {
@@ -25,7 +25,7 @@ static uint8_t sieve[SIEVE_MAX];
  * translation cache (simulators have such), and the copy would measure nothing else. */
 enum { APART = 3 * 4096 / 8 };
 static uint64_t copy_from[COPY_MAX / 8 + APART], copy_to[COPY_MAX / 8 + APART];
-static struct node nodes[NODES];
+static struct node nodes[NODES_MAX];
 static uint64_t instructions;
 
 static void put_char(char c)
@@ -114,22 +114,22 @@ static uint64_t run_copy(uint64_t bytes, uint64_t round)
 }
 
 /* A single cycle through all nodes in an order that no prefetcher guesses (Sattolo's shuffle). */
-static void chase_prepare(void)
+static void chase_prepare(uint32_t n)
 {
-	static uint32_t order[NODES];
+	static uint32_t order[NODES_MAX];
 	uint32_t x = 2463534242u;
 
-	for (uint32_t i = 0; i < NODES; i++)
+	for (uint32_t i = 0; i < n; i++)
 		order[i] = i;
-	for (uint32_t i = NODES - 1; i > 0; i--) {
+	for (uint32_t i = n - 1; i > 0; i--) {
 		uint32_t j, t;
 
 		x ^= x << 13, x ^= x >> 17, x ^= x << 5;
 		j = x % i;
 		t = order[i], order[i] = order[j], order[j] = t;
 	}
-	for (uint32_t i = 0; i < NODES; i++)
-		nodes[order[i]].next = &nodes[order[(i + 1) % NODES]];
+	for (uint32_t i = 0; i < n; i++)
+		nodes[order[i]].next = &nodes[order[(i + 1) % n]];
 }
 
 static uint64_t run_chase(uint64_t steps)
@@ -152,7 +152,7 @@ void bench_main(const uint32_t *multiboot_info)
 {
 	static char line[256];
 	const char *given = command_line(multiboot_info);
-	uint64_t rounds, n, bytes, steps, sum = 0;
+	uint64_t rounds, n, bytes, steps, span, sum = 0;
 
 	for (unsigned i = 0; i + 1 < sizeof(line) && given[i]; i++)
 		line[i] = given[i];
@@ -160,15 +160,19 @@ void bench_main(const uint32_t *multiboot_info)
 	n = at_most(parameter(line, "sieve", 1000000), SIEVE_MAX);
 	bytes = at_most(parameter(line, "copy", 1000000), COPY_MAX);
 	steps = parameter(line, "chase", 1000000);
+	span = at_most(parameter(line, "span", sizeof nodes), sizeof nodes);
+	if (span < 2 * NODE_BYTES)
+		span = 2 * NODE_BYTES;
 
 	put_field("bench64 rounds=", rounds);
 	put_field(" sieve=", n);
 	put_field(" copy=", bytes);
 	put_field(" chase=", steps);
+	put_field(" span=", span);
 	put_text("\n");
 
 	if (steps)
-		chase_prepare();
+		chase_prepare((uint32_t)(span / NODE_BYTES));
 	roi_begin();
 	for (uint64_t round = 0; round < rounds; round++) {
 		sum = sum * 31 + run_sieve(n);
