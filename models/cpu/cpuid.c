@@ -1,7 +1,8 @@
 /* cpuid.c - CPUID leaves, put together from the feature table (cpuid.def) and the profile's
  * geometry.
  *
- * Topology: one package, one thread a core; the APIC ID's low four bits number the core.
+ * Topology: one package, one thread a core, as many cores as the machine has CPUs; the APIC ID's low
+ * bits number the core.
  * An input above the highest leaf yields the highest basic leaf, as on Intel processors.
  * Source: SDM Vol. 2A, "CPUID". */
 #include "models/cpu/cpuid.h"
@@ -12,6 +13,7 @@
 #include "models/cpu/lapic.h"
 #include "models/cpu/fpstate.h"
 #include "models/cpu/sys.h"
+#include "models/mmu/cache.h"
 
 const struct feature_row feature_rows[FEATURE_N] = {
 #define FEATURE(NAME, name, leaf, sub, reg, bit, since, modelled, sentence) \
@@ -86,11 +88,22 @@ static uint32_t apic_id(const struct cpu *c)
 	return c->lapic ? c->lapic->s.id : c->number;
 }
 
+/* Bits of the APIC ID that number the cores. */
+static unsigned core_bits(const struct cpu *c)
+{
+	unsigned n = 0;
+	while (1u << n < c->mmu.caches->cpus)
+		n++;
+	return n;
+}
+
 static void version(const struct cpu *c, uint32_t o[4])
 {
 	features(c, 1, 0, o);
 	o[CPUID_EAX] = generations[cpu_generation(c->profile)].signature;
-	o[CPUID_EBX] = c->number << 24 | CPUS_MAX << 16 | 64 / 8 << 8;
+	o[CPUID_EBX] = c->number << 24 | 1u << (16 + core_bits(c)) | 64 / 8 << 8;
+	if (core_bits(c))
+		o[CPUID_EDX] |= BIT(28);        /* HTT: several APIC IDs in the package */
 	if (c->s.cr4 & CR4_OSXSAVE)
 		o[CPUID_ECX] |= BIT(27);
 	if (c->lapic && !(c->lapic->s.base & BIT(11)))
@@ -101,14 +114,15 @@ static void version(const struct cpu *c, uint32_t o[4])
 static void cache_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 {
 	const struct profile *p = c->profile;
+	unsigned others = (1u << core_bits(c)) - 1;
 	struct { unsigned type, level, sharing; uint64_t size, ways; } k[] = {
 		{ 1, 1, 0, p->l1d_size, p->l1d_ways }, { 2, 1, 0, p->l1i_size, p->l1i_ways },
-		{ 3, 2, 0, p->l2_size, p->l2_ways }, { 3, 3, CPUS_MAX - 1, p->l3_size, p->l3_ways },
+		{ 3, 2, 0, p->l2_size, p->l2_ways }, { 3, 3, others, p->l3_size, p->l3_ways },
 	};
 	if (sub >= ARRAY_LEN(k) || !k[sub].size)
 		return;
 	o[CPUID_EAX] = k[sub].type | k[sub].level << 5 | BIT(8) | k[sub].sharing << 14 |
-	               (CPUS_MAX - 1u) << 26;
+	               others << 26;
 	o[CPUID_EBX] = (uint32_t)((p->line - 1) | (k[sub].ways - 1) << 22);
 	o[CPUID_ECX] = (uint32_t)(k[sub].size / (k[sub].ways * p->line) - 1);
 }
@@ -119,7 +133,7 @@ static void topology_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 	if (sub == 0)
 		o[CPUID_EBX] = 1, o[CPUID_ECX] = 1 << 8;
 	else if (sub == 1)
-		o[CPUID_EAX] = 4, o[CPUID_EBX] = CPUS_MAX, o[CPUID_ECX] = 2 << 8;
+		o[CPUID_EAX] = core_bits(c), o[CPUID_EBX] = c->mmu.caches->cpus, o[CPUID_ECX] = 2 << 8;
 	o[CPUID_ECX] |= sub & 0xff;
 	o[CPUID_EDX] = apic_id(c);
 }

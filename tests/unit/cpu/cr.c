@@ -1,5 +1,6 @@
 /* cr.c - control registers, descriptor-table registers, MSRs, XCR0: what may be written. */
 #include "tests/unit/cpu/prot.h"
+#include "models/mmu/cache.h"
 
 /* Call a writer as an instruction would: the vector it raises, or NONE. */
 #define TRY(f, call) (setjmp((f)->cpu->fault_exit) == 0 ? ((call), NONE) : (int)(f)->cpu->fault.vector)
@@ -271,6 +272,29 @@ Test(cpuid, caches_and_clock_are_the_profiles)
 	cr_expect(eq(uint, o[CPUID_EAX], f->profile.phys_bits | 57 << 8));
 	fixture_free(f);
 }
+
+/* Software finds as many CPUs as there are; APIC IDs are counted in powers of two. */
+static void topology(unsigned cpus, unsigned ids, unsigned bits)
+{
+	struct fixture *f = prot_new(L64, 0);
+	uint32_t o[4];
+	f->caches->cpus = cpus;
+	cpuid_leaf(f->cpu, 1, 0, o);
+	cr_expect(eq(uint, o[CPUID_EBX] >> 16 & 0xff, ids));
+	cr_expect(eq(uint, o[CPUID_EDX] >> 28 & 1, cpus > 1));
+	cpuid_leaf(f->cpu, 4, 0, o);
+	cr_expect(eq(uint, o[CPUID_EAX] >> 26, ids - 1));
+	cpuid_leaf(f->cpu, 4, 3, o);
+	cr_expect(eq(uint, o[CPUID_EAX] >> 14 & 0xfff, ids - 1), "L3 is everybody's");
+	cpuid_leaf(f->cpu, 0xb, 1, o);
+	cr_expect(eq(uint, o[CPUID_EAX], bits));
+	cr_expect(eq(uint, o[CPUID_EBX], cpus));
+	f->caches->cpus = 1;
+	fixture_free(f);
+}
+Test(cpuid, one_cpu) { topology(1, 1, 0); }
+Test(cpuid, three_cpus) { topology(3, 4, 2); }
+Test(cpuid, sixteen_cpus) { topology(16, 16, 4); }
 
 /* "If a value entered for CPUID.EAX is higher than the maximum input value ... then the data for
  * the highest basic information leaf is returned." */
