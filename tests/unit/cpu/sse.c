@@ -203,6 +203,35 @@ Test(sse, maskmovdqu_with_an_empty_mask_touches_nothing)
 	cr_expect(eq(i32, RUN(1, 0x66, 0x0f, 0xf7, 0xc1), VEC_PF));
 }
 
+/* The implied operand is DS:[RDI]: #GP(0), not #SS(0). An SS prefix means something outside 64-bit mode only. */
+Test(sse, maskmov_of_a_non_canonical_address)
+{
+	f->cpu->s.r[R_RDI] = 1ull << 62;
+	xmm()[1][0] = 0x80;
+	f->cpu->s.st[1].mant = 0x80;
+	cr_expect(eq(i32, RUN(1, 0x66, 0x0f, 0xf7, 0xc1), VEC_GP));
+	cr_expect(eq(i32, RUN(1, 0x36, 0x66, 0x0f, 0xf7, 0xc1), VEC_GP));
+	cr_expect(eq(i32, RUN(1, 0x0f, 0xf7, 0xc1), VEC_GP));
+}
+
+Test(sse, maskmov_beyond_a_limit)
+{
+	fixture_free(f);
+	f = fixture_new(FIXTURE_PROT32);
+	for (unsigned i = SEG_ES; i <= SEG_DS; i++)
+		if (i != SEG_CS) {
+			f->cpu->s.seg[i].limit = FIXTURE_DATA - 1;
+			seg_derive(f->cpu, (enum seg_reg)i);
+		}
+	f->cpu->s.r[R_RDI] = FIXTURE_DATA;
+	xmm()[1][0] = 0x80;
+	f->cpu->s.st[1].mant = 0x80;
+	cr_expect(eq(i32, RUN(1, 0x66, 0x0f, 0xf7, 0xc1), VEC_GP));
+	cr_expect(eq(i32, RUN(1, 0x36, 0x66, 0x0f, 0xf7, 0xc1), VEC_SS));
+	cr_expect(eq(i32, RUN(1, 0x0f, 0xf7, 0xc1), VEC_GP));
+	cr_expect(eq(i32, RUN(1, 0x36, 0x0f, 0xf7, 0xc1), VEC_SS));
+}
+
 Test(sse, avx_and_aes_are_ud)
 {
 	cr_expect(eq(i32, RUN(1, 0xc5, 0xf8, 0x58, 0xc1 /* vaddps */), VEC_UD));
