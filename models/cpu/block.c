@@ -120,19 +120,33 @@ static struct code_page *page_make(struct cpu *c, uint64_t pa)
 	return p;
 }
 
+/* Physical addresses [lo, hi) of the block's bytes: all of them, or those on its first and those on
+ * its second page, which may be one and the same. */
+struct span { uint64_t lo, hi; };
+static struct span half_span(const struct block *b, unsigned half)
+{
+	unsigned here = b->pa2 == ~0ull ? b->len : PAGE_SIZE - (b->pa & 0xfff);
+	if (half)
+		return (struct span){ b->pa2, b->pa2 == ~0ull ? ~0ull : b->pa2 + b->len - here };
+	return (struct span){ b->pa, b->pa + here };
+}
+
+static bool overlaps(const struct block *b, uint64_t lo, uint64_t hi)
+{
+	struct span s = half_span(b, 0), t = half_span(b, 1);
+	return (s.lo < hi && lo < s.hi) || (t.lo < hi && lo < t.hi);
+}
+
 /* Which of a page's chunks the block has bytes in. */
 static uint64_t chunks(const struct block *b, uint64_t page)
 {
-	uint64_t first = b->pa, end = b->pa + b->len;
-	if (b->pa2 != ~0ull) {
-		unsigned here = PAGE_SIZE - (b->pa & 0xfff);
-		if (page == (b->pa & PAGE_MASK))
-			end = b->pa + here;
-		else
-			first = b->pa2, end = b->pa2 + b->len - here;
+	uint64_t map = 0;
+	for (unsigned half = 0; half < 2; half++) {
+		struct span s = half_span(b, half);
+		if (s.lo < s.hi && (s.lo & PAGE_MASK) == page)
+			map |= MASK((((s.hi - 1) & 0xfff) >> CHUNK_SHIFT) + 1) & ~MASK((s.lo & 0xfff) >> CHUNK_SHIFT);
 	}
-	unsigned lo = (first & 0xfff) >> CHUNK_SHIFT, hi = ((end - 1) & 0xfff) >> CHUNK_SHIFT;
-	return MASK(hi + 1) & ~MASK(lo);
+	return map;
 }
 
 static void page_link(struct cpu *c, struct block *b, unsigned half)
@@ -190,17 +204,13 @@ static void drop(struct cpu *c, struct block *b)
 	c->stat[CPU_STAT_BLOCK_DROPPED]++;
 }
 
-static bool overlaps(const struct block *b, uint64_t page, uint64_t lo, uint64_t hi)
+/* Is [lo, hi) the code of a suspended block that is not in the cache, because a snapshot was restored? */
+static bool suspended_at(const struct cpu *c, uint64_t lo, uint64_t hi)
 {
-	uint64_t first = b->pa, end = b->pa + b->len;
-	if (b->pa2 != ~0ull) {
-		unsigned here = PAGE_SIZE - (b->pa & 0xfff);
-		if (page == (b->pa & PAGE_MASK))
-			end = b->pa + here;
-		else
-			first = b->pa2, end = b->pa2 + b->len - here;
-	}
-	return first < hi && lo < end;
+	if (c->s.fetch_pa == ~0ull || c->blocks->suspended)
+		return false;
+	struct block b = { .pa = c->s.fetch_pa, .pa2 = c->s.fetch_pa2, .len = c->s.fetch_len };
+	return overlaps(&b, lo, hi);
 }
 
 void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len)
@@ -208,14 +218,13 @@ void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len)
 	uint64_t lo = pa.v, end = pa.v + len;
 	while (lo < end) {
 		uint64_t page = lo & PAGE_MASK, hi = page + PAGE_SIZE < end ? page + PAGE_SIZE : end;
-		/* a suspended block that is not in the cache (a snapshot was restored) */
-		if (c->s.fetch_pa != ~0ull && !c->blocks->suspended && c->s.fetch_pa < hi && lo < c->s.fetch_pa + c->s.fetch_len)
+		if (suspended_at(c, lo, hi))
 			block_forget(c);
 		struct code_page *p = page_find(c, lo);
 		uint64_t map = p ? p->chunks & MASK(((hi - 1 - page) >> CHUNK_SHIFT) + 1) & ~MASK((lo - page) >> CHUNK_SHIFT) : 0;
 		for (struct block *b = map ? p->blocks : NULL, *next; b; b = next) {
 			next = b->page_next[half_on(b, page)];
-			if (overlaps(b, page, lo, hi))
+			if (overlaps(b, lo, hi))
 				drop(c, b);
 		}
 		lo = hi;
@@ -225,7 +234,8 @@ void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len)
 bool cpu_has_code(const struct cpu *c, hpa_t page)
 {
 	const struct code_page *p = page_find(c, page.v);
-	bool suspended = c->s.fetch_pa != ~0ull && (c->s.fetch_pa ^ page.v) < PAGE_SIZE;
+	bool suspended = c->s.fetch_pa != ~0ull &&
+	                 ((c->s.fetch_pa ^ page.v) < PAGE_SIZE || (c->s.fetch_pa2 ^ page.v) < PAGE_SIZE);
 	return suspended || (p && p->blocks);
 }
 
@@ -492,6 +502,7 @@ void block_suspend(struct cpu *c, const struct uop *u)
 		return;         /* gone, or at its end */
 	c->blocks->suspended = b;
 	c->s.fetch_pa = b->pa;
+	c->s.fetch_pa2 = b->pa2;
 	c->s.fetch_rip = c->s.rip;
 	c->s.fetch_off = u->off;
 	c->s.fetch_len = b->len;
@@ -504,7 +515,7 @@ const struct uop *block_resume(struct cpu *c)
 	struct block *b = k->suspended;
 	if (c->s.fetch_pa == ~0ull)
 		return NULL;
-	uint64_t pa = c->s.fetch_pa;
+	uint64_t pa = c->s.fetch_pa, pa2 = c->s.fetch_pa2 == ~0ull ? ~0ull : c->s.fetch_pa2 & PAGE_MASK;
 	uint16_t off = c->s.fetch_off;
 	bool here = c->s.fetch_rip == c->s.rip && (!b || b->key == key);
 	k->suspended = NULL;
@@ -513,8 +524,12 @@ const struct uop *block_resume(struct cpu *c)
 		return NULL;
 	if (!b && mem_ptr(c->mmu.mem, HPA(pa))) {       /* a snapshot was restored: it is to be decoded again */
 		b = find(c, pa, key);
+		if (b && b->pa2 != pa2) {
+			drop(c, b);
+			b = NULL;
+		}
 		if (!b)
-			b = build(c, pa, key);
+			b = pa2 == ~0ull ? build(c, pa, key) : build_crossing(c, pa, pa2, key);
 	}
 	for (unsigned i = 0; b && i < b->n; i++) {
 		if (b->uop[i].off != off)

@@ -48,7 +48,7 @@ const struct uop *block_resume(struct cpu *c);
 void block_suspend(struct cpu *c, const struct uop *u);         /* stopped at u: leave the block, remember it */
 static inline void block_forget(struct cpu *c)
 {
-	c->s.fetch_pa = ~0ull;
+	c->s.fetch_pa = c->s.fetch_pa2 = ~0ull;
 	c->s.fetch_rip = 0;     /* state that means nothing is always the same */
 	c->s.fetch_off = c->s.fetch_len = 0;
 }

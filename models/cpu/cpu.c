@@ -68,8 +68,10 @@ void cpu_restored(struct cpu *c)
 	c->seen_mode = c->s.mode;
 	blocks_flush(c);
 	restore_mmu(c);
-	if (c->s.fetch_pa != ~0ull && mem_ptr(c->mmu.mem, HPA(c->s.fetch_pa)))  /* its bytes are code to watch, decoded or not */
-		mem_flag_set(c->mmu.mem, HPA(c->s.fetch_pa & PAGE_MASK), PAGE_CODE);
+	const uint64_t fetched[] = { c->s.fetch_pa, c->s.fetch_pa2 };   /* bytes of code to watch, decoded or not */
+	for (size_t i = 0; i < ARRAY_LEN(fetched); i++)
+		if (fetched[i] != ~0ull && mem_ptr(c->mmu.mem, HPA(fetched[i])))
+			mem_flag_set(c->mmu.mem, HPA(fetched[i] & PAGE_MASK), PAGE_CODE);
 	cpu_mode_changed(c);
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
 		seg_derive(c, i);

@@ -107,6 +107,7 @@ struct cpu_state {
 	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */
 	/* stopped inside a block of instructions that was fetched already (block.c): going on there is not charged again */
 	uint64_t fetch_pa;      /* where the block begins; ~0: nowhere */
+	uint64_t fetch_pa2;     /* the page its only instruction ends on, when that is another one; ~0: none */
 	uint64_t fetch_rip;     /* RIP the CPU stopped at, fetch_off bytes into it */
 	uint16_t fetch_off, fetch_len;
 	uint32_t pad2;
