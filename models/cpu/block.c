@@ -201,7 +201,7 @@ static void drop(struct cpu *c, struct block *b)
 	}
 	c->mmu.epoch++;         /* links and jump-cache entries that lead to it are void */
 	c->deadline = 0;        /* the block running may be the one, or jump to it */
-	c->stat[CPU_STAT_BLOCK_DROPPED]++;
+	c->blocks_dropped++;
 }
 
 /* Is [lo, hi) the code of a suspended block that is not in the cache, because a snapshot was restored? */
@@ -302,7 +302,7 @@ static void keep(struct cpu *c, struct block *b)
 	page_link(c, b, 0);
 	if (b->pa2 != ~0ull)
 		page_link(c, b, 1);
-	c->stat[CPU_STAT_BLOCK_BUILT]++;
+	c->blocks_built++;
 }
 
 /* An instruction in device memory: a block of one that is not kept (the next build overwrites it). */

@@ -251,6 +251,7 @@ struct cpu {
 	struct evq *evq;
 	struct lapic *lapic;
 	struct block_cache *blocks;
+	uint64_t blocks_built, blocks_dropped;  /* since the CPU was made: the host's work, not the model's */
 	struct decoder *decoder;
 	struct io_wire port;            /* port I/O space */
 	struct apic_wire apic;          /* the interrupt bus */

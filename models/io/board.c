@@ -232,6 +232,7 @@ static void enrol(struct board *b, const struct board_wiring *w)
 		snaps_section(w->snaps, "io.bus", 1, &b->bus.s, sizeof b->bus.s);
 		snaps_valid(w->snaps, "io.bus", bus_valid, &b->bus);
 		snaps_section(w->snaps, "io.board", 1, &b->s, sizeof b->s);
+		snaps_section(w->snaps, "io.stat", 1, b->stat, sizeof b->stat);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
 		const struct dev_ops *ops = devices[i].ops;

@@ -38,7 +38,7 @@ Test(block, a_loop_that_patches_itself_runs_new_code_each_time)
 	f->cpu->s.r[R_RCX] = 5;
 	fixture_run(f, 15);
 	cr_expect(eq(u64, reg(f, R_RAX), 0 + 1 + 2 + 3 + 4));
-	cr_expect(gt(u64, f->cpu->stat[CPU_STAT_BLOCK_DROPPED], 3));
+	cr_expect(gt(u64, f->cpu->blocks_dropped, 3));
 	fixture_free(f);
 }
 
@@ -52,7 +52,7 @@ Test(block, data_beside_code_drops_no_block)
 	uint32_t n;
 	memcpy(&n, fixture_at(f, FIXTURE_CODE + 0x800), 4);
 	cr_expect(eq(u32, n, 100));
-	cr_expect(eq(u64, f->cpu->stat[CPU_STAT_BLOCK_DROPPED], 0));
+	cr_expect(eq(u64, f->cpu->blocks_dropped, 0));
 	fixture_free(f);
 }
 

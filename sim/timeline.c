@@ -1,0 +1,368 @@
+/* timeline.c - see timeline.h. */
+#include "sim/timeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INTERVAL_MIN 100000ull  /* instructions: some milliseconds of re-execution */
+#define SNAPSHOTS_MAX 256       /* of one branch */
+
+struct stop { struct moment at; struct snap *snap; size_t inputs; uint64_t mark; };     /* inputs: played before */
+struct input_record { struct moment at; unsigned channel; size_t n; uint8_t *bytes; };
+
+struct branch {
+	char name[16];
+	int parent;                     /* -1: none */
+	struct moment fork, end;
+	struct stop *stop;              /* oldest first; the first is at the fork */
+	size_t stops;
+	struct input_record *input;
+	size_t inputs, input_room;
+};
+
+struct timeline {
+	struct snaps *snaps;
+	struct timeline_driver d;
+	uint64_t budget, interval;
+	struct branch *branch;
+	size_t branches, present;
+	size_t played;                  /* inputs of the present branch that have happened */
+};
+
+static struct branch *here(const struct timeline *t)
+{
+	return &t->branch[t->present];
+}
+
+struct moment timeline_now(const struct timeline *t) { return t->d.now(t->d.who); }
+struct moment timeline_end(const struct timeline *t) { return here(t)->end; }
+
+struct moment timeline_begin(const struct timeline *t)
+{
+	return t->branch[0].stop[0].at;
+}
+
+uint64_t timeline_interval(const struct timeline *t) { return t->interval; }
+
+uint64_t timeline_bytes(const struct timeline *t)
+{
+	uint64_t n = 0;
+	for (size_t b = 0; b < t->branches; b++)
+		for (size_t i = 0; i < t->branch[b].stops; i++)
+			n += snap_bytes(t->branch[b].stop[i].snap);
+	return n;
+}
+
+/* ---- snapshots ---- */
+
+/* Every second one goes, but a branch's first. */
+static void thin(struct timeline *t)
+{
+	for (size_t k = 0; k < t->branches; k++) {
+		struct branch *b = &t->branch[k];
+		size_t kept = 0;
+		for (size_t i = 0; i < b->stops; i++) {
+			if (i % 2)
+				snap_drop(t->snaps, b->stop[i].snap);
+			else
+				b->stop[kept++] = b->stop[i];
+		}
+		b->stops = kept;
+	}
+	t->interval *= 2;
+}
+
+static void take(struct timeline *t)
+{
+	struct branch *b = here(t);
+	while (b->stops > 1 && (b->stops == SNAPSHOTS_MAX || timeline_bytes(t) > t->budget)) {
+		size_t before = b->stops;
+		thin(t);
+		if (b->stops == before)
+			break;
+	}
+	if (b->stops == SNAPSHOTS_MAX)
+		return;
+	b->stop = xrealloc(b->stop, SNAPSHOTS_MAX * sizeof *b->stop);
+	b->stop[b->stops++] = (struct stop){
+		.at = timeline_now(t), .snap = snap_take(t->snaps, b->name), .inputs = t->played,
+		.mark = t->d.mark ? t->d.mark(t->d.who) : 0,
+	};
+}
+
+/* The newest stop of branch k that is not after `at`; the branch whose it is in *of. */
+static const struct stop *before(const struct timeline *t, size_t k, struct moment at, size_t *of)
+{
+	for (;;) {
+		const struct branch *b = &t->branch[k];
+		for (size_t i = b->stops; i-- > 0;)
+			if (moment_compare(b->stop[i].at, at) <= 0) {
+				*of = k;
+				return &b->stop[i];
+			}
+		if (b->parent < 0)
+			return NULL;
+		k = (size_t)b->parent;
+	}
+}
+
+static void restore(struct timeline *t, size_t of, const struct stop *s)
+{
+	snap_restore(t->snaps, s->snap);
+	if (t->d.rewind)
+		t->d.rewind(t->d.who, s->mark);
+	t->present = of;
+	t->played = s->inputs;
+}
+
+/* ---- branches ---- */
+
+static struct branch *grow(struct timeline *t, int parent)
+{
+	t->branch = xrealloc(t->branch, (t->branches + 1) * sizeof *t->branch);
+	struct branch *b = &t->branch[t->branches];
+	memset(b, 0, sizeof *b);
+	if (parent < 0)
+		snprintf(b->name, sizeof b->name, "main");
+	else
+		snprintf(b->name, sizeof b->name, "%zu", t->branches);
+	b->parent = parent;
+	b->fork = b->end = timeline_now(t);
+	t->present = t->branches++;
+	t->played = 0;
+	return b;
+}
+
+static bool at_end(const struct timeline *t)
+{
+	return t->played == here(t)->inputs && moment_compare(timeline_now(t), here(t)->end) >= 0;
+}
+
+void timeline_changed(struct timeline *t)
+{
+	if (!at_end(t))
+		grow(t, (int)t->present);
+	here(t)->end = timeline_now(t);
+	take(t);
+}
+
+void timeline_input(struct timeline *t, unsigned channel, const void *bytes, size_t n)
+{
+	if (!at_end(t)) {
+		grow(t, (int)t->present);
+		take(t);
+	}
+	struct branch *b = here(t);
+	if (b->inputs == b->input_room) {
+		b->input_room = b->input_room ? 2 * b->input_room : 16;
+		b->input = xrealloc(b->input, b->input_room * sizeof *b->input);
+	}
+	uint8_t *copy = xcalloc(1, n + 1);
+	memcpy(copy, bytes, n);
+	b->input[b->inputs++] = (struct input_record){ timeline_now(t), channel, n, copy };
+	t->played = b->inputs;
+	b->end = timeline_now(t);
+	t->d.input(t->d.who, channel, bytes, n);
+}
+
+size_t timeline_branches(const struct timeline *t) { return t->branches; }
+size_t timeline_present(const struct timeline *t) { return t->present; }
+
+struct timeline_branch timeline_branch(const struct timeline *t, size_t i)
+{
+	const struct branch *b = &t->branch[i];
+	return (struct timeline_branch){ b->name, b->fork, b->end, b->parent, (unsigned)b->stops };
+}
+
+/* ---- running ---- */
+
+static void play_due(struct timeline *t)
+{
+	struct branch *b = here(t);
+	for (; t->played < b->inputs && moment_compare(b->input[t->played].at, timeline_now(t)) <= 0; t->played++) {
+		const struct input_record *r = &b->input[t->played];
+		t->d.input(t->d.who, r->channel, r->bytes, r->n);
+	}
+}
+
+/* One piece: to the next input, snapshot or limit. False: stopped by something else. */
+static bool piece(struct timeline *t, cycle_t until, uint64_t to_step)
+{
+	struct branch *b = here(t);
+	struct moment now = timeline_now(t);
+	uint64_t stop = to_step, next = b->stops ? b->stop[b->stops - 1].at.step + t->interval : now.step + t->interval;
+	if (next > now.step && next < stop)
+		stop = next;
+	if (t->played < b->inputs) {
+		struct moment in = b->input[t->played].at;
+		if (in.step > now.step && in.step < stop)
+			stop = in.step;
+		if (in.step == now.step && in.cycle < until)
+			until = in.cycle;
+	}
+	bool ok = t->d.run(t->d.who, until, stop == UINT64_MAX ? 0 : stop - now.step);
+	now = timeline_now(t);
+	if (moment_compare(now, b->end) > 0)
+		b->end = now;
+	play_due(t);
+	if (ok && b->stops && now.step >= b->stop[b->stops - 1].at.step + t->interval)
+		take(t);
+	return ok;
+}
+
+bool timeline_run(struct timeline *t, cycle_t until, uint64_t steps)
+{
+	uint64_t from = timeline_now(t).step, to = steps ? from + steps : UINT64_MAX;
+	play_due(t);
+	for (;;) {
+		if (!piece(t, until, to))
+			return false;
+		struct moment now = timeline_now(t);
+		if (now.step >= to || now.cycle >= until)
+			return true;
+	}
+}
+
+/* Forward on the present branch to a moment that is not in the past. */
+static bool forward(struct timeline *t, struct moment at)
+{
+	play_due(t);
+	for (;;) {
+		struct moment now = timeline_now(t);
+		if (now.step < at.step) {
+			if (!piece(t, NEVER, at.step))
+				return false;
+		} else if (now.cycle < at.cycle) {
+			struct moment was = now;
+			if (!piece(t, at.cycle, UINT64_MAX))
+				return false;
+			now = timeline_now(t);
+			if (moment_compare(was, now) == 0)
+				return true;
+		} else {
+			return true;
+		}
+	}
+}
+
+static bool quietly_forward(struct timeline *t, struct moment at)
+{
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, true);
+	bool ok = forward(t, at) || moment_compare(timeline_now(t), at) >= 0;
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, false);
+	return ok;
+}
+
+void timeline_switch(struct timeline *t, size_t branch, struct moment at)
+{
+	size_t of = branch;
+	const struct stop *s = before(t, branch, at, &of);
+	if (!s)
+		s = &t->branch[0].stop[0], of = 0;
+	restore(t, of, s);
+	quietly_forward(t, at);
+	/* before the fork the two are one: what is done next belongs to the branch asked for */
+	if (of != branch && moment_compare(timeline_now(t), t->branch[branch].fork) >= 0) {
+		restore(t, branch, &t->branch[branch].stop[0]);
+		quietly_forward(t, at);
+	}
+}
+
+bool timeline_goto(struct timeline *t, struct moment at)
+{
+	struct moment now = timeline_now(t);
+	size_t of = t->present;
+	const struct stop *s = before(t, t->present, at, &of);
+	bool back = moment_compare(at, now) < 0;
+	if (s && (back || moment_compare(s->at, now) > 0))
+		restore(t, of, s);
+	else if (back)
+		restore(t, 0, &t->branch[0].stop[0]);
+	if (moment_compare(at, here(t)->end) <= 0)
+		return quietly_forward(t, at);
+	if (!quietly_forward(t, here(t)->end))
+		return false;
+	return forward(t, at);
+}
+
+/* The last hit strictly before `limit` on the way from here: its moment. */
+static bool last_hit(struct timeline *t, struct moment limit, timeline_hit *hit, void *arg, struct moment *at)
+{
+	bool any = false;
+	play_due(t);
+	while (moment_compare(timeline_now(t), limit) < 0) {
+		if (hit(arg)) {
+			any = true;
+			*at = timeline_now(t);
+		}
+		struct moment was = timeline_now(t), next = { was.step + 1, limit.cycle };
+		bool ok = next.step > limit.step ? forward(t, limit) : piece(t, NEVER, next.step);
+		if (!ok || moment_compare(was, timeline_now(t)) == 0)
+			break;
+	}
+	return any;
+}
+
+bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg)
+{
+	const size_t branch = t->present;
+	const struct moment start = timeline_now(t);
+	struct moment limit = start, at = start;
+	bool found = false;
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, true);
+	for (;;) {
+		size_t of = branch;
+		const struct stop *s = NULL;
+		if (limit.step || limit.cycle) {
+			struct moment just_before = limit.cycle ? (struct moment){ limit.step, limit.cycle - 1 } :
+			                                          (struct moment){ limit.step - 1, NEVER };
+			s = before(t, branch, just_before, &of);
+		}
+		if (!s)
+			break;
+		struct moment from = s->at;
+		restore(t, of, s);
+		if ((found = last_hit(t, limit, hit, arg, &at)))
+			break;
+		limit = from;
+	}
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, false);
+	timeline_switch(t, branch, found ? at : start);
+	return found;
+}
+
+/* ---- life ---- */
+
+struct timeline *timeline_new(struct snaps *s, const struct timeline_driver *d, uint64_t budget)
+{
+	struct timeline *t = xcalloc(1, sizeof *t);
+	t->snaps = s;
+	t->d = *d;
+	t->budget = budget;
+	t->interval = INTERVAL_MIN;
+	grow(t, -1);
+	take(t);
+	return t;
+}
+
+void timeline_free(struct timeline *t)
+{
+	if (!t)
+		return;
+	for (size_t k = 0; k < t->branches; k++) {
+		struct branch *b = &t->branch[k];
+		for (size_t i = 0; i < b->stops; i++)
+			snap_drop(t->snaps, b->stop[i].snap);
+		for (size_t i = 0; i < b->inputs; i++)
+			free(b->input[i].bytes);
+		free(b->stop);
+		free(b->input);
+	}
+	free(t->branch);
+	free(t);
+}
