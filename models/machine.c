@@ -287,6 +287,8 @@ static int build(struct machine *m, struct err *e)
 		char name[24];
 		c->port = board_ports(m->board);
 		c->pic = board_pic(m->board);
+		if (i == 0)
+			c->ferr = board_ferr(m->board);
 		snprintf(name, sizeof name, "cpu%u", i);
 		stats_add(&m->stats, name, cpu_stat_rows, CPU_STAT_N, c->stat);
 		stats_add(&m->stats, name, mmu_stat_rows, MMU_STAT_N, c->mmu.stat);

@@ -65,6 +65,17 @@ struct pic_wire {
 	void *who;
 };
 
+/* The x87's old way to report errors: the CPU drives FERR#, the chipset answers with IGNNE# (SDM Vol. 1, "MS-DOS
+ * Compatibility Sub-mode"). */
+struct ferr_wire {
+	bool (*drive)(void *who, bool ferr, cycle_t now);       /* returns IGNNE# */
+	void *who;
+};
+static inline bool ferr_drive(const struct ferr_wire *w, bool ferr, cycle_t now)
+{
+	return w->drive ? w->drive(w->who, ferr, now) : false;
+}
+
 /* What a device may ask of the machine as a whole. */
 enum machine_request {
 	MACHINE_RESET,          /* value: enum machine_reset */

@@ -175,7 +175,7 @@ enum vector { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_B
               VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20 };
 
 /* An exception about to be delivered (VMCS interruption types). */
-enum event_type { EVENT_EXTERNAL = 0, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */,
+enum event_type { EVENT_EXTERNAL = 0, EVENT_NONE = 1 /* leave the instruction, deliver nothing */, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */,
                   EVENT_VM_EXIT = 0x80 /* no event: cpu->exit leaves the guest */ };
 struct cpu_event {
 	uint8_t vector, type, has_error;
@@ -256,6 +256,7 @@ struct cpu {
 	struct io_wire port;            /* port I/O space */
 	struct apic_wire apic;          /* the interrupt bus */
 	struct pic_wire pic;
+	struct ferr_wire ferr;          /* x87 errors while CR0.NE = 0; unconnected but on the bootstrap processor */
 	struct machine_wire machine;
 	bool (*break_hit)(void *who, struct cpu *c, uint64_t lin);
 	void *break_who;

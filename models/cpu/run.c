@@ -62,7 +62,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		if (c->block)
 			block_leave(c, c->cur);
 		block_forget(c);
-		cpu_deliver(c, &ev);
+		if (ev.type != EVENT_NONE)
+			cpu_deliver(c, &ev);
 	}
 	for (;;) {
 		if (c->s.activity != ACTIVITY_ACTIVE) {

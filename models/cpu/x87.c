@@ -1,5 +1,6 @@
 /* x87.c - the x87 unit's stack, exceptions, control instructions and environment. See x87.h. */
 #include "models/cpu/x87.h"
+#include "models/cpu/sys.h"
 
 /* ---- the stack ---- */
 unsigned x87_classify(const struct x87_reg *r)
@@ -54,11 +55,31 @@ void x87_enter_control(struct cpu *c)
 		cpu_raise(c, VEC_NM);
 }
 
+/* "If ... the NE flag is clear and the IGNNE# pin is deasserted, ... the processor ... stops instruction
+ * execution ... and waits for an external interrupt". SDM Vol. 1, "Floating-Point Exception Handling" */
+static void pending_error(struct cpu *c)
+{
+	if (c->s.cr0 & CR0_NE)
+		cpu_raise(c, VEC_MF);
+	if (ferr_drive(&c->ferr, true, c->ledger.now))
+		return;
+	c->s.activity = ACTIVITY_HLT;
+	c->s.shadow = 0;
+	cpu_attention(c);
+	cpu_raise_event(c, &(struct cpu_event){ .type = EVENT_NONE });
+}
+
+/* No error is pending any more. */
+static void no_error(struct cpu *c)
+{
+	ferr_drive(&c->ferr, false, c->ledger.now);
+}
+
 void x87_enter(struct cpu *c)
 {
 	x87_enter_control(c);
-	if ((c->s.fsw & FSW_ES) && (c->s.cr0 & CR0_NE))
-		cpu_raise(c, VEC_MF);
+	if (unlikely(c->s.fsw & FSW_ES))
+		pending_error(c);
 }
 
 void x87_note(struct cpu *c, const struct uop *u)
@@ -88,10 +109,12 @@ struct fctl x87_ctl(const struct cpu *c)
 
 void x87_update_es(struct cpu *c)
 {
-	if (c->s.fsw & ~c->s.fcw & FP_ALL)
+	if (c->s.fsw & ~c->s.fcw & FP_ALL) {
 		c->s.fsw |= FSW_ES | FSW_B;
-	else
+	} else {
 		c->s.fsw &= (uint16_t)~(FSW_ES | FSW_B);
+		no_error(c);
+	}
 }
 
 bool x87_commit(struct cpu *c, unsigned raised, bool c1)
@@ -119,6 +142,7 @@ void x87_init(struct cpu *c)
 	c->s.ftw = 0xffff;
 	c->s.fop = c->s.fcs = c->s.fds = 0;
 	c->s.fip = c->s.fdp = 0;
+	no_error(c);
 }
 
 void x87_reset(struct cpu *c)
@@ -142,6 +166,7 @@ void x87_fnclex(struct cpu *c, const struct uop *u)
 	(void)u;
 	x87_enter_control(c);
 	c->s.fsw &= 0x7f00;
+	no_error(c);
 }
 
 void x87_fnop(struct cpu *c, const struct uop *u)
@@ -162,8 +187,8 @@ void x87_fwait(struct cpu *c, const struct uop *u)
 	(void)u;
 	if ((c->s.cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
 		cpu_raise(c, VEC_NM);
-	if ((c->s.fsw & FSW_ES) && (c->s.cr0 & CR0_NE))
-		cpu_raise(c, VEC_MF);
+	if (c->s.fsw & FSW_ES)
+		pending_error(c);
 }
 
 static void store16(struct cpu *c, const struct uop *u, uint16_t v)

@@ -7,9 +7,10 @@
  * FTW: two bits a register: 0 valid, 1 zero, 2 special, 3 empty; kept true to the contents.
  * uop.imm of an x87 instruction holds FOP: the low three bits of D8..DF, then ModRM.
  *
- * Simplified: error reporting through FERR# and IRQ 13 (CR0.NE = 0) is not modelled; IGNNE# is
- * taken to be asserted, so that pending exceptions are then ignored. FCS and FDS are kept, FOP and
- * FDP are always updated.
+ * CR0.NE = 0: a pending error drives FERR# at the next waiting instruction, before which the CPU
+ * stops until an interrupt comes (by IRQ 13, from the chipset) or goes on if IGNNE# is asserted.
+ * Simplified: the processor without the wire (any but the first) waits for some other interrupt. FCS
+ * and FDS are kept, FOP and FDP are always updated.
  * Source: SDM Vol. 1, "x87 FPU Execution Environment", "Floating-Point Exception Handling". */
 #ifndef CPU_X87_H
 #define CPU_X87_H

@@ -3,7 +3,7 @@
  *   interrupts   ISA line n ---> 8259 IRn (2: the cascade)      8259 INTR ---> LINT0 of every CPU, I/O APIC pin 0
  *                         \---> I/O APIC pin n (0 -> pin 2)
  *                PIRQ A-D  ---> I/O APIC pins 16-19 (active low) and the ISA line PIRQRC names
- *   lines        0 timer, 1 keyboard, 4 COM1, 8 RTC, 9 SCI, 14 and 15 IDE
+ *   lines        0 timer, 1 keyboard, 4 COM1, 8 RTC, 9 SCI, 13 x87 errors, 14 and 15 IDE
  *
  * The map below is the whole of I/O space and of memory space outside RAM, the CPUs' local APICs excepted. HPET: none. */
 #include "models/io/board.h"
@@ -79,6 +79,7 @@ static const struct {
 	{ BUS_PORT, 0x00e0,           4,                &testdev_echo_io, AT(test),    TESTING },
 	{ BUS_PORT, 0x00e4,           4,                &testdev_flush_io,AT(test),    TESTING },
 	{ BUS_PORT, 0x00e8,           1,                &testdev_flush_io,AT(test),    TESTING },
+	{ BUS_PORT, 0x00f0,           1,                &coprocessor_error_io, AT(chipset), ALWAYS },
 	{ BUS_PORT, 0x00f4,           4,                &debug_exit_io,   AT(test),    TESTING },
 	{ BUS_PORT, 0x0170,           1,                &ide_data_io[1],  AT(ide),     ALWAYS },
 	{ BUS_PORT, 0x0171,           7,                &ide_task_io[1],  AT(ide),     ALWAYS },
@@ -202,6 +203,7 @@ static int wire(struct board *b, const struct board_config *c, const struct boar
 	b->pci.who = b;
 	b->chipset.route = routing_changed;
 	b->chipset.who = b;
+	b->chipset.irq13 = isa(b, 13, FROM_CHIP);
 	i440fx_attach(&b->chipset, &b->pci);
 	if (ide_attach(&b->ide, c->disk, c->disk_where, &b->pci, e))
 		return -1;
@@ -331,6 +333,14 @@ static uint8_t pic_acknowledge(void *who)
 	return i8259_acknowledge(&b->pic);
 }
 struct pic_wire board_pic(struct board *b) { return (struct pic_wire){ pic_pending, pic_acknowledge, b }; }
+
+static bool drive_ferr(void *who, bool level, cycle_t now)
+{
+	struct board *b = who;
+	bus_clock(&b->bus, now);
+	return i440fx_ferr(&b->chipset, level);
+}
+struct ferr_wire board_ferr(struct board *b) { return (struct ferr_wire){ drive_ferr, b }; }
 
 void board_eoi(struct board *b, uint8_t vector) { ioapic_eoi(&b->ioapic, vector); }
 

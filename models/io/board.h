@@ -46,6 +46,7 @@ void board_reset(struct board *b);
 struct io_wire board_ports(struct board *b);
 struct io_wire board_mmio(struct board *b);
 struct pic_wire board_pic(struct board *b);
+struct ferr_wire board_ferr(struct board *b);           /* for the bootstrap processor */
 void board_eoi(struct board *b, uint8_t vector);        /* EOI broadcast from a local APIC */
 
 /* COM1, keyboard, screen. */

@@ -1,8 +1,9 @@
-/* i440fx.c - host bridge 00:00.0 (82441FX), ISA bridge 00:01.0 (82371SB, PIIX3) with PIRQ routing, and the reset
- * control register at CF9H.
+/* i440fx.c - host bridge 00:00.0 (82441FX), ISA bridge 00:01.0 (82371SB, PIIX3) with PIRQ routing, the reset
+ * control register at CF9H, and the coprocessor error logic behind port F0H.
  * Source: Intel 82441FX and 82371SB data sheets.
  *
  *   PIRQRC[A:D] at 60H-63H of the ISA bridge   7: 1 not routed | 3:0 ISA IRQ
+ *   F0H         a write lowers IRQ 13 and, while FERR# is asserted, asserts IGNNE# until FERR# goes away
  *   RC (CF9H)   2 RCPU: 0 -> 1 resets | 1 SRST: 1 hard, 0 soft (INIT to the CPUs)
  *
  * Simplified: memory attribute registers (PAM) can be written but C0000-FFFFF is always plain RAM. */
@@ -76,12 +77,43 @@ static void rc_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct 
 }
 const struct io_ops reset_control_io = { rc_read, rc_write, 1, 1, false };
 
+/* "FERR# ... is used to gate the IGNNE# signal to ensure that IGNNE# is not asserted to the processor unless FERR# is
+ * active. ... When FERR# is asserted, the PIIX3 generates an internal IRQ13." 82371SB data sheet, "FERR#", "IGNNE#" */
+bool i440fx_ferr(struct i440fx *f, bool level)
+{
+	if (level != f->s.ferr) {
+		f->s.ferr = level;
+		f->s.ignne = 0;
+		irq_set(&f->irq13, level);
+	}
+	return f->s.ignne;
+}
+
+static uint64_t f0_read(void *dev, uint64_t off, unsigned size, struct io_at *at)
+{
+	(void)dev, (void)off, (void)size, (void)at;
+	return 0xff;            /* write only */
+}
+static void f0_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct io_at *at)
+{
+	struct i440fx *f = dev;
+	(void)off, (void)size, (void)v, (void)at;
+	f->s.ignne = f->s.ferr;
+	irq_set(&f->irq13, false);
+}
+const struct io_ops coprocessor_error_io = { f0_read, f0_write, 1, 1, false };
+
 static void reset(void *dev)
 {
 	struct i440fx *f = dev;
 	f->s.reset_control = 0;
+	i440fx_ferr(f, false);
 }
 
-static const struct field_row fields[] = { FIELD(i440fx_state, reset_control, "reset_control", "Reset Control Register (CF9H)") };
+static const struct field_row fields[] = {
+	FIELD(i440fx_state, reset_control, "reset_control", "Reset Control Register (CF9H)"),
+	FIELD(i440fx_state, ferr, "ferr", "FERR#: an x87 error waits (CR0.NE = 0)"),
+	FIELD(i440fx_state, ignne, "ignne", "IGNNE#: x87 errors are ignored"),
+};
 
 const struct dev_ops i440fx_dev = { DEV_STATE(i440fx), .reset = reset, DEV_FIELDS(fields) };
