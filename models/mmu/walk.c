@@ -56,27 +56,31 @@ static void wide(struct paging *g, unsigned phys_bits)
 	}
 }
 
-void paging_update(struct mmu *m)
+void paging_of(struct paging *out, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, unsigned phys_bits)
 {
 	struct paging g = { 0 };
-	unsigned phys_bits = (unsigned)m->profile->phys_bits;
-	if (m->cr0 & CR0_PG) {
-		bool lma = m->efer & EFER_LMA;
-		g.levels = lma ? (m->cr4 & CR4_LA57 ? 5 : 4) : m->cr4 & CR4_PAE ? 3 : 2;
+	if (cr0 & CR0_PG) {
+		bool lma = efer & EFER_LMA;
+		g.levels = lma ? (cr4 & CR4_LA57 ? 5 : 4) : cr4 & CR4_PAE ? 3 : 2;
 		g.canonical = lma ? (g.levels == 5 ? 64 - 57 : 64 - 48) : 0;
-		g.nx = (m->efer & EFER_NXE) != 0;
-		g.smep = (m->cr4 & CR4_SMEP) != 0;
-		g.smap = (m->cr4 & CR4_SMAP) != 0;
-		g.wp = (m->cr0 & CR0_WP) != 0;
-		g.pke = lma && m->cr4 & CR4_PKE;
-		g.pge = (m->cr4 & CR4_PGE) != 0;
-		g.pcid = m->cr4 & CR4_PCIDE ? m->cr3 & 0xfff : 0;
+		g.nx = (efer & EFER_NXE) != 0;
+		g.smep = (cr4 & CR4_SMEP) != 0;
+		g.smap = (cr4 & CR4_SMAP) != 0;
+		g.wp = (cr0 & CR0_WP) != 0;
+		g.pke = lma && cr4 & CR4_PKE;
+		g.pge = (cr4 & CR4_PGE) != 0;
+		g.pcid = cr4 & CR4_PCIDE ? cr3 & 0xfff : 0;
 		if (g.levels == 2)
-			legacy(&g, phys_bits, m->cr4);
+			legacy(&g, phys_bits, cr4);
 		else
 			wide(&g, phys_bits);
 	}
-	m->paging = g;
+	*out = g;
+}
+
+void paging_update(struct mmu *m)
+{
+	paging_of(&m->paging, m->cr0, m->cr3, m->cr4, m->efer, (unsigned)m->profile->phys_bits);
 }
 
 /* "PAE paging: ... if any of the PDPTEs sets both the P flag and any reserved bit, the MOV to CR instruction causes a #GP(0)

@@ -18,6 +18,8 @@ struct walk {
 };
 bool walk(struct walk *w);
 
+/* How these registers have linear addresses translated: the walker's tables, also for software that walks a guest's. */
+void paging_of(struct paging *out, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, unsigned phys_bits);
 /* The registers changed: m->paging follows. */
 void paging_update(struct mmu *m);
 

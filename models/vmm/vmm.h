@@ -53,6 +53,7 @@ struct vcpu_state {             /* plain */
 	uint64_t vmcs;                  /* its VMCS */
 	uint64_t gpr[16], cr2;          /* while it does not run */
 	uint64_t cr0, cr3, cr4;         /* as the guest believes them to be */
+	uint64_t pdpte[4];              /* likewise, under a pager that owns CR3; with EPT they are in the VMCS */
 	uint32_t runnable, launched, cpu;       /* cpu: the physical one it runs on or ran last */
 	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
 	uint32_t pending_error, pending_length;
@@ -69,7 +70,8 @@ struct vcpu {
 };
 
 /* How guest-physical (and for shadow paging, guest-linear) memory is mapped: one row per variant. All work is charged. */
-enum paged { PAGED_FIXED /* go on: the access will succeed now */, PAGED_INJECT /* the guest's own fault */,
+enum paged { PAGED_FIXED /* go on: the access will succeed now */,
+             PAGED_INJECT /* the guest's own fault: page_fault() has injected it, with its own error code and CR2 */,
              PAGED_EMULATE /* not RAM, or a guarded table: emulate the instruction at gpa */ };
 struct pager {
 	const char *name;               /* "ept", "shadow.wp", ... */
@@ -82,6 +84,8 @@ struct pager {
 	void (*cr_written)(struct vcpu *v, unsigned cr, uint64_t old, uint64_t now);    /* s.cr0, cr3, cr4 hold the new ones */
 	void (*invlpg)(struct vcpu *v, uint64_t lin);
 	void (*invpcid)(struct vcpu *v, unsigned type, unsigned pcid, uint64_t lin);
+	/* The instruction that was to be emulated is not known: true, it may be restarted (the guarded table is no longer one). */
+	bool (*restart)(struct vcpu *v);
 	void (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);        /* an emulated write to guest RAM has been made */
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
