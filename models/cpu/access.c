@@ -141,7 +141,7 @@ uint64_t op_get(struct cpu *c, const struct uop *u, unsigned i)
 	uint64_t lin = ea_linear(c, u, n, write);
 	if (write) {    /* the read half of a read-modify-write: it must be allowed to write */
 		uint64_t v = 0;
-		const void *p = mmu_fast(&c->mmu, lin, n, true);
+		const void *p = mmu_fast(&c->mmu, lin, n, TOUCH_RMW);
 		memcpy(&v, p ? p : cpu_rmw_slow(c, u, lin, n), n);
 		return v;
 	}

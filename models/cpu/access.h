@@ -50,7 +50,7 @@ static inline void cpu_store##n(struct cpu *c, const struct uop *u, uint64_t lin
 /* Read-modify-write: a pointer to the operand, writable; after the change, cpu_rmw_end(c, u, p). Until then nothing is visible. */ \
 static inline T *cpu_rmw##n(struct cpu *c, const struct uop *u, uint64_t lin) \
 { \
-	void *p = mmu_fast(&c->mmu, lin, sizeof(T), true); \
+	void *p = mmu_fast(&c->mmu, lin, sizeof(T), TOUCH_RMW); \
 	return likely(p != NULL) ? p : cpu_rmw_slow(c, u, lin, sizeof(T)); \
 }
 ACCESS(8, uint8_t)

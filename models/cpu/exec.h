@@ -42,7 +42,7 @@ uop_fn uop_call;        /* run u->body */
 uop_fn uop_call_end;    /* leave the block, run u->body, go on at c->next_rip */
 uop_fn uop_fall;        /* after the last uop of a block: on to the next block */
 /* Touch an L1D line, then run u from its beginning. */
-const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, bool write);
+const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, enum touch write);
 uop_fn uop_rep;         /* repeat u->body, one iteration each, until rCX is 0 */
 uop_fn uop_rep_while;   /* the same, and while ZF is as the prefix says */
 

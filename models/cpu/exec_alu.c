@@ -8,14 +8,14 @@
 #define MODIFY_M(P, op, n, k) \
 HOT(P##n##_mr_##k) \
 { \
-	HOT_MEM(p, k, n / 8, true); \
+	HOT_MEM(p, k, n / 8, TOUCH_RMW); \
 	HOT_LOAD(n, v, p); \
 	HOT_STORE(n, p, alu_##op##n(c, v, get##n(c, u->reg[1]))); \
 	NEXT(c, u); \
 } \
 HOT(P##n##_mi_##k) \
 { \
-	HOT_MEM(p, k, n / 8, true); \
+	HOT_MEM(p, k, n / 8, TOUCH_RMW); \
 	HOT_LOAD(n, v, p); \
 	HOT_STORE(n, p, alu_##op##n(c, v, (u##n)u->imm)); \
 	NEXT(c, u); \
@@ -63,7 +63,7 @@ COMPARE_M(P, op, n, b) COMPARE_M(P, op, n, x) COMPARE_M(P, op, n, g)
 #define UNARY_M(P, op, n, k) \
 HOT(P##n##_m_##k) \
 { \
-	HOT_MEM(p, k, n / 8, true); \
+	HOT_MEM(p, k, n / 8, TOUCH_RMW); \
 	HOT_LOAD(n, v, p); \
 	HOT_STORE(n, p, alu_##op##n(c, v)); \
 	NEXT(c, u); \

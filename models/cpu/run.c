@@ -34,7 +34,7 @@ const struct uop *uop_call_end(struct cpu *c, const struct uop *u)
 	return block_go(c);
 }
 
-const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, bool write)
+const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, enum touch write)
 {
 	mmu_touch_slow(&c->mmu, line, write);
 	return u->fn(c, u);     /* not DISPATCH: the instruction has not been executed yet */

@@ -453,7 +453,7 @@ static inline int translate(struct mmu *m, uint64_t lin, unsigned access, struct
 
 /* ---- caches ---- */
 
-void mmu_touch_slow(struct mmu *m, uint64_t line, bool write)
+void mmu_touch_slow(struct mmu *m, uint64_t line, enum touch write)
 {
 	bool present;
 	/* what misses in the modelled caches often misses in the host's: fetch the bytes while their line is looked up */
@@ -461,10 +461,11 @@ void mmu_touch_slow(struct mmu *m, uint64_t line, bool write)
 	enum mem_level level = cache_data(m->caches, m->cpu, line, write, &present);
 	if (level == LEVEL_L1)
 		return;
-	uint32_t stall = write ? m->store_stall[level] : m->load_stall[level];
+	bool store = write == TOUCH_STORE;
+	uint32_t stall = store ? m->store_stall[level] : m->load_stall[level];
 	m->stat[MMU_STAT_L1D_MISS] += !present;
-	ledger_charge(m->ledger, write ? WHY_STORE : (enum why)(WHY_LOAD_L2 + (level - LEVEL_L2)), stall);
-	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_MISS, line << 6, level, write, stall);
+	ledger_charge(m->ledger, store ? WHY_STORE : (enum why)(WHY_LOAD_L2 + (level - LEVEL_L2)), stall);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_MISS, line << 6, level, write != TOUCH_LOAD, stall);
 }
 
 void mmu_fetch_slow(struct mmu *m, uint64_t line)
@@ -538,7 +539,7 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 		return;
 	}
 	if (m->detailed)
-		mmu_touch(m, h->pa, size, access_writes(access));
+		mmu_touch(m, h->pa, size, access_writes(access) ? TOUCH_RMW : TOUCH_LOAD);
 	memcpy(to, p, size);
 	soft_fill(m, h, access);
 }
@@ -551,7 +552,7 @@ static void write_piece(struct mmu *m, const struct hit *h, const void *from, un
 		return;
 	}
 	if (m->detailed)
-		mmu_touch(m, h->pa, size, true);
+		mmu_touch(m, h->pa, size, TOUCH_STORE);
 	mem_before_write(m->mem, HPA(h->pa), size);
 	memcpy(p, from, size);
 	soft_fill(m, h, access);

@@ -170,8 +170,12 @@ struct mmu {
 	void *table_block;
 };
 
+/* What a reference is, where `write` is asked for (false a load, true a store). A store's wait is mostly hidden by the
+ * store buffer; that of a read-modify-write's load is not, though it too must find its page and line writable. */
+enum touch { TOUCH_LOAD, TOUCH_STORE, TOUCH_RMW };
+
 /* Slow halves, mmu.c. */
-void mmu_touch_slow(struct mmu *m, uint64_t line, bool write);       /* L1D beyond the MRU way: hit, or stall and fill */
+void mmu_touch_slow(struct mmu *m, uint64_t line, enum touch write);       /* L1D beyond the MRU way: hit, or stall and fill */
 void mmu_fetch_slow(struct mmu *m, uint64_t line);                   /* the same for L1I */
 
 /* LRU of the modelled L1 data TLB. Using the same entry twice in a row changes nothing, so it may be skipped. */
@@ -183,7 +187,7 @@ static inline void mmu_dtlb_touch(struct mmu *m, uint32_t slot)
 }
 
 /* Time one data reference of at most 64 bytes at a RAM address, within a page. */
-static inline void mmu_touch(struct mmu *m, uint64_t pa, unsigned size, bool write)
+static inline void mmu_touch(struct mmu *m, uint64_t pa, unsigned size, enum touch write)
 {
 	uint64_t line = pa >> 6;
 	if (unlikely((write ? m->l1d_mru_dirty : m->l1d_mru)[line & m->l1d_set_mask] != line))
@@ -193,7 +197,7 @@ static inline void mmu_touch(struct mmu *m, uint64_t pa, unsigned size, bool wri
 }
 
 /* Host pointer for an access inside one page that hits the soft TLB, timed; NULL: take the slow way. */
-static inline void *mmu_fast(struct mmu *m, uint64_t lin, unsigned size, bool write)
+static inline void *mmu_fast(struct mmu *m, uint64_t lin, unsigned size, enum touch write)
 {
 	const struct soft_tlb_entry *e = &m->soft[(lin >> PAGE_SHIFT) & (SOFT_TLB_N - 1)];
 	/* the last byte's page is looked for in the first byte's slot: crossing a page never matches */

@@ -65,6 +65,21 @@ Test(cache, a_store_waits_for_its_share)
 	cr_expect(eq(u64, load(m, 0x10008), 0));
 }
 
+/* Its result is needed: nothing hides the wait. The line is then modified, and the store that ends it is free. */
+Test(cache, a_read_modify_write_waits_as_a_load)
+{
+	struct mmu *m = r->m[0];
+	struct mmu_fault f;
+	uint32_t v;
+	mmu_read(m, 0x10000, &v, 4, ACC_READ | ACC_RMW, &f);
+	cr_expect(eq(u64, m->ledger->now, 192));
+	cr_expect(eq(u64, r->ledger[0].spent[0][WHY_LOAD_MEM], 192));
+	cr_expect(eq(u64, store(m, 0x10000), 0));
+	cr_expect(mmu_fast(m, 0x10040, 4, TOUCH_RMW) != NULL);
+	cr_expect(eq(u64, m->ledger->now, 2 * 192));
+	cr_expect(eq(u64, r->ledger[0].spent[0][WHY_STORE], 0));
+}
+
 Test(cache, an_access_over_two_lines_touches_both)
 {
 	struct mmu *m = r->m[0];

@@ -104,7 +104,7 @@ static int perform(struct mmu *m, struct access *a, hpa_t *pa, struct mmu_fault 
 	*pa = HPA(0);
 	if (a->flags & ACC_EXEC)
 		return mmu_fetch(m, a->lin, pa, f);
-	bool write = a->flags & (ACC_WRITE | ACC_RMW);
+	enum touch write = a->flags & ACC_RMW ? TOUCH_RMW : a->flags & ACC_WRITE ? TOUCH_STORE : TOUCH_LOAD;
 	unsigned who = a->flags & ACC_IMPLICIT ? 0 : m->user ? ACC_USER : 0;
 	void *p = a->flags & ACC_IMPLICIT ? NULL : mmu_fast(m, a->lin, a->size, write);
 	if (p) {
