@@ -15,6 +15,7 @@
 #include "models/boot/image.h"
 #include "models/breakpoint.h"
 #include "models/cpu/lapic.h"
+#include "models/cpu/vmx/vmx.h"
 #include "models/io/board.h"
 #include "models/symbols.h"
 
@@ -195,7 +196,7 @@ static bool ledger_valid(void *who, const void *state)
 
 static void register_sections(struct machine *m)
 {
-	static const char *const parts[] = { "state", "ledger", "lapic", "stat" };
+	static const char *const parts[] = { "state", "ledger", "lapic", "stat", "vmx" };
 	snaps_section(m->snaps, "machine", 1, &m->s, sizeof m->s);
 	snaps_valid(m->snaps, "machine", schedule_valid, m);
 	snaps_section(m->snaps, "events", 1, &m->evq.s, sizeof m->evq.s);
@@ -205,6 +206,7 @@ static void register_sections(struct machine *m)
 		const struct { void *p; size_t n; bool (*valid)(void *who, const void *state); } what[] = {
 			{ &c->s, sizeof c->s, cpu_valid }, { &c->ledger, sizeof c->ledger, ledger_valid },
 			{ &c->lapic->s, sizeof c->lapic->s, NULL }, { c->stat, sizeof c->stat, NULL },
+			{ &c->vmx, sizeof c->vmx, vmx_state_valid },
 		};
 		for (size_t k = 0; k < ARRAY_LEN(what); k++) {
 			char name[32];

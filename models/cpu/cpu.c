@@ -8,6 +8,7 @@
 #include "models/cpu/cpuid.h"
 #include "models/cpu/decode.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 #include "sim/err.h"
 
 /* ---- life ---- */
@@ -72,6 +73,7 @@ void cpu_restored(struct cpu *c)
 	for (size_t i = 0; i < ARRAY_LEN(fetched); i++)
 		if (fetched[i] != ~0ull && mem_ptr(c->mmu.mem, HPA(fetched[i])))
 			mem_flag_set(c->mmu.mem, HPA(fetched[i] & PAGE_MASK), PAGE_CODE);
+	vmx_derive(c);
 	cpu_mode_changed(c);
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
 		seg_derive(c, i);

@@ -13,6 +13,7 @@
 #include "models/cpu/lapic.h"
 #include "models/cpu/fpstate.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 static void traced(struct cpu *c, unsigned i, uint64_t v)
 {
@@ -61,6 +62,17 @@ static void set_paging(struct cpu *c, uint64_t cr0, uint64_t cr4, uint64_t efer)
 	cpu_attention(c);
 }
 
+/* In VMX operation some bits are fixed: "attempts to change them cause #GP(0)". An unrestricted guest may clear PE and PG. */
+static void check_fixed(struct cpu *c, uint64_t v, uint64_t fixed0, uint64_t fixed1)
+{
+	if (c->vmx.vmxon == VMCS_NONE)
+		return;
+	if (vmx_guest_with(c, vmx_on(c, UNRESTRICTED)))
+		fixed0 &= ~(uint64_t)(CR0_PE | CR0_PG);
+	if ((v & fixed0) != fixed0 || v & ~fixed1)
+		cpu_gp0(c);
+}
+
 void cr0_write(struct cpu *c, uint64_t v)
 {
 	uint64_t old = c->s.cr0, efer = c->s.efer;
@@ -71,6 +83,7 @@ void cr0_write(struct cpu *c, uint64_t v)
 	    CR0_ET;
 	if ((v & CR0_PG && !(v & CR0_PE)) || (v & CR0_NW && !(v & CR0_CD)))
 		cpu_gp0(c);
+	check_fixed(c, v, vmx_cr0_fixed0(c), vmx_cr0_fixed1(c));
 	if (v & CR0_PG && !(old & CR0_PG) && efer & EFER_LME) {
 		/* activating IA-32e mode: not without PAE, not from code with CS.L = 1, not with a
 		 * 16-bit TSS in TR */
@@ -114,6 +127,7 @@ void cr4_write(struct cpu *c, uint64_t v)
 	uint64_t old = c->s.cr4, changed = v ^ old;
 	if (v & ~cr4_valid_bits(c))
 		cpu_gp0(c);
+	check_fixed(c, v, vmx_cr4_fixed0(c), vmx_cr4_fixed1(c));
 	if (cpu_lma(c) && (!(v & CR4_PAE) || changed & CR4_LA57))
 		cpu_gp0(c);
 	if (v & CR4_PCIDE && !(old & CR4_PCIDE) && (!cpu_lma(c) || c->s.cr3 & 0xfff))

@@ -8,6 +8,7 @@
 
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 struct msr_def;
 typedef bool msr_read_fn(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v);
@@ -113,9 +114,18 @@ static bool msr_write_LOCKED(struct cpu *c, const struct msr_def *m, uint32_t nr
 	uint64_t *p = home(c, m, nr);
 	if (*p & 1)     /* "Lock bit: when set, further writes cause #GP(0)" until RESET */
 		return false;
-	*p = v & 1;
-	return !(v & ~1ull);
+	if (v & ~5ull)  /* 0 lock | 2 VMX outside SMX; there is no SMX */
+		return false;
+	*p = v;
+	return true;
 }
+
+static bool msr_read_VMX(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	(void)m;
+	return vmx_msr_read(c, nr, v);
+}
+#define msr_write_VMX msr_write_RO
 
 #define msr_read_EFER msr_read_RW
 static bool msr_write_EFER(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)

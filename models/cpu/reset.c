@@ -9,6 +9,7 @@
 #include "models/cpu/fpstate.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 static bool is_bsp(const struct cpu *c)
 {
@@ -70,6 +71,8 @@ void cpu_reset(struct cpu *c, bool init)
 	block_forget(c);
 	c->ext = 0;
 	c->delivering = NULL;
+	if (!init || c->vmx.vmxon != VMCS_NONE)
+		vmx_reset(c);
 	mmu_set_paging(&c->mmu, c->s.cr0, c->s.cr4, c->s.efer);
 	mmu_set_cr3(&c->mmu, 0);
 	mmu_set_pkru(&c->mmu, c->s.pkru);

@@ -38,6 +38,25 @@ bool vmx_msr_read(const struct cpu *c, uint32_t nr, uint64_t *v);       /* 480H-
 uint64_t vmx_cr0_fixed0(const struct cpu *c), vmx_cr0_fixed1(const struct cpu *c);
 uint64_t vmx_cr4_fixed0(const struct cpu *c), vmx_cr4_fixed1(const struct cpu *c);
 
+uint64_t vmx_misc(const struct cpu *c), vmx_ept_vpid_cap(const struct cpu *c), vmx_vmfunc_cap(const struct cpu *c);  /* 485H, 48CH, 491H */
+#define VMX_TIMER_SHIFT      5          /* IA32_VMX_MISC 4:0: the VMX-preemption timer counts down when this bit of the TSC changes */
+#define VMX_MISC_LMA         BIT(5)     /* VM exits store EFER.LMA into the control "IA-32e mode guest" */
+#define VMX_MISC_ACTIVITY    (7ull << 6)/* activity states HLT, shutdown, wait-for-SIPI */
+#define VMX_MISC_WRITE_ALL   BIT(29)    /* VMWRITE may write VM-exit information fields */
+#define VMX_MISC_LENGTH_0    BIT(30)    /* software events may be injected with instruction length 0 */
+enum {
+	EPT_CAP_EXECUTE_ONLY = 1 << 0, EPT_CAP_WALK_4 = 1 << 6, EPT_CAP_WALK_5 = 1 << 7, EPT_CAP_UC = 1 << 8, EPT_CAP_WB = 1 << 14,
+	EPT_CAP_2M = 1 << 16, EPT_CAP_1G = 1 << 17, EPT_CAP_INVEPT = 1 << 20, EPT_CAP_AD = 1 << 21, EPT_CAP_ADVANCED = 1 << 22,
+	EPT_CAP_INVEPT_SINGLE = 1 << 25, EPT_CAP_INVEPT_ALL = 1 << 26,
+};
+#define VPID_CAP_INVVPID           BIT(32)
+#define VPID_CAP_ADDRESS           BIT(40)
+#define VPID_CAP_SINGLE            BIT(41)
+#define VPID_CAP_ALL               BIT(42)
+#define VPID_CAP_SINGLE_NOT_GLOBAL BIT(43)
+#define VMFUNC_EPTP_SWITCHING      BIT(0)
+bool vmx_state_valid(void *who, const void *state);     /* what a snapshot may say of cpu->vmx */
+
 /* ---- VM exits ---- */
 
 enum exit_reason {
