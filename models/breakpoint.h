@@ -1,7 +1,7 @@
 /* breakpoint.h - stops at linear addresses. Looking for them costs no simulated time.
  *
- * A breakpoint stops the run before its instruction; asked again at the same instruction count of the same CPU
- * it lets go, so that running on after a stop needs no special step. */
+ * A breakpoint stops the run before its instruction; asked again at the same instruction count of
+ * the same CPU it lets go, so that running on after a stop needs no special step. */
 #ifndef MODELS_BREAKPOINT_H
 #define MODELS_BREAKPOINT_H
 

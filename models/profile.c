@@ -1,4 +1,5 @@
-/* profile.c - CPU profiles: their rows, the checks that they make sense. Values: scenarios/cpus/NAME.lua. */
+/* profile.c - CPU profiles: their rows, the checks that they make sense. Values:
+ * scenarios/cpus/NAME.lua. */
 #include "models/profile.h"
 
 #include <inttypes.h>
@@ -46,7 +47,8 @@ static const char *key_at(const void *table, size_t i)
 	return ((const struct profile_row *)table)[i].key;
 }
 
-int profile_set(struct profile *p, const char *key, uint64_t value, const char *where, struct err *e)
+int profile_set(struct profile *p, const char *key, uint64_t value, const char *where,
+                struct err *e)
 {
 	const char *near;
 	char hint[160];
@@ -58,32 +60,39 @@ int profile_set(struct profile *p, const char *key, uint64_t value, const char *
 		if (strcmp(r->key, key) != 0)
 			continue;
 		if (value < r->min || value > r->max)
-			return err_set(e, where, r->sentence, "%s = %" PRIu64 ": expected %" PRIu64 "..%" PRIu64 "%s%s", key,
+			return err_set(e, where, r->sentence,
+			               "%s = %" PRIu64 ": expected %" PRIu64 "..%" PRIu64 "%s%s",
+			               key,
 			               value, r->min, r->max, unit[0] ? " " : "", unit);
 		*value_of(p, r) = value;
 		return 0;
 	}
 	near = err_nearest(key, key_at, profile_rows, profile_rows_n);
-	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config", near ? "did you mean '" : "", near ? near : "",
+	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config",
+	         near ? "did you mean '" : "", near ? near : "",
 	         near ? "'? " : "");
 	return err_set(e, where, hint, "unknown profile key '%s'", key);
 }
 
 /* ---- rows that must fit together ---- */
 
-/* A structure of `entries` in `ways` has a power of two of sets, so that address bits select one. */
-static int check_sets(const char *what, uint64_t entries, uint64_t ways, const char *where, struct err *e)
+/* A structure of `entries` in `ways` has a power of two of sets, so that address bits
+ * select one. */
+static int check_sets(const char *what, uint64_t entries, uint64_t ways, const char *where,
+                      struct err *e)
 {
 	uint64_t sets = ways ? entries / ways : 0;
 
 	if (entries == 0)
 		return 0;
 	if (ways == 0 || entries % ways != 0)
-		return err_set(e, where, "entries must be a multiple of ways", "%s: %" PRIu64 " entries in %" PRIu64 " ways", what,
+		return err_set(e, where, "entries must be a multiple of ways",
+		               "%s: %" PRIu64 " entries in %" PRIu64 " ways", what,
 		               entries, ways);
 	if (sets & (sets - 1))
 		return err_set(e, where, "entries divided by ways must be a power of two",
-		               "%s: %" PRIu64 " entries in %" PRIu64 " ways make %" PRIu64 " sets", what, entries, ways, sets);
+		               "%s: %" PRIu64 " entries in %" PRIu64 " ways make %" PRIu64 " sets",
+		               what, entries, ways, sets);
 	return 0;
 }
 
@@ -107,12 +116,16 @@ int profile_check(const struct profile *p, const char *where, struct err *e)
 		if (check_sets(sets[i].what, sets[i].entries, sets[i].ways, where, e) != 0)
 			return -1;
 	if (p->l2_size < p->l1d_size || p->l2_size < p->l1i_size)
-		return err_set(e, where, NULL, "l2.size = %" PRIu64 " is smaller than an L1 cache", p->l2_size);
+		return err_set(e, where, NULL, "l2.size = %" PRIu64 " is smaller than an L1 cache",
+		               p->l2_size);
 	if (p->l3_size && p->l3_size < p->l2_size)
-		return err_set(e, where, "0 means none", "l3.size = %" PRIu64 " is smaller than l2.size = %" PRIu64, p->l3_size,
+		return err_set(e, where, "0 means none",
+		               "l3.size = %" PRIu64 " is smaller than l2.size = %" PRIu64,
+		               p->l3_size,
 		               p->l2_size);
 	if (p->l2_latency < p->l1_latency || (p->l3_size && p->l3_latency < p->l2_latency) ||
 	    p->mem_latency < (p->l3_size ? p->l3_latency : p->l2_latency))
-		return err_set(e, where, "l1.latency <= l2.latency <= l3.latency <= mem.latency", "latencies do not ascend");
+		return err_set(e, where, "l1.latency <= l2.latency <= l3.latency <= mem.latency",
+		               "latencies do not ascend");
 	return 0;
 }

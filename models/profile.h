@@ -1,4 +1,5 @@
-/* profile.h - a CPU profile: numbers only. Rows: profile.def (geometry, latencies) and cpu/cost.def. */
+/* profile.h - a CPU profile: numbers only. Rows: profile.def (geometry, latencies) and
+ * cpu/cost.def. */
 #ifndef MODELS_PROFILE_H
 #define MODELS_PROFILE_H
 
@@ -11,7 +12,8 @@ enum cost {
 	COST_N
 };
 
-enum profile_unit { UNIT_HERTZ, UNIT_BITS, UNIT_BYTES, UNIT_COUNT, UNIT_CYCLES, UNIT_NANOSECONDS, UNIT_PERCENT, UNIT_BOOL };
+enum profile_unit { UNIT_HERTZ, UNIT_BITS, UNIT_BYTES, UNIT_COUNT, UNIT_CYCLES, UNIT_NANOSECONDS,
+                    UNIT_PERCENT, UNIT_BOOL };
 
 struct profile {
 	char name[32];
@@ -32,8 +34,10 @@ const char *profile_unit_name(enum profile_unit u);
 
 void profile_defaults(struct profile *p);
 /* Set one row by key; err names the key (with a suggestion) or the range. `where` as in err_set. */
-int profile_set(struct profile *p, const char *key, uint64_t value, const char *where, struct err *e);
-/* Rows that must fit together: ways divide entries, sizes are powers of two where indexed, L2 >= L1. */
+int profile_set(struct profile *p, const char *key, uint64_t value, const char *where,
+                struct err *e);
+/* Rows that must fit together: ways divide entries, sizes are powers of two where indexed,
+ * L2 >= L1. */
 int profile_check(const struct profile *p, const char *where, struct err *e);
 
 static inline cycle_t profile_ns(const struct profile *p, uint64_t ns)

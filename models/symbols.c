@@ -33,7 +33,8 @@ void symtab_add(struct symtab *t, const char *name, uint64_t addr, uint64_t size
 	t->n++;
 }
 
-/* By address; at one address functions first, then file order, so that the answer never depends on the sort. */
+/* By address; at one address functions first, then file order, so that the answer never depends on
+ * the sort. */
 static int by_address(const void *a, const void *b)
 {
 	const struct symbol *x = a, *y = b;
@@ -73,7 +74,8 @@ const struct symbol *symtab_at(const struct symtab *t, uint64_t addr, uint64_t *
 	if (!lo)
 		return NULL;
 	const struct symbol *s = &t->sym[lo - 1];
-	while (s > t->sym && s[-1].addr == s->addr)     /* the first at that address: a function if there is one */
+	/* the first at that address: a function if there is one */
+	while (s > t->sym && s[-1].addr == s->addr)
 		s--;
 	uint64_t off = addr - s->addr;
 	if (off >= (s->size ? s->size : REACH))

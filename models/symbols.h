@@ -12,7 +12,8 @@ void symtab_free(struct symtab *t);
 void symtab_add(struct symtab *t, const char *name, uint64_t addr, uint64_t size, bool function);
 void symtab_sort(struct symtab *t);             /* by address; call once after the last add */
 bool symtab_find(const struct symtab *t, const char *name, uint64_t *addr);
-/* The symbol at or before addr that covers it (or has no size and lies within 64 KB), and the offset in it; NULL: none. */
+/* The symbol at or before addr that covers it (or has no size and lies within 64 KB), and the
+ * offset in it; NULL: none. */
 const struct symbol *symtab_at(const struct symtab *t, uint64_t addr, uint64_t *offset);
 
 #endif

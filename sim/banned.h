@@ -1,7 +1,8 @@
-/* banned.h - what would make two runs differ, or overrun a buffer, does not compile in sim/ and models/.
+/* banned.h - what would make two runs differ, or overrun a buffer, does not compile in sim/
+ * and models/.
  *
- * The Makefile includes this file first in every file of both folders. The system headers that declare the
- * banned functions come first, so that their declarations are not caught. */
+ * The Makefile includes this file first in every file of both folders. The system headers that
+ * declare the banned functions come first, so that their declarations are not caught. */
 #ifndef SIM_BANNED_H
 #define SIM_BANNED_H
 
@@ -14,7 +15,8 @@
 
 #define BANNED(name, instead) banned_##name##__use_##instead
 
-/* The host's clock, its random numbers and its environment: same inputs would not give the same bytes. */
+/* The host's clock, its random numbers and its environment: same inputs would not give the
+ * same bytes. */
 #undef time
 #define time(...)          BANNED(time, ledger_now)
 #undef clock

@@ -49,13 +49,15 @@ static unsigned distance(const char *a, size_t na, const char *b, size_t nb)
 
 		here[0] = (unsigned)i * COST_DELETE;
 		for (size_t j = 1; j <= nb; j++) {
-			unsigned d = above[j - 1] + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 : COST_SUBST);
+			unsigned d = above[j - 1] + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 :
+			                             COST_SUBST);
 
 			if (above[j] + COST_DELETE < d)
 				d = above[j] + COST_DELETE;
 			if (here[j - 1] + COST_INSERT < d)
 				d = here[j - 1] + COST_INSERT;
-			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]) &&
+			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1]) &&
 			    before[j - 2] + COST_SWAP < d)
 				d = before[j - 2] + COST_SWAP;
 			here[j] = d;
@@ -95,8 +97,8 @@ const char *err_nearest(const char *word, const char *(*name_at)(const void *tab
 
 /* ---- our mistakes ---- */
 
-/* What led here, if the program knows: ui/cli defines its own. A weak function rather than a pointer, because
- * sim/ keeps no variables. */
+/* What led here, if the program knows: ui/cli defines its own. A weak function rather than a
+ * pointer, because sim/ keeps no variables. */
 __attribute__((weak)) void bug_context(void) {}
 
 void bug_at(const char *file, int line, const char *fmt, ...)

@@ -1,5 +1,5 @@
-/* evq.c - a binary heap ordered by (cycle, priority, owner, sequence). The order is total, so neither the heap's
- * shape nor the host decides which of two events runs first. */
+/* evq.c - a binary heap ordered by (cycle, priority, owner, sequence). The order is total, so
+ * neither the heap's shape nor the host decides which of two events runs first. */
 #include "sim/evq.h"
 
 #include <string.h>
@@ -88,7 +88,8 @@ void evq_add(struct evq *q, uint32_t owner, cycle_t when, uint32_t code, uint64_
 
 	if (s->n == EVQ_MAX)
 		BUG("event queue is full: '%s' adds event %u", q->owner[owner].name, code);
-	s->heap[s->n] = (struct event){ .when = when, .owner = owner, .seq = s->seq++, .code = code, .arg = arg };
+	s->heap[s->n] = (struct event){ .when = when, .owner = owner, .seq = s->seq++, .code = code,
+	                                .arg = arg };
 	sift_up(s, s->n++);
 	if (q->moved && evq_next(q) != first)
 		q->moved(q->moved_who);

@@ -36,15 +36,17 @@ struct evq {                    /* wiring */
 	void *moved_who;                /* the machine lowers the running CPU's deadline */
 };
 
-/* Could this (from a file) be a queue's state? Counts and owners in range, heap in order. For snaps_valid(); who: the evq. */
+/* Could this (from a file) be a queue's state? Counts and owners in range, heap in order. For
+ * snaps_valid(); who: the evq. */
 bool evq_valid(void *who, const void *state);
 uint32_t evq_owner(struct evq *q, const char *name, evq_fn *fn, void *who);
 void evq_add(struct evq *q, uint32_t owner, cycle_t when, uint32_t code, uint64_t arg);
 /* Remove the owner's events with this code; returns how many. */
 unsigned evq_cancel(struct evq *q, uint32_t owner, uint32_t code);
 static inline cycle_t evq_next(const struct evq *q) { return q->s.n ? q->s.heap[0].when : NEVER; }
-/* Run every event with when <= now, in order, including ones they add. A handler is told the event's own cycle,
- * not `now`: what follows does not depend on how late the queue was looked at. */
+/* Run every event with when <= now, in order, including ones they add. A handler is told the
+ * event's own cycle, not `now`: what follows does not depend on how late the queue was
+ * looked at. */
 void evq_run(struct evq *q, cycle_t now);
 
 #endif

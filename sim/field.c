@@ -1,4 +1,5 @@
-/* field.c - named views of state: find one by name, read it, write it, print it with its bits' names. */
+/* field.c - named views of state: find one by name, read it, write it, print it with its
+ * bits' names. */
 #include "sim/field.h"
 
 #include <inttypes.h>
@@ -14,7 +15,8 @@ void fields_fini(struct fields *f)
 	memset(f, 0, sizeof *f);
 }
 
-void fields_add(struct fields *f, const char *prefix, const struct field_row *rows, size_t n, void *obj)
+void fields_add(struct fields *f, const char *prefix, const struct field_row *rows, size_t n,
+                void *obj)
 {
 	struct field_group *g;
 
@@ -31,7 +33,8 @@ void fields_add(struct fields *f, const char *prefix, const struct field_row *ro
 	g->obj = obj;
 }
 
-bool fields_find(const struct fields *f, const char *name, const struct field_group **g, const struct field_row **r)
+bool fields_find(const struct fields *f, const char *name, const struct field_group **g,
+                 const struct field_row **r)
 {
 	for (size_t i = 0; i < f->n; i++) {
 		const struct field_group *group = &f->groups[i];

@@ -10,12 +10,14 @@ const struct ledger_why_row ledger_why[WHY_N] = {
 
 const char *ledger_acct_name(unsigned acct, char *buf, size_t n)
 {
-	static const char *const name[] = { [ACCT_IDLE] = "idle", [ACCT_VMM] = "vmm", [ACCT_HARDWARE] = "hardware" };
+	static const char *const name[] = { [ACCT_IDLE] = "idle", [ACCT_VMM] = "vmm",
+	                                    [ACCT_HARDWARE] = "hardware" };
 
 	if (acct < ACCT_GUEST)
 		snprintf(buf, n, "%s", name[acct]);
 	else
-		snprintf(buf, n, "vm%u.%s", (acct - ACCT_GUEST) / 2, (acct - ACCT_GUEST) % 2 ? "user" : "kernel");
+		snprintf(buf, n, "vm%u.%s", (acct - ACCT_GUEST) / 2,
+		         (acct - ACCT_GUEST) % 2 ? "user" : "kernel");
 	return buf;
 }
 

@@ -1,6 +1,7 @@
-/* page_scan.c - which pages hold something. RAM is one lazily backed mapping: looking at every page of a large machine
- * would make the host back them all. Where the host tells (Linux: /proc/self/pagemap) untouched pages are passed over;
- * elsewhere each page is looked at. The answer is the same. */
+/* page_scan.c - which pages hold something. RAM is one lazily backed mapping: looking at every page
+ * of a large machine would make the host back them all. Where the host tells (Linux:
+ * /proc/self/pagemap) untouched pages are passed over; elsewhere each page is looked at. The answer
+ * is the same. */
 #include "sim/snap_impl.h"
 
 #include <fcntl.h>
@@ -23,7 +24,8 @@ struct page_scan *page_scan_new(const struct snaps *s)
 	struct page_scan *scan = xcalloc(1, sizeof *scan);
 
 	scan->s = s;
-	scan->fd = sysconf(_SC_PAGESIZE) == PAGE_SIZE ? open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
+	scan->fd = sysconf(_SC_PAGESIZE) == PAGE_SIZE ?
+	           open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) : -1;
 	return scan;
 }
 

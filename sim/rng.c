@@ -1,4 +1,5 @@
-/* rng.c - xoshiro256** by Blackman and Vigna (2018), seeded through splitmix64 from the seed and the stream's name. */
+/* rng.c - xoshiro256** by Blackman and Vigna (2018), seeded through splitmix64 from the seed and
+ * the stream's name. */
 #include "sim/rng.h"
 
 static uint64_t rotl(uint64_t v, unsigned n)
@@ -41,7 +42,8 @@ uint64_t rng_u64(struct rng *r)
 
 uint64_t rng_below(struct rng *r, uint64_t n)
 {
-	uint64_t v, reject = n ? (0 - n) % n : 0;       /* 2^64 mod n: values below it would bias the result */
+	/* 2^64 mod n: values below it would bias the result */
+	uint64_t v, reject = n ? (0 - n) % n : 0;
 
 	if (n == 0)
 		return 0;

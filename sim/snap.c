@@ -1,13 +1,15 @@
 /* snap.c - snapshots in memory: sections by shared chunks, RAM by copy-on-write pages.
  *
- * The snapshots form one list, oldest first, and the present comes after the newest. Each keeps the old contents of
- * the pages written between it and its successor. So page p at snapshot i is the first copy found in i, i+1, ...,
- * newest; without one, the page has not changed since and the present has it.
+ * The snapshots form one list, oldest first, and the present comes after the newest. Each keeps the
+ * old contents of the pages written between it and its successor. So page p at snapshot i is the
+ * first copy found in i, i+1, ..., newest; without one, the page has not changed since and the
+ * present has it.
  *
- * Restoring is writing: the pages that change are first kept in the newest snapshot like any written page. Hence
- * every snapshot, older or newer than the one restored, stays valid.
+ * Restoring is writing: the pages that change are first kept in the newest snapshot like any
+ * written page. Hence every snapshot, older or newer than the one restored, stays valid.
  *
- * Sections are cut into chunks; a chunk equal to the previous snapshot's is shared with it (counted). */
+ * Sections are cut into chunks; a chunk equal to the previous snapshot's is shared with it
+ * (counted). */
 #include "sim/snap_impl.h"
 
 #include <inttypes.h>
@@ -161,7 +163,8 @@ void snaps_section(struct snaps *s, const char *name, uint32_t version, void *st
 	sec->size = size;
 }
 
-void snaps_valid(struct snaps *s, const char *name, bool (*valid)(void *who, const void *state), void *who)
+void snaps_valid(struct snaps *s, const char *name, bool (*valid)(void *who, const void *state),
+                 void *who)
 {
 	for (size_t i = 0; i < s->sections; i++)
 		if (strcmp(s->section[i].name, name) == 0) {
@@ -216,7 +219,8 @@ void snap_before_write(struct snaps *s, uint64_t page)
 	if (s->newest && !page_find(&s->newest->pages, page)) {
 		const uint8_t *ram = page_bytes(s, page);
 
-		page_add(&s->newest->pages, page, page_is_zero(ram) ? NULL : chunk_new(ram, PAGE_SIZE));
+		page_add(&s->newest->pages, page,
+		         page_is_zero(ram) ? NULL : chunk_new(ram, PAGE_SIZE));
 	}
 }
 
@@ -280,10 +284,12 @@ void snap_restore(struct snaps *s, const struct snap *sn)
 
 	for (size_t i = 0; i < s->sections; i++)
 		for (size_t k = 0; k < section_chunks(&s->section[i]); k++)
-			memcpy((uint8_t *)s->section[i].state + k * PAGE_SIZE, sn->section[i][k]->bytes,
+			memcpy((uint8_t *)s->section[i].state + k * PAGE_SIZE,
+			       sn->section[i][k]->bytes,
 			       chunk_len(&s->section[i], k));
 	for (const struct snap *from = sn; from; from = from->newer) {
-		/* The newest grows while its own pages are put back: those appended are done already. */
+		/* The newest grows while its own pages are put back: those appended are
+		 * done already. */
 		size_t n = from->pages.n;
 
 		for (size_t i = 0; i < n; i++) {
@@ -393,7 +399,8 @@ bool snap_differs(const struct snaps *s, const struct snap *sn, char *where, siz
 			                            sn->section[i][k]->bytes, len);
 
 			if (d < len) {
-				snprintf(where, n, "section %s, byte %#zx", sec->name, k * PAGE_SIZE + d);
+				snprintf(where, n, "section %s, byte %#zx", sec->name,
+				         k * PAGE_SIZE + d);
 				return true;
 			}
 		}
@@ -418,7 +425,8 @@ bool snap_differs(const struct snaps *s, const struct snap *sn, char *where, siz
 
 uint64_t snap_bytes(const struct snap *sn)
 {
-	uint64_t sum = sizeof *sn + sn->own + sn->pages.room * sizeof(uint32_t) + sn->pages.room / 2 * sizeof(struct kept_page);
+	uint64_t sum = sizeof *sn + sn->own + sn->pages.room * sizeof(uint32_t) +
+	               sn->pages.room / 2 * sizeof(struct kept_page);
 
 	for (size_t i = 0; i < sn->pages.n; i++)
 		if (sn->pages.kept[i].bytes)

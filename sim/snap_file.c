@@ -6,9 +6,10 @@
  *   per page:     u64 page number, ascending | 4096 bytes       (zero pages are left out)
  *   u64 checksum of the pages
  *
- * Numbers are little-endian. A file is written beside its final name, synced and renamed, so that a crash leaves the
- * old one. A file being read is hostile: it is read whole (its size is bounded by the machine's own), every length,
- * name, version, order and checksum is checked, and only then does anything change. */
+ * Numbers are little-endian. A file is written beside its final name, synced and renamed, so that a
+ * crash leaves the old one. A file being read is hostile: it is read whole (its size is bounded by
+ * the machine's own), every length, name, version, order and checksum is checked, and only then
+ * does anything change. */
 #include "sim/snap_impl.h"
 
 #include <errno.h>
@@ -57,7 +58,8 @@ static void put_sum(struct out *o)
 static void write_all(struct snaps *s, struct out *o)
 {
 	struct page_scan *scan = page_scan_new(s);
-	struct head h = { .format = FORMAT, .sections = (uint32_t)s->sections, .ram = s->pages * PAGE_SIZE };
+	struct head h = { .format = FORMAT, .sections = (uint32_t)s->sections,
+	                  .ram = s->pages * PAGE_SIZE };
 
 	memcpy(h.magic, magic, sizeof magic);
 	for (uint64_t p = page_scan_next(scan, 0); p < s->pages; p = page_scan_next(scan, p + 1))
@@ -82,15 +84,16 @@ static void write_all(struct snaps *s, struct out *o)
 	page_scan_free(scan);
 }
 
-/* The folder's entry must reach the disk too, or the rename may be lost. Failure is not an error: some file systems
- * cannot sync a folder. */
+/* The folder's entry must reach the disk too, or the rename may be lost. Failure is not an error:
+ * some file systems cannot sync a folder. */
 static void sync_folder(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char folder[4096];
 	int fd;
 
-	snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+	snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 1,
+	         slash ? path : ".");
 	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) {
 		fsync(fd);
@@ -111,7 +114,8 @@ int snap_save(struct snaps *s, const char *path, struct err *e)
 	fd = mkstemp(tmp);
 	if (fd < 0)
 		return err_set(e, path, NULL, "cannot write here: %s", strerror(errno));
-	fchmod(fd, 0666 & ~mask);       /* mkstemp makes private files; a snapshot is as public as any output */
+	/* mkstemp makes private files; a snapshot is as public as any output */
+	fchmod(fd, 0666 & ~mask);
 	o.f = fdopen(fd, "wb");
 	if (!o.f) {
 		close(fd);
@@ -127,7 +131,8 @@ int snap_save(struct snaps *s, const char *path, struct err *e)
 		int why = errno;
 
 		unlink(tmp);
-		return err_set(e, path, NULL, "the snapshot could not be written: %s", strerror(why));
+		return err_set(e, path, NULL, "the snapshot could not be written: %s",
+		               strerror(why));
 	}
 	sync_folder(path);
 	return 0;
@@ -147,7 +152,8 @@ static const void *get(struct in *f, size_t n, const char *what)
 	const uint8_t *p = f->bytes + f->at;
 
 	if (n > f->n - f->at) {
-		err_set(f->e, f->path, NULL, "the file ends in the middle of %s (byte %zu)", what, f->n);
+		err_set(f->e, f->path, NULL, "the file ends in the middle of %s (byte %zu)", what,
+		        f->n);
 		return NULL;
 	}
 	f->at += n;
@@ -165,7 +171,8 @@ static int check_sum(struct in *f, size_t from, const char *what)
 		return -1;
 	memcpy(&sum, stored, 8);
 	if (sum != snap_mix(0, p, n))
-		return err_set(f->e, f->path, "the file is damaged; take the snapshot again", "wrong checksum of %s", what);
+		return err_set(f->e, f->path, "the file is damaged; take the snapshot again",
+		               "wrong checksum of %s", what);
 	return 0;
 }
 
@@ -186,16 +193,19 @@ static int check_section(struct in *f, const struct section *sec, const void **s
 		               "%s was expected here (byte %zu)", what, from);
 	if (sh.version != sec->version)
 		return err_set(f->e, f->path, "take the snapshot again with this version of vmscope",
-		               "%s has version %u, this vmscope reads version %u", what, sh.version, sec->version);
+		               "%s has version %u, this vmscope reads version %u", what, sh.version,
+		               sec->version);
 	if (sh.size != sec->size)
 		return err_set(f->e, f->path, "restore it into a machine of the same configuration",
-		               "%s has %" PRIu64 " bytes, this machine's has %zu", what, sh.size, sec->size);
+		               "%s has %" PRIu64 " bytes, this machine's has %zu", what, sh.size,
+		               sec->size);
 	if (!(*state = get(f, sec->size, what)))
 		return -1;
 	if (check_sum(f, from, what) != 0)
 		return -1;
 	if (sec->valid && !sec->valid(sec->who, *state))
-		return err_set(f->e, f->path, NULL, "%s holds a state this machine cannot be in", what);
+		return err_set(f->e, f->path, NULL, "%s holds a state this machine cannot be in",
+		               what);
 	return 0;
 }
 
@@ -223,7 +233,8 @@ static int check_pages(struct in *f, uint64_t n, uint64_t limit)
 	return 0;
 }
 
-/* Put back RAM as the file has it: pages it lists, zero elsewhere. The old contents go to the newest snapshot. */
+/* Put back RAM as the file has it: pages it lists, zero elsewhere. The old contents go to the
+ * newest snapshot. */
 static void apply_pages(struct snaps *s, const uint8_t *p, uint64_t n)
 {
 	static const uint8_t zero[PAGE_SIZE];
@@ -306,7 +317,8 @@ static uint8_t *read_whole(const char *path, size_t most, size_t *n, struct err 
 	return buf;
 }
 
-static int check_all(struct snaps *s, struct in *f, struct head *h, const void **states, size_t *pages_at)
+static int check_all(struct snaps *s, struct in *f, struct head *h, const void **states,
+                     size_t *pages_at)
 {
 	const void *p = get(f, sizeof *h, "the head");
 
@@ -317,9 +329,11 @@ static int check_all(struct snaps *s, struct in *f, struct head *h, const void *
 		return err_set(f->e, f->path, NULL, "not a vmscope snapshot");
 	if (h->format != FORMAT)
 		return err_set(f->e, f->path, "take the snapshot again with this version of vmscope",
-		               "snapshot format %u, this vmscope reads format %d", h->format, FORMAT);
+		               "snapshot format %u, this vmscope reads format %d", h->format,
+		               FORMAT);
 	if (h->sum != snap_mix(0, h, offsetof(struct head, sum)))
-		return err_set(f->e, f->path, "the file is damaged; take the snapshot again", "wrong checksum of the head");
+		return err_set(f->e, f->path, "the file is damaged; take the snapshot again",
+		               "wrong checksum of the head");
 	if (h->ram != s->pages * PAGE_SIZE || h->sections != s->sections)
 		return err_set(f->e, f->path, "restore it into a machine of the same configuration",
 		               "taken on a machine with %" PRIu64 " bytes of RAM and %u sections; this one has %" PRIu64
@@ -329,7 +343,8 @@ static int check_all(struct snaps *s, struct in *f, struct head *h, const void *
 			return -1;
 	*pages_at = f->at;
 	if (h->pages > h->ram / PAGE_SIZE)
-		return err_set(f->e, f->path, NULL, "%" PRIu64 " pages of RAM in a machine of %" PRIu64, h->pages,
+		return err_set(f->e, f->path, NULL,
+		               "%" PRIu64 " pages of RAM in a machine of %" PRIu64, h->pages,
 		               h->ram / PAGE_SIZE);
 	return check_pages(f, h->pages, h->ram / PAGE_SIZE);
 }

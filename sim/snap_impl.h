@@ -1,4 +1,5 @@
-/* snap_impl.h - what snap.c (in memory) and snap_file.c (on disk) share; nobody else includes it. */
+/* snap_impl.h - what snap.c (in memory) and snap_file.c (on disk) share; nobody else
+ * includes it. */
 #ifndef SIM_SNAP_IMPL_H
 #define SIM_SNAP_IMPL_H
 
@@ -29,8 +30,10 @@ struct snap {
 	char label[32];
 	struct snap *older, *newer;
 	struct chunk ***section;        /* [section][chunk of a page's size] */
-	struct page_map pages;          /* old contents of pages written before the successor was taken */
-	uint64_t own;                   /* bytes of sections not shared with the predecessor when taken */
+	/* old contents of pages written before the successor was taken */
+	struct page_map pages;
+	/* bytes of sections not shared with the predecessor when taken */
+	uint64_t own;
 };
 
 struct snaps {

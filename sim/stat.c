@@ -13,7 +13,8 @@ void stats_fini(struct stats *s)
 	memset(s, 0, sizeof *s);
 }
 
-void stats_add(struct stats *s, const char *prefix, const struct stat_row *rows, size_t n, uint64_t *values)
+void stats_add(struct stats *s, const char *prefix, const struct stat_row *rows, size_t n,
+               uint64_t *values)
 {
 	struct stat_set *set;
 
@@ -65,7 +66,8 @@ void stats_each(const struct stats *s, stats_visit *fn, void *arg)
 		const struct stat_set *set = &s->sets[i];
 
 		for (size_t k = 0; k < set->n; k++) {
-			snprintf(name, sizeof name, "%s%s%s", set->prefix, set->prefix[0] ? "." : "", set->rows[k].name);
+			snprintf(name, sizeof name, "%s%s%s", set->prefix,
+			         set->prefix[0] ? "." : "", set->rows[k].name);
 			fn(arg, name, &set->rows[k], set->values[k]);
 		}
 	}

@@ -84,14 +84,16 @@ int trace_listen(struct trace *t, const char *filter, trace_sink *fn, void *who,
 
 			snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), p);
 			near = err_nearest(word, row_name, t->rows, TRACE_EVENTS);
-			snprintf(hint, sizeof hint, "%s%s%sall names: vmscope list events", near ? "did you mean '" : "",
+			snprintf(hint, sizeof hint, "%s%s%sall names: vmscope list events",
+			         near ? "did you mean '" : "",
 			         near ? near : "", near ? "'? " : "");
 			return err_set(e, NULL, hint, "unknown trace event '%s'", word);
 		}
 		p += len + (p[len] == ',');
 	}
 	if (t->sinks == ARRAY_LEN(t->sink))
-		return err_set(e, NULL, "let one listener serve several events", "more than %zu listeners on the trace",
+		return err_set(e, NULL, "let one listener serve several events",
+		               "more than %zu listeners on the trace",
 		               ARRAY_LEN(t->sink));
 	t->sink[t->sinks].fn = fn;
 	t->sink[t->sinks].who = who;
@@ -114,13 +116,15 @@ void trace_unlisten(struct trace *t, trace_sink *fn, void *who)
 
 /* ---- writing ---- */
 
-void trace_write(struct trace *t, cycle_t now, unsigned component, unsigned event, uint64_t a, uint64_t b, uint64_t c,
+void trace_write(struct trace *t, cycle_t now, unsigned component, unsigned event, uint64_t a,
+                 uint64_t b, uint64_t c,
                  uint64_t d)
 {
 	struct trace_record *r = &t->ring[t->count++ & (t->ring_size - 1)];
 	const uint8_t *bytes = (const uint8_t *)r;
 
-	*r = (struct trace_record){ .cycle = now, .component = (uint16_t)component, .event = (uint16_t)event,
+	*r = (struct trace_record){ .cycle = now, .component = (uint16_t)component,
+	                            .event = (uint16_t)event,
 	                            .a = { a, b, c, d } };
 	for (size_t i = 0; i < sizeof *r; i++)
 		t->hash = (t->hash ^ bytes[i]) * 0x100000001b3;

@@ -33,8 +33,8 @@ struct io_wire {
 	void *who;
 };
 
-/* A message on the interrupt bus between I/O APIC, MSI writers and local APICs.
- * SDM Vol. 3A, "Advanced Programmable Interrupt Controller (APIC)", "Message Signalled Interrupts". */
+/* A message on the interrupt bus between I/O APIC, MSI writers and local APICs. SDM Vol. 3A,
+ * "Advanced Programmable Interrupt Controller (APIC)", "Message Signalled Interrupts". */
 enum apic_delivery {
 	APIC_FIXED = 0, APIC_LOWEST = 1, APIC_SMI = 2, APIC_NMI = 4,
 	APIC_INIT = 5, APIC_SIPI = 6, APIC_EXTINT = 7,
@@ -65,8 +65,8 @@ struct pic_wire {
 	void *who;
 };
 
-/* The x87's old way to report errors: the CPU drives FERR#, the chipset answers with IGNNE# (SDM Vol. 1, "MS-DOS
- * Compatibility Sub-mode"). */
+/* The x87's old way to report errors: the CPU drives FERR#, the chipset answers with IGNNE# (SDM
+ * Vol. 1, "MS-DOS Compatibility Sub-mode"). */
 struct ferr_wire {
 	bool (*drive)(void *who, bool ferr, cycle_t now);       /* returns IGNNE# */
 	void *who;
@@ -86,7 +86,9 @@ enum machine_request {
 enum machine_reset {
 	MACHINE_RESET_HARD,     /* every chip and CPU */
 	MACHINE_RESET_INIT,     /* INIT to the CPUs; devices keep their state */
-	MACHINE_RESET_VECTOR,   /* the bootstrap processor took an INIT and is at the reset vector: firmware goes on from there */
+	/* the bootstrap processor took an INIT and is at the reset vector: firmware goes on
+	 * from there */
+	MACHINE_RESET_VECTOR,
 };
 struct machine_wire {
 	void (*request)(void *who, enum machine_request what, uint32_t value);

@@ -55,7 +55,8 @@ static void header(struct table *t, const char *signature, unsigned revision)
 	put(t, 1, 4);
 }
 
-/* Close the table, write it at the next 64-byte boundary of *at, advance *at; returns its address. */
+/* Close the table, write it at the next 64-byte boundary of *at, advance *at; returns
+ * its address. */
 static uint32_t finish(struct machine *m, struct table *t, uint32_t *at)
 {
 	uint32_t here = *at, n = (uint32_t)t->n;
@@ -70,7 +71,8 @@ static uint32_t finish(struct machine *m, struct table *t, uint32_t *at)
 }
 
 /* ---- AML ---- */
-enum { AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_DWORD = 0x0c, AML_SCOPE = 0x10, AML_BUFFER = 0x11,
+enum { AML_NAME = 0x08, AML_BYTE = 0x0a, AML_WORD = 0x0b, AML_DWORD = 0x0c, AML_SCOPE = 0x10,
+       AML_BUFFER = 0x11,
        AML_PACKAGE = 0x12, AML_EXT = 0x5b, AML_EXT_DEVICE = 0x82 };
 
 /* A PkgLength of two bytes: written when the contents are known. */
@@ -103,7 +105,8 @@ static void aml_int(struct table *t, uint32_t v)
 	}
 }
 
-/* Resource descriptors (ACPI "Resource Data Types for ACPI"): address spaces the root bridge decodes. */
+/* Resource descriptors (ACPI "Resource Data Types for ACPI"): address spaces the root
+ * bridge decodes. */
 enum { SPACE_MEMORY = 0, SPACE_IO = 1, SPACE_BUS = 2 };
 static void word_space(struct table *t, unsigned type, unsigned flags, uint32_t min, uint32_t max)
 {
@@ -142,7 +145,8 @@ static void pci_resources(struct table *t)
 	put(t, 0, 2);
 	size_t start = t->n;
 	word_space(t, SPACE_BUS, 0, 0, 255);
-	put(t, 0x47, 1);                /* I/O port descriptor: CF8-CFF belongs to the bridge itself */
+	/* I/O port descriptor: CF8-CFF belongs to the bridge itself */
+	put(t, 0x47, 1);
 	put(t, 1, 1);
 	put(t, 0xcf8, 2);
 	put(t, 0xcf8, 2);
@@ -218,7 +222,8 @@ static uint32_t dsdt(struct machine *m, struct table *t, uint32_t *at)
 	return finish(m, t, at);
 }
 
-static uint32_t fadt(struct machine *m, struct table *t, uint32_t *at, uint32_t facs_at, uint32_t dsdt_at)
+static uint32_t fadt(struct machine *m, struct table *t, uint32_t *at, uint32_t facs_at,
+                     uint32_t dsdt_at)
 {
 	header(t, "FACP", 1);
 	put(t, facs_at, 4);
@@ -247,7 +252,8 @@ static uint32_t fadt(struct machine *m, struct table *t, uint32_t *at, uint32_t 
 	put(t, 0, 6);                   /* FLUSH_SIZE .. DAY_ALRM, MON_ALRM */
 	put(t, 0x32, 1);                /* CENTURY: CMOS index */
 	put(t, 0, 3);
-	put(t, BIT(0) | BIT(2) | BIT(5) | BIT(8), 4);   /* WBINVD, PROC_C1, SLP_BUTTON none, TMR_VAL_EXT (32-bit timer) */
+	/* WBINVD, PROC_C1, SLP_BUTTON none, TMR_VAL_EXT (32-bit timer) */
+	put(t, BIT(0) | BIT(2) | BIT(5) | BIT(8), 4);
 	return finish(m, t, at);
 }
 

@@ -35,38 +35,47 @@ static int elf_open(const struct file *f, struct elf *x, struct err *e)
 	if ((!x->wide && p[EI_CLASS] != ELFCLASS32) || p[EI_DATA] != ELFDATA2LSB)
 		return err_set(e, f->path, NULL, "ELF header: class %u, data %u; expected a little-endian ELF32 or ELF64", p[EI_CLASS], p[EI_DATA]);
 	if (!file_at(f, 0, x->wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
-		return err_set(e, f->path, NULL, "ELF header cut off: the file has %zu bytes", f->size);
+		return err_set(e, f->path, NULL, "ELF header cut off: the file has %zu bytes",
+		               f->size);
 	if (x->wide) {
 		Elf64_Ehdr h;
 		memcpy(&h, p, sizeof h);
-		*x = (struct elf){ true, h.e_entry, h.e_phoff, h.e_shoff, h.e_phnum, h.e_phentsize, h.e_shnum, h.e_shentsize };
+		*x = (struct elf){ true, h.e_entry, h.e_phoff, h.e_shoff, h.e_phnum, h.e_phentsize,
+		                   h.e_shnum, h.e_shentsize };
 	} else {
 		Elf32_Ehdr h;
 		memcpy(&h, p, sizeof h);
-		*x = (struct elf){ false, h.e_entry, h.e_phoff, h.e_shoff, h.e_phnum, h.e_phentsize, h.e_shnum, h.e_shentsize };
+		*x = (struct elf){ false, h.e_entry, h.e_phoff, h.e_shoff, h.e_phnum, h.e_phentsize,
+		                   h.e_shnum, h.e_shentsize };
 	}
 	unsigned machine = le16(p + 18);
 	if (machine != EM_386 && machine != EM_X86_64)
-		return err_set(e, f->path, NULL, "ELF header: machine %u is not x86 (expected %u or %u)", machine, EM_386, EM_X86_64);
+		return err_set(e, f->path, NULL,
+		               "ELF header: machine %u is not x86 (expected %u or %u)", machine,
+		               EM_386, EM_X86_64);
 	if (x->phnum > PHDRS_MAX)
-		return err_set(e, f->path, NULL, "ELF header: %u program headers, at most %u", x->phnum, PHDRS_MAX);
+		return err_set(e, f->path, NULL, "ELF header: %u program headers, at most %u",
+		               x->phnum, PHDRS_MAX);
 	return 0;
 }
 
 static bool segment_at(const struct file *f, const struct elf *x, unsigned i, struct segment *s)
 {
 	size_t need = x->wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
-	const void *p = x->phsize < need ? NULL : file_at(f, x->phoff + (uint64_t)i * x->phsize, need);
+	const void *p = x->phsize < need ? NULL :
+	                file_at(f, x->phoff + (uint64_t)i * x->phsize, need);
 	if (!p)
 		return false;
 	if (x->wide) {
 		Elf64_Phdr h;
 		memcpy(&h, p, sizeof h);
-		*s = (struct segment){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
+		*s = (struct segment){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz,
+		                       h.p_memsz };
 	} else {
 		Elf32_Phdr h;
 		memcpy(&h, p, sizeof h);
-		*s = (struct segment){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz, h.p_memsz };
+		*s = (struct segment){ h.p_type, h.p_offset, h.p_vaddr, h.p_paddr, h.p_filesz,
+		                       h.p_memsz };
 	}
 	return true;
 }
@@ -87,7 +96,8 @@ int elf_load(struct machine *m, const struct file *f, uint64_t *entry, uint64_t 
 		if (s.type != PT_LOAD || !s.memsz)
 			continue;
 		if (s.filesz > s.memsz)
-			return err_set(e, f->path, NULL, "%s: %#llx bytes in the file, only %#llx in memory", what,
+			return err_set(e, f->path, NULL,
+			               "%s: %#llx bytes in the file, only %#llx in memory", what,
 			               (unsigned long long)s.filesz, (unsigned long long)s.memsz);
 		if (image_place(m, f, s.off, s.filesz, s.paddr, s.memsz - s.filesz, what, e))
 			return -1;
@@ -117,7 +127,8 @@ bool elf_pvh_entry(const struct file *f, uint32_t *entry)
 			if (!n)
 				break;
 			uint64_t name = le32(n), desc = le32(n + 4), type = le32(n + 8);
-			uint64_t name_off = s.off + at + 12, desc_off = name_off + ((name + 3) & ~3ull);
+			uint64_t name_off = s.off + at + 12,
+			        desc_off = name_off + ((name + 3) & ~3ull);
 			const char *who = name == 4 ? file_at(f, name_off, 4) : NULL;
 			const uint8_t *d = desc >= 4 ? file_at(f, desc_off, 4) : NULL;
 			if (who && d && !memcmp(who, "Xen", 4) && type == NOTE_PHYS32_ENTRY) {
@@ -133,7 +144,8 @@ bool elf_pvh_entry(const struct file *f, uint32_t *entry)
 static bool section_at(const struct file *f, const struct elf *x, unsigned i, struct section *s)
 {
 	size_t need = x->wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
-	const void *p = x->shsize < need || i >= x->shnum ? NULL : file_at(f, x->shoff + (uint64_t)i * x->shsize, need);
+	const void *p = x->shsize < need || i >= x->shnum ? NULL :
+	                file_at(f, x->shoff + (uint64_t)i * x->shsize, need);
 	if (!p)
 		return false;
 	if (x->wide) {
@@ -158,7 +170,8 @@ struct symtab *elf_symbols(const struct file *f)
 		return t;
 	for (unsigned i = 0; i < x.shnum && section_at(f, &x, i, &s); i++) {
 		size_t each = x.wide ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
-		if (s.type != SHT_SYMTAB || !section_at(f, &x, s.link, &str) || !file_at(f, s.off, s.size) || !file_at(f, str.off, str.size))
+		if (s.type != SHT_SYMTAB || !section_at(f, &x, s.link, &str) ||
+		    !file_at(f, s.off, s.size) || !file_at(f, str.off, str.size))
 			continue;
 		for (uint64_t k = 0; k < s.size / each && k < SYMBOLS_MAX; k++) {
 			const uint8_t *p = f->bytes + s.off + k * each;
@@ -167,8 +180,10 @@ struct symtab *elf_symbols(const struct file *f)
 			unsigned shndx = x.wide ? le16(p + 6) : le16(p + 14);
 			uint64_t value = x.wide ? le64(p + 8) : le32(p + 4);
 			uint64_t size = x.wide ? le64(p + 16) : le32(p + 8);
-			const char *text = name < str.size ? (const char *)f->bytes + str.off + name : NULL;
-			if (!text || !*text || !memchr(text, 0, str.size - name) || shndx == SHN_UNDEF || type > STT_FUNC)
+			const char *text = name < str.size ?
+			                   (const char *)f->bytes + str.off + name : NULL;
+			if (!text || !*text || !memchr(text, 0, str.size - name) ||
+			    shndx == SHN_UNDEF || type > STT_FUNC)
 				continue;
 			symtab_add(t, text, value, size, type == STT_FUNC);
 		}

@@ -20,7 +20,8 @@ int file_read(struct file *f, const char *path, size_t limit, struct err *e)
 	}
 	if ((uint64_t)st.st_size > limit) {
 		fclose(in);
-		return err_set(e, path, "give the machine more memory: --ram 1G", "%llu bytes do not fit into %zu bytes of RAM",
+		return err_set(e, path, "give the machine more memory: --ram 1G",
+		               "%llu bytes do not fit into %zu bytes of RAM",
 		               (unsigned long long)st.st_size, limit);
 	}
 	f->size = (size_t)st.st_size;

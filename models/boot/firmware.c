@@ -18,10 +18,12 @@ unsigned firmware_memory_map(const struct machine *m, struct memory_range map[ME
 	unsigned n = 0;
 	map[n++] = (struct memory_range){ 0, EBDA, RANGE_RAM };
 	map[n++] = (struct memory_range){ EBDA, 0xA0000 - EBDA, RANGE_RESERVED };
-	map[n++] = (struct memory_range){ FIRMWARE_GDT, FIRMWARE_END - FIRMWARE_GDT, RANGE_RESERVED };
+	map[n++] = (struct memory_range){ FIRMWARE_GDT, FIRMWARE_END - FIRMWARE_GDT,
+	                                  RANGE_RESERVED };
 	map[n++] = (struct memory_range){ 0x100000, m->mem.low_size - 0x100000, RANGE_RAM };
 	if (m->mem.ram_size > m->mem.low_size)
-		map[n++] = (struct memory_range){ MEM_HIGH, m->mem.ram_size - m->mem.low_size, RANGE_RAM };
+		map[n++] = (struct memory_range){ MEM_HIGH, m->mem.ram_size - m->mem.low_size,
+		                                  RANGE_RAM };
 	return n;
 }
 
@@ -51,10 +53,12 @@ static void interrupt_vectors(struct machine *m)
 		0x50, 0x1E,                             /* push ax; push ds */
 		0x31, 0xC0, 0x8E, 0xD8,                 /* xor ax, ax; mov ds, ax */
 		0x66, 0xFF, 0x06, 0x6C, 0x04,           /* inc dword [46CH]: ticks since midnight */
-		0xB0, 0x20, 0xE6, 0x20,                 /* mov al, 20H; out 20H, al: end of interrupt */
+		/* mov al, 20H; out 20H, al: end of interrupt */
+		0xB0, 0x20, 0xE6, 0x20,
 		0x1F, 0x58, IA32_IRET,                  /* pop ds; pop ax; iret */
 	};
-	/* The reset vector, for guests that jump there: the jump itself resets no chip, so ask for INIT. */
+	/* The reset vector, for guests that jump there: the jump itself resets no chip, so ask
+	 * for INIT. */
 	static const uint8_t reset[] = {
 		0xBA, 0xF9, 0x0C, 0xB0, 0x04, 0xEE,     /* mov dx, 0CF9H; mov al, 4; out dx, al */
 		0xF4, 0xEB, 0xFD,                       /* hlt; jmp $-1 */
@@ -68,8 +72,8 @@ static void interrupt_vectors(struct machine *m)
 	mem_write(&m->mem, HPA(RESET_AT), reset, sizeof reset);
 }
 
-/* What a PC's firmware leaves the interrupt controllers and the timer doing: vectors 08H and 70H, the timer's 18.2 ticks a
- * second the only interrupt that is not masked. */
+/* What a PC's firmware leaves the interrupt controllers and the timer doing: vectors 08H and 70H,
+ * the timer's 18.2 ticks a second the only interrupt that is not masked. */
 static void chips(struct machine *m)
 {
 	static const struct { uint8_t port, value; } writes[] = {
@@ -120,7 +124,8 @@ static void memory_types(struct machine *m)
 		struct cpu_state *s = &m->cpu[i]->s;
 		s->mtrr_def_type = FIXED_AND_ENABLE | WB;
 		s->mtrr[0] = MEM_LOW_MAX;
-		s->mtrr[1] = (MASK(m->config.profile.phys_bits) & ~(MEM_HIGH - MEM_LOW_MAX - 1)) | VALID;
+		s->mtrr[1] = (MASK(m->config.profile.phys_bits) & ~(MEM_HIGH - MEM_LOW_MAX - 1)) |
+		             VALID;
 		for (unsigned k = 0; k < ARRAY_LEN(s->mtrr_fixed); k++)
 			s->mtrr_fixed[k] = k == VGA ? 0 : 0x0606060606060606;
 	}

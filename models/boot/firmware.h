@@ -1,5 +1,6 @@
-/* firmware.h - what a PC's firmware leaves in memory, without the firmware: memory map, BIOS data area, interrupt
- * vectors that return, a GDT, ACPI tables, an MP table, fw_cfg items; and the interrupt controllers and the timer running.
+/* firmware.h - what a PC's firmware leaves in memory, without the firmware: memory map, BIOS data
+ * area, interrupt vectors that return, a GDT, ACPI tables, an MP table, fw_cfg items; and the
+ * interrupt controllers and the timer running.
  *
  *   00000-003FF  interrupt vectors, all at an IRET        E0000  the boot GDT
  *   00400-004FF  BIOS data area                           E1000  the IRET, and behind it the timer tick's handler
@@ -15,8 +16,8 @@
 #define FIRMWARE_GDT_LIMIT  (4 * 8 - 1)
 #define FIRMWARE_CS         0x10        /* as Linux's boot protocol wants it */
 #define FIRMWARE_DS         0x18
-/* Multiboot leaves the selectors open. xv6 keeps the ones it is entered with and expects those of its own GDT, which are
- * also those of QEMU's loader. */
+/* Multiboot leaves the selectors open. xv6 keeps the ones it is entered with and expects those of
+ * its own GDT, which are also those of QEMU's loader. */
 #define MULTIBOOT_CS        0x08
 #define MULTIBOOT_DS        0x10
 
@@ -39,8 +40,8 @@ uint64_t firmware_rsdp(const struct machine *m);
 void acpi_install(struct machine *m);
 void mptable_install(struct machine *m);
 
-/* A warm reset asked through the CMOS shutdown byte: continue at the vector at 40:67; S3: at the FACS waking vector.
- * False: a cold reset, which needs firmware we do not have. */
+/* A warm reset asked through the CMOS shutdown byte: continue at the vector at 40:67; S3: at the
+ * FACS waking vector. False: a cold reset, which needs firmware we do not have. */
 bool firmware_warm_reset(struct machine *m);
 
 #endif

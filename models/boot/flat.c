@@ -1,5 +1,5 @@
-/* flat.c - images without a format of their own: boot sectors and flat binaries, started in real mode below 1 MB,
- * in 32-bit protected mode above. */
+/* flat.c - images without a format of their own: boot sectors and flat binaries, started in real
+ * mode below 1 MB, in 32-bit protected mode above. */
 #include "models/boot/firmware.h"
 #include "models/boot/image.h"
 
@@ -19,9 +19,11 @@ static bool sector_probe(const struct file *f)
 	return f->size >= 512 && f->bytes[510] == 0x55 && f->bytes[511] == 0xAA;
 }
 
-static int sector_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+static int sector_load(struct machine *m, const struct file *f, const struct boot_image *image,
+                       struct err *e)
 {
-	if (refuse_extras(f, image, e) || image_place(m, f, 0, 512, BOOT_SECTOR, 0, "the boot sector", e))
+	if (refuse_extras(f, image, e) || image_place(m, f, 0, 512, BOOT_SECTOR, 0,
+	                                              "the boot sector", e))
 		return -1;
 	m->cpu[0]->s.r[R_RDX] = 0x80;           /* booted from the first hard disk */
 	m->cpu[0]->s.r[R_RSP] = BOOT_SECTOR;
@@ -35,10 +37,12 @@ static bool flat_probe(const struct file *f)
 	return true;
 }
 
-static int flat_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+static int flat_load(struct machine *m, const struct file *f, const struct boot_image *image,
+                     struct err *e)
 {
 	uint64_t at = image->flat_base;
-	if (refuse_extras(f, image, e) || image_place(m, f, 0, f->size, at, 0, "the flat binary", e))
+	if (refuse_extras(f, image, e) || image_place(m, f, 0, f->size, at, 0, "the flat binary",
+	                                              e))
 		return -1;
 	if (at < 0x100000)
 		entry_real(m->cpu[0], (uint16_t)(at >> 4 & 0xf000), (uint16_t)at);

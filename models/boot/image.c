@@ -14,25 +14,31 @@ static const struct image_format *const formats[] = {
 	&format_linux, &format_multiboot, &format_pvh, &format_sector,
 };
 
-int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t n, uint64_t pa, uint64_t zero,
+int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t n, uint64_t pa,
+                uint64_t zero,
                 const char *what, struct err *e)
 {
 	const uint8_t *from = file_at(f, off, n);
 	if (!from)
-		return err_set(e, f->path, NULL, "%s: bytes %#llx..%#llx lie outside the file (%zu bytes)", what,
+		return err_set(e, f->path, NULL,
+		               "%s: bytes %#llx..%#llx lie outside the file (%zu bytes)", what,
 		               (unsigned long long)off, (unsigned long long)(off + n), f->size);
 	uint64_t end = pa + n + zero;
 	if (end < pa || n + zero < n || end > m->mem.low_size)
 		return err_set(e, f->path, "give the machine more memory: --ram 1G",
 		               "%s: %#llx bytes at address %#llx do not fit into %llu MB of low memory", what,
-		               (unsigned long long)(n + zero), (unsigned long long)pa, (unsigned long long)(m->mem.low_size >> 20));
+		               (unsigned long long)(n + zero), (unsigned long long)pa,
+		               (unsigned long long)(m->mem.low_size >> 20));
 	if (pa < 0xC0000 && end > 0xA0000)
-		return err_set(e, f->path, NULL, "%s: address %#llx lies in the VGA hole A0000-BFFFF", what, (unsigned long long)pa);
+		return err_set(e, f->path, NULL,
+		               "%s: address %#llx lies in the VGA hole A0000-BFFFF", what,
+		               (unsigned long long)pa);
 	mem_write(&m->mem, HPA(pa), from, n);
 	return 0;
 }
 
-int image_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+int image_load(struct machine *m, const struct file *f, const struct boot_image *image,
+               struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		const struct image_format *format = formats[i];
@@ -86,7 +92,8 @@ int machine_boot(struct machine *m, const struct boot_image *image, struct err *
 
 /* ---- entry states ---- */
 
-static void segment(struct cpu *c, enum seg_reg i, uint16_t sel, uint64_t base, uint32_t limit, uint32_t attr)
+static void segment(struct cpu *c, enum seg_reg i, uint16_t sel, uint64_t base, uint32_t limit,
+                    uint32_t attr)
 {
 	c->s.seg[i] = (struct seg){ .base = base, .limit = limit, .attr = attr, .sel = sel };
 }
@@ -102,7 +109,8 @@ static void flat_segments(struct cpu *c, uint32_t code_size)
 	c->s.gdtr.limit = FIRMWARE_GDT_LIMIT;
 }
 
-/* Firmware has run FNINIT: RESET itself leaves every exception unmasked and every register in use. */
+/* Firmware has run FNINIT: RESET itself leaves every exception unmasked and every
+ * register in use. */
 static void firmware_fpu(struct cpu *c)
 {
 	x87_init(c);

@@ -1,7 +1,8 @@
-/* image.h - kernel images: recognise a format, check it, place it in memory, set the CPU's entry state.
+/* image.h - kernel images: recognise a format, check it, place it in memory, set the CPU's
+ * entry state.
  *
- * Images are hostile input: every offset and size is checked before use, and an image is refused with what is wrong
- * and where in the file. Formats, in the order they are tried:
+ * Images are hostile input: every offset and size is checked before use, and an image is refused
+ * with what is wrong and where in the file. Formats, in the order they are tried:
  *   Linux      "HdrS" at 202H: the 64-bit or 32-bit boot protocol (Linux: Documentation/x86/boot)
  *   Multiboot  a Multiboot 1 header in the first 8 KB (Multiboot Specification 0.6.96)
  *   PVH        an ELF with the note XEN_ELFNOTE_PHYS32_ENTRY (Xen: the x86/HVM direct boot ABI)
@@ -29,18 +30,24 @@ static inline uint64_t le64(const uint8_t *p) { return le32(p) | (uint64_t)le32(
 struct image_format {
 	const char *name;
 	bool (*probe)(const struct file *f);
-	int (*load)(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e);
+	int (*load)(struct machine *m, const struct file *f, const struct boot_image *image,
+	            struct err *e);
 };
-extern const struct image_format format_linux, format_multiboot, format_pvh, format_sector, format_flat;
+extern const struct image_format format_linux, format_multiboot, format_pvh, format_sector,
+        format_flat;
 
 /* machine_boot() once the file is in memory. */
-int image_load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e);
+int image_load(struct machine *m, const struct file *f, const struct boot_image *image,
+               struct err *e);
 
 /* ---- shared by the formats ---- */
 /* Copy into RAM; refuse what does not fit. `what` names the part in the message. */
-int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t n, uint64_t pa, uint64_t zero, const char *what, struct err *e);
-/* ELF program headers (32- and 64-bit) to their physical addresses; *top: end of the highest segment. */
-int elf_load(struct machine *m, const struct file *f, uint64_t *entry, uint64_t *top, struct err *e);
+int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t n, uint64_t pa,
+                uint64_t zero, const char *what, struct err *e);
+/* ELF program headers (32- and 64-bit) to their physical addresses; *top: end of the
+ * highest segment. */
+int elf_load(struct machine *m, const struct file *f, uint64_t *entry, uint64_t *top,
+             struct err *e);
 bool elf_probe(const struct file *f);
 /* XEN_ELFNOTE_PHYS32_ENTRY, if the file has it. */
 bool elf_pvh_entry(const struct file *f, uint32_t *entry);

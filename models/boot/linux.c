@@ -25,7 +25,8 @@ enum {
 
 static bool probe(const struct file *f)
 {
-	return file_at(f, MAGIC, 4) && !memcmp(f->bytes + MAGIC, "HdrS", 4) && le16(f->bytes + BOOT_FLAG) == 0xAA55;
+	return file_at(f, MAGIC, 4) && !memcmp(f->bytes + MAGIC, "HdrS", 4) &&
+	       le16(f->bytes + BOOT_FLAG) == 0xAA55;
 }
 
 static void identity_map(struct machine *m)
@@ -36,7 +37,8 @@ static void identity_map(struct machine *m)
 		uint64_t pd = PAGE_TABLES + 0x2000 + i * 0x1000;
 		mem_write64(&m->mem, HPA(PAGE_TABLES + 0x1000 + i * 8), pd | present_rw);
 		for (uint64_t k = 0; k < 512; k++)
-			mem_write64(&m->mem, HPA(pd + k * 8), (i << 30 | k << 21) | large | present_rw);
+			mem_write64(&m->mem, HPA(pd + k * 8),
+			            (i << 30 | k << 21) | large | present_rw);
 	}
 }
 
@@ -45,7 +47,8 @@ static void put(uint8_t *zp, unsigned off, uint64_t v, unsigned n)
 	memcpy(zp + off, &v, n);
 }
 
-static int load_initrd(struct machine *m, const char *path, uint8_t *zp, uint64_t kernel_top, uint64_t max, struct err *e)
+static int load_initrd(struct machine *m, const char *path, uint8_t *zp, uint64_t kernel_top,
+                       uint64_t max, struct err *e)
 {
 	struct file f;
 	if (file_read(&f, path, m->mem.ram_size, e))
@@ -53,7 +56,8 @@ static int load_initrd(struct machine *m, const char *path, uint8_t *zp, uint64_
 	uint64_t limit = max + 1 < m->mem.low_size ? max + 1 : m->mem.low_size;
 	uint64_t at = f.size < limit ? (limit - f.size) & PAGE_MASK : 0;
 	int failed = at < kernel_top
-		? err_set(e, path, "give the machine more memory: --ram 1G", "%zu bytes do not fit between the kernel's end at %#llx and %#llx",
+		? err_set(e, path, "give the machine more memory: --ram 1G",
+		          "%zu bytes do not fit between the kernel's end at %#llx and %#llx",
 		          f.size, (unsigned long long)kernel_top, (unsigned long long)limit)
 		: image_place(m, &f, 0, f.size, at, 0, "the initrd", e);
 	put(zp, RAMDISK_IMAGE, at, 4);
@@ -62,11 +66,13 @@ static int load_initrd(struct machine *m, const char *path, uint8_t *zp, uint64_
 	return failed;
 }
 
-static int load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+static int load(struct machine *m, const struct file *f, const struct boot_image *image,
+                struct err *e)
 {
 	const uint8_t *h = f->bytes;
 	if (!file_at(f, 0, HDR_MAX))
-		return err_set(e, f->path, NULL, "Linux setup header cut off: the file has %zu bytes", f->size);
+		return err_set(e, f->path, NULL,
+		               "Linux setup header cut off: the file has %zu bytes", f->size);
 	unsigned version = le16(h + VERSION);
 	if (version < 0x202 || !(h[LOADFLAGS] & LOADED_HIGH))
 		return err_set(e, f->path, NULL, "Linux boot protocol %u.%02u, loadflags %#x: expected 2.02 or later and a kernel loaded high (bzImage)",
@@ -76,7 +82,8 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 		return err_set(e, f->path, NULL, "setup_sects %u: the protected-mode kernel would start at %#llx, beyond the file's end",
 		               h[SETUP_SECTS], (unsigned long long)setup);
 	bool wide = version >= 0x20c && (le16(h + XLOADFLAGS) & KERNEL_64);
-	uint64_t at = version >= 0x20a && le64(h + PREF_ADDRESS) ? le64(h + PREF_ADDRESS) : le32(h + CODE32_START);
+	uint64_t at = version >= 0x20a && le64(h + PREF_ADDRESS) ? le64(h + PREF_ADDRESS) :
+	              le32(h + CODE32_START);
 	uint64_t room = version >= 0x20a ? le32(h + INIT_SIZE) : 0, n = f->size - setup;
 	if (room < n)
 		room = n;
@@ -84,7 +91,8 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 		return -1;
 
 	uint8_t zp[PAGE_SIZE] = { 0 };
-	size_t header = 0x202u + h[JUMP + 1] - HDR;     /* the header ends where its first jump goes */
+	/* the header ends where its first jump goes */
+	size_t header = 0x202u + h[JUMP + 1] - HDR;
 	memcpy(zp + HDR, h + HDR, header > HDR_MAX - HDR ? HDR_MAX - HDR : header);
 	put(zp, TYPE_OF_LOADER, 0xff, 1);
 	put(zp, CODE32_START, at, 4);
@@ -97,9 +105,12 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 	put(zp, ZP_POINTS, 16, 2);
 
 	const char *cmdline = image->cmdline ? image->cmdline : "";
-	uint64_t limit = version >= 0x206 && le32(h + CMDLINE_SIZE) < COMMAND_MAX ? le32(h + CMDLINE_SIZE) : 255;
+	uint64_t limit = version >= 0x206 && le32(h + CMDLINE_SIZE) < COMMAND_MAX ?
+	                 le32(h + CMDLINE_SIZE) : 255;
 	if (strlen(cmdline) > limit)
-		return err_set(e, f->path, NULL, "command line of %zu bytes: this kernel takes at most %llu", strlen(cmdline), (unsigned long long)limit);
+		return err_set(e, f->path, NULL,
+		               "command line of %zu bytes: this kernel takes at most %llu",
+		               strlen(cmdline), (unsigned long long)limit);
 	mem_write(&m->mem, HPA(COMMAND_LINE), cmdline, strlen(cmdline) + 1);
 	if (image->n_modules)
 		return err_set(e, f->path, "use --initrd", "Linux takes an initrd, not modules");

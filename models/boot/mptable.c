@@ -35,7 +35,8 @@ static void add(struct writer *w, const void *entry, size_t n)
 	w->n += n;
 	w->entries++;
 }
-static void add8(struct writer *w, uint8_t type, uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint8_t e, uint8_t f, uint8_t g)
+static void add8(struct writer *w, uint8_t type, uint8_t a, uint8_t b, uint8_t c, uint8_t d,
+                 uint8_t e, uint8_t f, uint8_t g)
 {
 	add(w, &(struct entry8){ { type, a, b, c, d, e, f, g } }, 8);
 }
@@ -51,7 +52,9 @@ void mptable_install(struct machine *m)
 {
 	struct writer w = { .n = sizeof(struct config) };
 	for (unsigned i = 0; i < m->config.cpus; i++) {
-		struct processor p = { ENTRY_PROCESSOR, (uint8_t)i, 0x14, (uint8_t)(CPU_ENABLED | (i ? 0 : CPU_BSP)), 0x600, 0x201, { 0 } };
+		struct processor p = { ENTRY_PROCESSOR, (uint8_t)i, 0x14,
+		                       (uint8_t)(CPU_ENABLED | (i ? 0 : CPU_BSP)), 0x600, 0x201,
+		                       { 0 } };
 		add(&w, &p, sizeof p);
 	}
 	add8(&w, ENTRY_BUS, ISA_BUS, 'I', 'S', 'A', ' ', ' ', ' ');
@@ -64,7 +67,8 @@ void mptable_install(struct machine *m)
 	add8(&w, ENTRY_LINT, INT_EXTINT, 0, 0, ISA_BUS, 0, 0xff, 0);
 	add8(&w, ENTRY_LINT, INT_NMI, 0, 0, ISA_BUS, 0, 0xff, 1);
 
-	struct config c = { .signature = { 'P', 'C', 'M', 'P' }, .revision = 4, .lapic = 0xFEE00000u };
+	struct config c = { .signature = { 'P', 'C', 'M', 'P' }, .revision = 4,
+	                    .lapic = 0xFEE00000u };
 	memcpy(c.oem, "VMSCOPE ", 8);
 	memcpy(c.product, "PC          ", 12);
 	c.length = (uint16_t)w.n;
@@ -73,7 +77,8 @@ void mptable_install(struct machine *m)
 	c.checksum = checksum(w.b, w.n);
 	memcpy(w.b, &c, sizeof c);
 
-	struct floating f = { .signature = { '_', 'M', 'P', '_' }, .table = FIRMWARE_MP + 16, .length = 1, .revision = 4 };
+	struct floating f = { .signature = { '_', 'M', 'P', '_' }, .table = FIRMWARE_MP + 16,
+	                      .length = 1, .revision = 4 };
 	f.checksum = checksum(&f, sizeof f);
 	mem_write(&m->mem, HPA(FIRMWARE_MP), &f, sizeof f);
 	mem_write(&m->mem, HPA(FIRMWARE_MP + 16), w.b, w.n);

@@ -13,18 +13,21 @@
 #define WANT_ADDRESSES BIT(16)
 #define WANT_UNKNOWN   0xfff8u          /* required features we do not know: bits 15:3 */
 
-/* Where the information structure lives: high in low memory, away from where images that begin in real mode load. */
+/* Where the information structure lives: high in low memory, away from where images that begin in
+ * real mode load. */
 #define INFO        0x80000u
 #define INFO_MMAP   0x80100u
 #define INFO_MODS   0x80300u
 #define INFO_TEXT   0x80400u
 #define INFO_END    0x88000u
 
-enum { INFO_HAS_MEMORY = BIT(0), INFO_HAS_CMDLINE = BIT(2), INFO_HAS_MODS = BIT(3), INFO_HAS_MMAP = BIT(6), INFO_HAS_NAME = BIT(9) };
+enum { INFO_HAS_MEMORY = BIT(0), INFO_HAS_CMDLINE = BIT(2), INFO_HAS_MODS = BIT(3),
+       INFO_HAS_MMAP = BIT(6), INFO_HAS_NAME = BIT(9) };
 
 struct mbi {                    /* Multiboot information, the fields we fill */
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
-	uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name, apm_table;
+	uint32_t mmap_length, mmap_addr, drives_length, drives_addr, config_table, boot_loader_name,
+	        apm_table;
 };
 struct mbi_module { uint32_t start, end, string, reserved; };
 struct mbi_range { uint32_t size; uint64_t base, length; uint32_t type; } __attribute__((packed));
@@ -44,19 +47,25 @@ static bool probe(const struct file *f)
 	return header_find(f) != NULL;
 }
 
-static int load_by_addresses(struct machine *m, const struct file *f, const uint8_t *h, uint64_t *entry, uint64_t *top, struct err *e)
+static int load_by_addresses(struct machine *m, const struct file *f, const uint8_t *h,
+                             uint64_t *entry, uint64_t *top, struct err *e)
 {
 	uint64_t at = (uint64_t)(h - f->bytes);
 	if (!file_at(f, at, 32))
-		return err_set(e, f->path, NULL, "Multiboot header at %#llx: address fields cut off", (unsigned long long)at);
-	uint32_t header_addr = le32(h + 12), load = le32(h + 16), load_end = le32(h + 20), bss_end = le32(h + 24);
+		return err_set(e, f->path, NULL,
+		               "Multiboot header at %#llx: address fields cut off",
+		               (unsigned long long)at);
+	uint32_t header_addr = le32(h + 12), load = le32(h + 16), load_end = le32(h + 20),
+	        bss_end = le32(h + 24);
 	if (load > header_addr || header_addr - load > at)
 		return err_set(e, f->path, NULL, "Multiboot header: load_addr %#x does not match header_addr %#x at file offset %#llx",
 		               load, header_addr, (unsigned long long)at);
 	uint64_t from = at - (header_addr - load);
 	uint64_t n = load_end ? (uint64_t)load_end - load : f->size - from;
 	if (load_end && load_end < load)
-		return err_set(e, f->path, NULL, "Multiboot header: load_end_addr %#x is below load_addr %#x", load_end, load);
+		return err_set(e, f->path, NULL,
+		               "Multiboot header: load_end_addr %#x is below load_addr %#x",
+		               load_end, load);
 	if (bss_end && bss_end < load + n)
 		return err_set(e, f->path, NULL, "Multiboot header: bss_end_addr %#x is below the end of the loaded data", bss_end);
 	*entry = le32(h + 28);
@@ -66,7 +75,8 @@ static int load_by_addresses(struct machine *m, const struct file *f, const uint
 
 struct text { uint32_t at; };   /* bump allocator for strings */
 
-static uint32_t put_text(struct machine *m, struct text *t, const char *s, const char *where, struct err *e)
+static uint32_t put_text(struct machine *m, struct text *t, const char *s, const char *where,
+                         struct err *e)
 {
 	size_t n = strlen(s) + 1;
 	if (n > INFO_END - t->at) {
@@ -80,7 +90,8 @@ static uint32_t put_text(struct machine *m, struct text *t, const char *s, const
 }
 
 /* A module is "path arguments": the path is read, the whole is its string. */
-static int put_module(struct machine *m, const char *spec, struct mbi_module *mod, uint64_t *top, struct text *text, struct err *e)
+static int put_module(struct machine *m, const char *spec, struct mbi_module *mod, uint64_t *top,
+                      struct text *text, struct err *e)
 {
 	size_t n = strcspn(spec, " ");
 	char *path = xcalloc(n + 1, 1);
@@ -107,20 +118,27 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static int load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+static int load(struct machine *m, const struct file *f, const struct boot_image *image,
+                struct err *e)
 {
 	const uint8_t *h = header_find(f);
 	uint32_t want = le32(h + 4);
 	uint64_t entry, top;
 	if (want & WANT_UNKNOWN)
-		return err_set(e, f->path, NULL, "Multiboot header at %#zx requires unknown features: flags %#x", (size_t)(h - f->bytes), want);
-	if (want & WANT_ADDRESSES ? load_by_addresses(m, f, h, &entry, &top, e) : elf_load(m, f, &entry, &top, e))
+		return err_set(e, f->path, NULL,
+		               "Multiboot header at %#zx requires unknown features: flags %#x",
+		               (size_t)(h - f->bytes), want);
+	if (want & WANT_ADDRESSES ? load_by_addresses(m, f, h, &entry, &top, e) :
+	    elf_load(m, f, &entry, &top, e))
 		return -1;
 	if (entry >> 32)
-		return err_set(e, f->path, NULL, "entry point %#llx is above 4 GB: Multiboot starts in 32-bit mode", (unsigned long long)entry);
+		return err_set(e, f->path, NULL,
+		               "entry point %#llx is above 4 GB: Multiboot starts in 32-bit mode",
+		               (unsigned long long)entry);
 
 	struct text text = { INFO_TEXT };
-	struct mbi info = { .flags = INFO_HAS_MEMORY | INFO_HAS_CMDLINE | INFO_HAS_MMAP | INFO_HAS_NAME };
+	struct mbi info = { .flags = INFO_HAS_MEMORY | INFO_HAS_CMDLINE | INFO_HAS_MMAP |
+	                    INFO_HAS_NAME };
 	info.mem_lower = 639;
 	info.mem_upper = (uint32_t)((m->mem.low_size - 0x100000) >> 10);
 

@@ -27,17 +27,20 @@ static bool probe(const struct file *f)
 	return elf_pvh_entry(f, &entry);
 }
 
-static int load(struct machine *m, const struct file *f, const struct boot_image *image, struct err *e)
+static int load(struct machine *m, const struct file *f, const struct boot_image *image,
+                struct err *e)
 {
 	uint32_t entry = 0;
 	uint64_t ignored, top;
 	elf_pvh_entry(f, &entry);
 	if (elf_load(m, f, &ignored, &top, e))
 		return -1;
-	struct start_info info = { .magic = START_MAGIC, .version = 1, .rsdp_paddr = firmware_rsdp(m), .memmap_paddr = START_MMAP };
+	struct start_info info = { .magic = START_MAGIC, .version = 1,
+	                           .rsdp_paddr = firmware_rsdp(m), .memmap_paddr = START_MMAP };
 	const char *cmdline = image->cmdline ? image->cmdline : "";
 	if (strlen(cmdline) >= CMDLINE_MAX)
-		return err_set(e, f->path, NULL, "command line of %zu bytes: at most %u", strlen(cmdline), CMDLINE_MAX - 1);
+		return err_set(e, f->path, NULL, "command line of %zu bytes: at most %u",
+		               strlen(cmdline), CMDLINE_MAX - 1);
 	mem_write(&m->mem, HPA(START_CMDLINE), cmdline, strlen(cmdline) + 1);
 	info.cmdline_paddr = START_CMDLINE;
 	if (image->n_modules)

@@ -1,7 +1,9 @@
-/* access.c - the slow half of reaching memory and operands: everything a soft-TLB hit does not cover.
+/* access.c - the slow half of reaching memory and operands: everything a soft-TLB hit
+ * does not cover.
  *
- * A miss, a page boundary, a device, a page with code on it, alignment checking (#AC), data breakpoints. Faults are
- * raised before anything is changed: mmu_write checks all pages before the first byte. */
+ * A miss, a page boundary, a device, a page with code on it, alignment checking (#AC), data
+ * breakpoints. Faults are raised before anything is changed: mmu_write checks all pages before the
+ * first byte. */
 #include "models/cpu/access.h"
 
 static unsigned access_flags(const struct cpu *c, const struct uop *u)
@@ -12,10 +14,12 @@ static unsigned access_flags(const struct cpu *c, const struct uop *u)
 	return a;
 }
 
-/* Which segment's fault a failed access is: #SS for the stack, which an instruction without a memory operand touches. */
+/* Which segment's fault a failed access is: #SS for the stack, which an instruction without a
+ * memory operand touches. */
 static enum seg_reg fault_seg(const struct uop *u)
 {
-	bool memory = u && (u->msz || u->kind[0] == OPK_MEM || u->kind[1] == OPK_MEM || u->kind[2] == OPK_MEM);
+	bool memory = u && (u->msz || u->kind[0] == OPK_MEM || u->kind[1] == OPK_MEM ||
+	                    u->kind[2] == OPK_MEM);
 	return memory ? u->seg : SEG_SS;
 }
 
@@ -71,7 +75,8 @@ void *cpu_rmw_slow(struct cpu *c, const struct uop *u, uint64_t lin, unsigned si
 void cpu_rmw_finish(struct cpu *c, const struct uop *u)
 {
 	struct mmu_fault f;
-	if (mmu_write(&c->mmu, c->rmw.lin, c->rmw.bytes, c->rmw.size, access_flags(c, u) | ACC_WRITE, &f))
+	if (mmu_write(&c->mmu, c->rmw.lin, c->rmw.bytes, c->rmw.size,
+	              access_flags(c, u) | ACC_WRITE, &f))
 		cpu_raise_mmu(c, &f, fault_seg(u));
 }
 
@@ -136,7 +141,8 @@ uint64_t op_get(struct cpu *c, const struct uop *u, unsigned i)
 	if (u->kind[i] == OPK_REG)
 		return reg_get(c, u->reg[i], n);
 	if (u->kind[i] == OPK_IMM)
-		return n >= u->osz || !u->osz ? (uint64_t)u->imm & MASK(n * 8) : (uint64_t)u->imm & MASK(u->osz * 8);
+		return n >= u->osz || !u->osz ? (uint64_t)u->imm & MASK(n * 8) :
+		       (uint64_t)u->imm & MASK(u->osz * 8);
 	bool write = i == 0 && (u->flags & UOP_MEM_WRITE);
 	uint64_t lin = ea_linear(c, u, n, write);
 	if (write) {    /* the read half of a read-modify-write: it must be allowed to write */

@@ -1,7 +1,8 @@
 /* access.h - how instructions reach operands and memory.
  *
- * A hot path computes the linear address, finds the page in the soft TLB and dereferences. Everything else (a segment
- * limit, a TLB miss, a page boundary, a device, a fault) goes through access.c, out of line. Faults never return. */
+ * A hot path computes the linear address, finds the page in the soft TLB and dereferences.
+ * Everything else (a segment limit, a TLB miss, a page boundary, a device, a fault) goes through
+ * access.c, out of line. Faults never return. */
 #ifndef CPU_ACCESS_H
 #define CPU_ACCESS_H
 
@@ -15,7 +16,8 @@ static inline uint64_t ea_offset(const struct cpu *c, const struct uop *u)
 	uint64_t o = c->s.r[u->base] + (c->s.r[u->index] << u->scale) + (uint64_t)(int64_t)u->disp;
 	return o << u->ash >> u->ash;
 }
-static inline uint64_t seg_linear(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off, unsigned size, bool write)
+static inline uint64_t seg_linear(struct cpu *c, const struct uop *u, enum seg_reg i, uint64_t off,
+                                  unsigned size, bool write)
 {
 	const struct seg *s = &c->s.seg[i];
 	if (unlikely(off + size > (write ? s->lim_w : s->lim_r)))
@@ -69,13 +71,14 @@ void cpu_load_bytes(struct cpu *c, const struct uop *u, uint64_t lin, void *buf,
 void cpu_store_bytes(struct cpu *c, const struct uop *u, uint64_t lin, const void *buf, unsigned n);
 void cpu_probe(struct cpu *c, const struct uop *u, uint64_t lin, unsigned n, unsigned access);
 
-/* Implicit supervisor accesses by the CPU itself (descriptor tables, TSS, IDT), at any CPL; fault as usual. */
+/* Implicit supervisor accesses by the CPU itself (descriptor tables, TSS, IDT), at any CPL; fault
+ * as usual. */
 uint64_t cpu_sys_load(struct cpu *c, uint64_t lin, unsigned size);
 void cpu_sys_store(struct cpu *c, uint64_t lin, unsigned size, uint64_t v);
 
 /* ---- operands, for bodies (any size) ---- */
-/* i-th operand, zero-extended from its own size u->sz[i]; immediates are sign-extended to u->osz, then zero-extended.
- * OPK_REG, OPK_MEM, OPK_IMM. */
+/* i-th operand, zero-extended from its own size u->sz[i]; immediates are sign-extended to u->osz,
+ * then zero-extended. OPK_REG, OPK_MEM, OPK_IMM. */
 uint64_t op_get(struct cpu *c, const struct uop *u, unsigned i);
 /* 32-bit register writes clear the upper half; 8- and 16-bit ones keep the rest. */
 void op_set(struct cpu *c, const struct uop *u, unsigned i, uint64_t v);
@@ -106,7 +109,8 @@ static inline void reg_set(struct cpu *c, unsigned r, unsigned size, uint64_t v)
 unsigned stack_size(const struct cpu *c);                       /* 2, 4, 8 */
 void cpu_push(struct cpu *c, const struct uop *u, unsigned size, uint64_t v);
 uint64_t cpu_pop(struct cpu *c, const struct uop *u, unsigned size);
-/* For flows that touch many slots before committing RSP: address of SS:off checked, value at a given offset. */
+/* For flows that touch many slots before committing RSP: address of SS:off checked, value at a
+ * given offset. */
 uint64_t stack_linear(struct cpu *c, uint64_t off, unsigned size, bool write);
 
 #endif

@@ -1,7 +1,8 @@
 /* alu.h - arithmetic on 8 to 64 bits with its flags, as flags.h keeps them.
  *
- * The carry vector of a + b (+ carry in) = r: bit i is the carry out of bit i = majority of a, b and not r.
- * Of a - b: the borrow out of bit i. It is shifted so that its top bit is bit 63; bit 3 stays where it is (AF). */
+ * The carry vector of a + b (+ carry in) = r: bit i is the carry out of bit i = majority of a, b
+ * and not r. Of a - b: the borrow out of bit i. It is shifted so that its top bit is bit 63; bit 3
+ * stays where it is (AF). */
 #ifndef CPU_ALU_H
 #define CPU_ALU_H
 

@@ -1,4 +1,5 @@
-/* cpu.c - a CPU's life (made, restored, freed; reset.c has RESET and INIT) and its rows of statistics and trace events. */
+/* cpu.c - a CPU's life (made, restored, freed; reset.c has RESET and INIT) and its rows of
+ * statistics and trace events. */
 #include "models/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 /* ---- life ---- */
 
-struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p, struct cache_hier *caches, struct trace *t,
+struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
+                    struct cache_hier *caches, struct trace *t,
                     struct evq *q, struct err *e)
 {
 	size_t size = (sizeof(struct cpu) + 63) & ~(size_t)63;
@@ -47,7 +49,8 @@ void cpu_free(struct cpu *c)
 	free(c);
 }
 
-/* The MMU's registers come back with its own section of a snapshot; a loader writes the CPU's alone. */
+/* The MMU's registers come back with its own section of a snapshot; a loader writes the
+ * CPU's alone. */
 static void restore_mmu(struct cpu *c)
 {
 	const struct cpu_state *s = &c->s;
@@ -69,7 +72,8 @@ void cpu_restored(struct cpu *c)
 	c->seen_mode = c->s.mode;
 	blocks_flush(c);
 	restore_mmu(c);
-	const uint64_t fetched[] = { c->s.fetch_pa, c->s.fetch_pa2 };   /* bytes of code to watch, decoded or not */
+	/* bytes of code to watch, decoded or not */
+	const uint64_t fetched[] = { c->s.fetch_pa, c->s.fetch_pa2 };
 	for (size_t i = 0; i < ARRAY_LEN(fetched); i++)
 		if (fetched[i] != ~0ull && mem_ptr(c->mmu.mem, HPA(fetched[i])))
 			mem_flag_set(c->mmu.mem, HPA(fetched[i] & PAGE_MASK), PAGE_CODE);

@@ -1,8 +1,9 @@
 /* decode.c - turns one x86 instruction into a uop, with Zydis.
  *
- * Zydis says which instruction it is and which operands it has; here operands become register slots, the address a
- * recipe (base + index << scale + displacement), the row of insn.def a handler or a body, and cost.def a number.
- * Cost of an instruction: its row's class, plus LOAD and STORE for a memory operand it names, plus LOCK.
+ * Zydis says which instruction it is and which operands it has; here operands become register
+ * slots, the address a recipe (base + index << scale + displacement), the row of insn.def a handler
+ * or a body, and cost.def a number. Cost of an instruction: its row's class, plus LOAD and STORE
+ * for a memory operand it names, plus LOCK.
  *
  * Illegal uses of LOCK, reserved encodings and extensions CPUID does not advertise all become #UD.
  * Source: SDM Vol. 2, "Instruction Format". */
@@ -41,13 +42,16 @@ struct decoder *decoder_new(const struct cpu *c)
 	struct decoder *d = xcalloc(1, sizeof *d);
 	for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
 		ZydisDecoderInit(&d->mode[i], modes[i].mode, modes[i].stack);
-		/* Encodings that are NOPs, or older instructions, on a CPU without the extension. */
+		/* Encodings that are NOPs, or older instructions, on a CPU without the
+		 * extension. */
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_MPX, false);
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_CET, false);
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_CLDEMOTE, false);
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_WBNOINVD, false);
-		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_LZCNT, cpu_has(c, FEATURE_LZCNT));
-		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_TZCNT, cpu_has(c, FEATURE_BMI1));
+		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_LZCNT,
+		                       cpu_has(c, FEATURE_LZCNT));
+		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_TZCNT,
+		                       cpu_has(c, FEATURE_BMI1));
 	}
 	for (enum insn i = 0; i < INSN_N; i++)
 		d->row[insn_rows[i].mnemonic] = (uint16_t)i;
@@ -160,7 +164,8 @@ static bool operands(struct uop *u, const ZydisDecodedInstruction *z, const Zydi
 			return false;
 		}
 	}
-	/* Strings, XLAT, MASKMOV: the segment of the operand an override applies to, and the operand's size. */
+	/* Strings, XLAT, MASKMOV: the segment of the operand an override applies to, and the
+	 * operand's size. */
 	bool found = false;
 	for (unsigned i = z->operand_count_visible; i < z->operand_count; i++) {
 		const ZydisDecodedOperand *o = &op[i];
@@ -177,7 +182,8 @@ static bool operands(struct uop *u, const ZydisDecodedInstruction *z, const Zydi
 
 /* ---- instructions that share a mnemonic ---- */
 
-/* MOV, PUSH, POP of special registers; far JMP, CALL, RET. Sets the body and returns the cost class. */
+/* MOV, PUSH, POP of special registers; far JMP, CALL, RET. Sets the body and returns the
+ * cost class. */
 static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost cost, bool *ends)
 {
 	bool far = z->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
@@ -191,7 +197,8 @@ static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost
 			u->body = insn_mov_from_seg;
 		if (u->kind[0] == OPK_CR) {
 			u->body = insn_mov_to_cr, *ends = true;
-			return u->reg[0] == 3 ? COST_CR3_WRITE : u->reg[0] == 8 ? COST_CR8_WRITE : COST_CR_WRITE;
+			return u->reg[0] == 3 ? COST_CR3_WRITE : u->reg[0] == 8 ? COST_CR8_WRITE :
+			       COST_CR_WRITE;
 		}
 		if (u->kind[0] == OPK_DR) {
 			u->body = insn_mov_to_dr, *ends = true;
@@ -254,7 +261,8 @@ static void bad(struct uop *u, const struct profile *prof, uop_body *body)
 
 static bool accepts_rep(const ZydisDecodedInstruction *z)
 {
-	return z->attributes & (ZYDIS_ATTRIB_ACCEPTS_REP | ZYDIS_ATTRIB_ACCEPTS_REPE | ZYDIS_ATTRIB_ACCEPTS_REPNE);
+	return z->attributes & (ZYDIS_ATTRIB_ACCEPTS_REP | ZYDIS_ATTRIB_ACCEPTS_REPE |
+	                        ZYDIS_ATTRIB_ACCEPTS_REPNE);
 }
 
 static uint8_t prefixes(const ZydisDecodedInstruction *z)
@@ -274,12 +282,14 @@ static uint8_t prefixes(const ZydisDecodedInstruction *z)
 	return f;
 }
 
-bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, const uint8_t *p, unsigned n, struct uop *u)
+bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, const uint8_t *p,
+            unsigned n, struct uop *u)
 {
 	unsigned mode = key & KEY_MODE;
 	ZydisDecodedInstruction z;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	ZyanStatus status = ZydisDecoderDecodeFull(&d->mode[mode], p, n < INSN_BYTES_MAX ? n : INSN_BYTES_MAX, &z, op);
+	ZyanStatus status = ZydisDecoderDecodeFull(&d->mode[mode], p,
+	                                           n < INSN_BYTES_MAX ? n : INSN_BYTES_MAX, &z, op);
 	if (status == ZYDIS_STATUS_NO_MORE_DATA) {
 		if (n < INSN_BYTES_MAX)
 			return false;
@@ -294,13 +304,16 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 	u->base = u->index = R_ZERO;
 	u->seg = SEG_DS;
 	bool vex = z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
-	if (!d->row[z.mnemonic] || d->absent[z.meta.isa_set] || (vex && mode <= MODE_V86) || !operands(u, &z, op)) {
+	if (!d->row[z.mnemonic] || d->absent[z.meta.isa_set] || (vex && mode <= MODE_V86) ||
+	    !operands(u, &z, op)) {
 		bad(u, prof, exec_ud);
 		return true;
 	}
 	/* x87: the opcode's low three bits and ModRM, which is what FOP keeps */
-	if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (z.opcode & 0xf8) == 0xd8)
-		u->imm = (z.opcode & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 | z.raw.modrm.rm;
+	if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	    z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (z.opcode & 0xf8) == 0xd8)
+		u->imm = (z.opcode & 7) << 8 | z.raw.modrm.mod << 6 | z.raw.modrm.reg << 3 |
+		         z.raw.modrm.rm;
 	bool ends = row->ends;
 	u->row = d->row[z.mnemonic];
 	u->body = row->body;
@@ -314,14 +327,16 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 		cost += prof->cost[COST_LOAD];
 	if (u->flags & UOP_MEM_WRITE)
 		cost += prof->cost[COST_STORE];
-	if ((u->flags & UOP_LOCK) || (z.mnemonic == ZYDIS_MNEMONIC_XCHG && (u->flags & UOP_MEM_READ)))
+	if ((u->flags & UOP_LOCK) || (z.mnemonic == ZYDIS_MNEMONIC_XCHG &&
+	                              (u->flags & UOP_MEM_READ)))
 		cost += prof->cost[COST_LOCK];
 	if ((u->flags & (UOP_REP | UOP_REPNE)) && !ends)
 		cost = prof->cost[COST_REP];
 	u->cost = cost < 1 ? 1 : cost > UINT16_MAX ? UINT16_MAX : (uint16_t)cost;
 	if (ends)
 		u->flags |= UOP_END;
-	uop_fn *hot = u->body == row->body ? row->bind(u, key) : u->body == sse_movsd ? bind_sse_movsd(u, key) : NULL;
+	uop_fn *hot = u->body == row->body ? row->bind(u, key) : u->body == sse_movsd ?
+	              bind_sse_movsd(u, key) : NULL;
 	u->fn = hot ? hot : ends ? uop_call_end : uop_call;
 	return true;
 }

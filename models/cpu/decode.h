@@ -19,9 +19,10 @@ enum {
 struct decoder *decoder_new(const struct cpu *c);       /* features as CPUID advertises them now */
 void decoder_free(struct decoder *d);
 
-/* Decode one instruction from n bytes at p. True: *u describes it (something that is no instruction decodes to a uop
- * that raises #UD, one longer than 15 bytes to #GP(0)). False: more bytes are needed than n.
- * Left to the caller: off, cum, idx. */
-bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, const uint8_t *p, unsigned n, struct uop *u);
+/* Decode one instruction from n bytes at p. True: *u describes it (something that is no instruction
+ * decodes to a uop that raises #UD, one longer than 15 bytes to #GP(0)). False: more bytes are
+ * needed than n. Left to the caller: off, cum, idx. */
+bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, const uint8_t *p,
+            unsigned n, struct uop *u);
 
 #endif

@@ -1,9 +1,11 @@
-/* exec.h - how uops run: the end of a hot handler, leaving a block, and what bodies of near transfers share.
+/* exec.h - how uops run: the end of a hot handler, leaving a block, and what bodies of near
+ * transfers share.
  *
- * A hot handler does its work and ends with NEXT(c, u): charge the base cost, stop when the deadline is reached,
- * else go to the next uop by a tail call. Built without optimisation or with sanitizers there are no tail calls:
- * then a handler returns the uop to run next and run.c loops.
- * Stopped in a block: the uop not yet executed is returned. Stopped having left it: c->block is NULL. */
+ * A hot handler does its work and ends with NEXT(c, u): charge the base cost, stop when the
+ * deadline is reached, else go to the next uop by a tail call. Built without optimisation or
+ * with sanitizers there are no tail calls: then a handler returns the uop to run next and run.c
+ * loops. Stopped in a block: the uop not yet executed is returned. Stopped having left it:
+ * c->block is NULL. */
 #ifndef CPU_EXEC_H
 #define CPU_EXEC_H
 
@@ -50,7 +52,8 @@ uop_body exec_gp0;      /* #GP(0): an instruction longer than 15 bytes */
 
 /* ---- leaving a block (block.c) ---- */
 
-/* Book what the block has executed before u: c->block becomes NULL, s.rip exact. The uop's own cost is not booked. */
+/* Book what the block has executed before u: c->block becomes NULL, s.rip exact. The uop's own cost
+ * is not booked. */
 static inline void block_leave(struct cpu *c, const struct uop *u)
 {
 	ledger_book(&c->ledger, WHY_EXECUTE, u->cum);
@@ -68,11 +71,13 @@ static inline void block_retire(struct cpu *c, const struct uop *u)
 
 /* Continue at s.rip: find (or decode) its block and run it. Only with c->block == NULL. */
 const struct uop *block_go(struct cpu *c);
-/* u, the block's last, is done: go on at `to`, at the next instruction. The slow halves of JUMP and FALL. */
+/* u, the block's last, is done: go on at `to`, at the next instruction. The slow halves of JUMP
+ * and FALL. */
 const struct uop *block_jump(struct cpu *c, const struct uop *u, uint64_t to);
 const struct uop *block_fall(struct cpu *c, const struct uop *u);
 
-/* Is fetching b at linear address lin free: the same page as the last fetch, its lines the latest used of their sets? */
+/* Is fetching b at linear address lin free: the same page as the last fetch, its lines the latest
+ * used of their sets? */
 static inline bool fetch_free(const struct cpu *c, const struct block *b, uint64_t lin)
 {
 	const struct mmu *m = &c->mmu;
@@ -84,9 +89,9 @@ static inline bool fetch_free(const struct cpu *c, const struct block *b, uint64
 	return true;
 }
 
-/* The end of a hot handler that ends its block: follow the link when it leads to `to`. `book` cycles and `done`
- * instructions of this block have been executed, the last of them costing `cost`. Links exist between flat blocks only,
- * so `to` is a linear address when one matches. */
+/* The end of a hot handler that ends its block: follow the link when it leads to `to`. `book`
+ * cycles and `done` instructions of this block have been executed, the last of them costing `cost`.
+ * Links exist between flat blocks only, so `to` is a linear address when one matches. */
 #define FOLLOW(c, u, to_, which, cost_, done, slow) do { \
 	const struct block_link *l_ = &(c)->block->link[which]; \
 	uint64_t at_ = (to_); \

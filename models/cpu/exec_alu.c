@@ -74,7 +74,8 @@ UNARY_M(P, op, n, b) UNARY_M(P, op, n, x) UNARY_M(P, op, n, g)
 
 /* ---- bodies: any form, through op_get and op_set ---- */
 
-/* A read-modify-write whose memory operand faults must not have touched the flags: op_get has checked for writing. */
+/* A read-modify-write whose memory operand faults must not have touched the flags: op_get has
+ * checked for writing. */
 #define FAMILY2(SHAPE, op, alu, write) \
 SHAPE(h_##op, alu, 8) SHAPE(h_##op, alu, 16) SHAPE(h_##op, alu, 32) SHAPE(h_##op, alu, 64) \
 static uop_fn *const table_##op[4][FORM_N] = { HOT_ROW2(h_##op, 8), HOT_ROW2(h_##op, 16), HOT_ROW2(h_##op, 32), HOT_ROW2(h_##op, 64) }; \

@@ -74,7 +74,8 @@ void exec_bound(struct cpu *c, const struct uop *u)
 	unsigned n = u->sz[0];
 	uint64_t low = 0, high = 0, off = ea_offset(c, u);
 	cpu_load_bytes(c, u, seg_linear(c, u, u->seg, off, n, false), &low, n);
-	cpu_load_bytes(c, u, seg_linear(c, u, u->seg, (off + n) << u->ash >> u->ash, n, false), &high, n);
+	cpu_load_bytes(c, u, seg_linear(c, u, u->seg, (off + n) << u->ash >> u->ash, n, false),
+	               &high, n);
 	int64_t i = sign_extend(op_get(c, u, 0), n);
 	if (i < sign_extend(low, n) || i > sign_extend(high, n))
 		cpu_raise(c, VEC_BR);

@@ -21,13 +21,15 @@ static void bit_string(struct cpu *c, const struct uop *u, enum bit_op op)
 {
 	unsigned n = u->sz[0];
 	int64_t index = sign_extend(op_get(c, u, 1), u->sz[1]);
-	uint64_t off = ea_offset(c, u) + (uint64_t)((index >> (n == 8 ? 6 : n == 4 ? 5 : 4)) * (int64_t)n);
+	uint64_t off = ea_offset(c, u) + (uint64_t)((index >> (n == 8 ? 6 : n == 4 ? 5 :
+	                                                       4)) * (int64_t)n);
 	uint64_t lin = seg_linear(c, u, u->seg, off << u->ash >> u->ash, n, op != BIT_TEST), v = 0;
 	unsigned bit = (unsigned)index & (8 * n - 1);
 	if (op == BIT_TEST) {
 		cpu_load_bytes(c, u, lin, &v, n);
 	} else {
-		void *p = n == 8 ? (void *)cpu_rmw64(c, u, lin) : n == 4 ? (void *)cpu_rmw32(c, u, lin) : (void *)cpu_rmw16(c, u, lin);
+		void *p = n == 8 ? (void *)cpu_rmw64(c, u, lin) : n == 4 ?
+		          (void *)cpu_rmw32(c, u, lin) : (void *)cpu_rmw16(c, u, lin);
 		memcpy(&v, p, n);
 		uint64_t w = bit_changed(v, bit, op);
 		memcpy(p, &w, n);
@@ -81,7 +83,8 @@ void exec_tzcnt(struct cpu *c, const struct uop *u)
 
 void exec_lzcnt(struct cpu *c, const struct uop *u)
 {
-	uint64_t v = op_get(c, u, 1), bits = 8u * u->sz[0], r = v ? (uint64_t)__builtin_clzll(v) - (64 - bits) : bits;
+	uint64_t v = op_get(c, u, 1), bits = 8u * u->sz[0],
+	        r = v ? (uint64_t)__builtin_clzll(v) - (64 - bits) : bits;
 	op_set(c, u, 0, r);
 	alu_flags(c, r, u->sz[0], !v, false);
 }

@@ -12,8 +12,8 @@ void near_check(struct cpu *c, const struct uop *u, uint64_t to)
 	}
 }
 
-/* The same, free for the addresses that are canonical with 48 bits already and for flat segments; the rest is left to
- * the body. */
+/* The same, free for the addresses that are canonical with 48 bits already and for flat segments;
+ * the rest is left to the body. */
 #define HOT_CHECK(to) do { \
 	if (unlikely((u->flags & UOP_LONG ? (uint64_t)((int64_t)((to) << 16) >> 16) != (to) : (to) > c->s.seg[SEG_CS].limit))) \
 		return uop_call_end(c, u); \
@@ -36,7 +36,8 @@ static uop_fn *const jcc_table[16] = {
 HOT(h_jmp) { JUMP(c, u, relative(c, u)); }
 HOT(h_jmp_r) { JUMP(c, u, c->s.r[u->reg[0]] & c->lin_mask); }
 
-/* Memory operands: 64-bit mode alone. The displacement counts from the instruction, as uop_call_end wants it. */
+/* Memory operands: 64-bit mode alone. The displacement counts from the instruction, as uop_call_end
+ * wants it. */
 #define TARGET_M \
 	uint64_t lin = c->s.r[u->base] + (c->s.r[u->index] << u->scale) + (uint64_t)u->disp + (u->base == R_RIP ? u->off : 0); \
 	HOT_AT(q, lin, 8, false, uop_call_end); \
@@ -58,9 +59,21 @@ HOT(h_jmp64_m) { TARGET_M; JUMP(c, u, to); }
 	HOT_STORE(32, p, (uint32_t)(c->s.rip + u->off + u->len)); \
 	c->s.r[R_RSP] = sp
 
-HOT(h_call64) { uint64_t to = relative(c, u); HOT_CHECK(to); PUSH_RETURN64(HOT_AT); JUMP(c, u, to); }
+HOT(h_call64)
+{
+	uint64_t to = relative(c, u);
+	HOT_CHECK(to);
+	PUSH_RETURN64(HOT_AT);
+	JUMP(c, u, to);
+}
 HOT(h_call32) { uint64_t to = relative(c, u); HOT_CHECK(to); PUSH_RETURN32; JUMP(c, u, to); }
-HOT(h_call64_r) { uint64_t to = get64(c, u->reg[0]); HOT_CHECK(to); PUSH_RETURN64(HOT_AT); JUMP(c, u, to); }
+HOT(h_call64_r)
+{
+	uint64_t to = get64(c, u->reg[0]);
+	HOT_CHECK(to);
+	PUSH_RETURN64(HOT_AT);
+	JUMP(c, u, to);
+}
 HOT(h_call32_r) { uint64_t to = get32(c, u->reg[0]); HOT_CHECK(to); PUSH_RETURN32; JUMP(c, u, to); }
 HOT(h_call64_m) { TARGET_M; HOT_CHECK(to); PUSH_RETURN64(HOT_AT_2); JUMP(c, u, to); }
 
@@ -110,7 +123,8 @@ uop_fn *bind_jmp(struct uop *u, uint32_t key)
 uop_fn *bind_near_call(struct uop *u, uint32_t key)
 {
 	if (u->osz == 8)
-		return u->kind[0] == OPK_IMM ? h_call64 : u->kind[0] == OPK_REG ? h_call64_r : hot_ea(u) < 2 ? h_call64_m : NULL;
+		return u->kind[0] == OPK_IMM ? h_call64 : u->kind[0] == OPK_REG ? h_call64_r :
+		       hot_ea(u) < 2 ? h_call64_m : NULL;
 	if (near32(u) && (key & KEY_STACK32))
 		return u->kind[0] == OPK_IMM ? h_call32 : u->kind[0] == OPK_REG ? h_call32_r : NULL;
 	return NULL;

@@ -14,7 +14,8 @@ HOT(h_mov##n##_rr) { put##n(c, u->reg[0], get##n(c, u->reg[1])); NEXT(c, u); } \
 HOT(h_mov##n##_ri) { put##n(c, u->reg[0], (u##n)u->imm); NEXT(c, u); } \
 MOV_M(n, b) MOV_M(n, x) MOV_M(n, g)
 MOV(8) MOV(16) MOV(32) MOV(64)
-static uop_fn *const mov_table[4][FORM_N] = { HOT_ROW2(h_mov, 8), HOT_ROW2(h_mov, 16), HOT_ROW2(h_mov, 32), HOT_ROW2(h_mov, 64) };
+static uop_fn *const mov_table[4][FORM_N] = { HOT_ROW2(h_mov, 8), HOT_ROW2(h_mov, 16),
+                                              HOT_ROW2(h_mov, 32), HOT_ROW2(h_mov, 64) };
 
 uop_fn *bind_mov(struct uop *u, uint32_t key)
 {
@@ -56,13 +57,15 @@ static uop_fn *const sx_table[4][4][4] = {
 uop_fn *bind_movzx(struct uop *u, uint32_t key)
 {
 	(void)key;
-	return zx_table[hot_size(u->sz[1])][hot_size(u->sz[0])][u->kind[1] == OPK_REG ? 0 : 1 + hot_ea(u)];
+	return zx_table[hot_size(u->sz[1])][hot_size(u->sz[0])][u->kind[1] == OPK_REG ? 0 :
+	                                                        1 + hot_ea(u)];
 }
 
 uop_fn *bind_movsx(struct uop *u, uint32_t key)
 {
 	(void)key;
-	return sx_table[hot_size(u->sz[1])][hot_size(u->sz[0])][u->kind[1] == OPK_REG ? 0 : 1 + hot_ea(u)];
+	return sx_table[hot_size(u->sz[1])][hot_size(u->sz[0])][u->kind[1] == OPK_REG ? 0 :
+	                                                        1 + hot_ea(u)];
 }
 
 void exec_movsx(struct cpu *c, const struct uop *u)
@@ -81,7 +84,8 @@ uop_fn *bind_lea(struct uop *u, uint32_t key)
 	bool x = u->index != R_ZERO;
 	if (u->sz[0] == 8 && u->ash == 0)
 		return x ? h_lea64_x : h_lea64_b;
-	if (u->sz[0] == 4 && u->ash <= 32)      /* the low 32 bits are the same for either address size */
+	/* the low 32 bits are the same for either address size */
+	if (u->sz[0] == 4 && u->ash <= 32)
 		return x ? h_lea32_x : h_lea32_b;
 	return NULL;
 }
@@ -93,8 +97,20 @@ void exec_lea(struct cpu *c, const struct uop *u)
 
 /* ---- exchanges ---- */
 
-HOT(h_xchg32) { uint32_t a = get32(c, u->reg[0]); put32(c, u->reg[0], get32(c, u->reg[1])); put32(c, u->reg[1], a); NEXT(c, u); }
-HOT(h_xchg64) { uint64_t a = get64(c, u->reg[0]); put64(c, u->reg[0], get64(c, u->reg[1])); put64(c, u->reg[1], a); NEXT(c, u); }
+HOT(h_xchg32)
+{
+	uint32_t a = get32(c, u->reg[0]);
+	put32(c, u->reg[0], get32(c, u->reg[1]));
+	put32(c, u->reg[1], a);
+	NEXT(c, u);
+}
+HOT(h_xchg64)
+{
+	uint64_t a = get64(c, u->reg[0]);
+	put64(c, u->reg[0], get64(c, u->reg[1]));
+	put64(c, u->reg[1], a);
+	NEXT(c, u);
+}
 
 uop_fn *bind_xchg(struct uop *u, uint32_t key)
 {
@@ -106,7 +122,8 @@ uop_fn *bind_xchg(struct uop *u, uint32_t key)
 
 void exec_xchg(struct cpu *c, const struct uop *u)
 {
-	unsigned m = u->kind[1] == OPK_MEM ? 1 : 0, r = !m;     /* memory, if any, first: it may fault */
+	/* memory, if any, first: it may fault */
+	unsigned m = u->kind[1] == OPK_MEM ? 1 : 0, r = !m;
 	uint64_t a = op_get(c, u, m), b = op_get(c, u, r);
 	op_set(c, u, m, b);
 	op_set(c, u, r, a);
@@ -185,7 +202,8 @@ HOT(h_set_##cc) { put8(c, u->reg[0], flag_cc(c, cc)); NEXT(c, u); }
 CONDITIONAL(0) CONDITIONAL(1) CONDITIONAL(2) CONDITIONAL(3) CONDITIONAL(4) CONDITIONAL(5) CONDITIONAL(6) CONDITIONAL(7)
 CONDITIONAL(8) CONDITIONAL(9) CONDITIONAL(10) CONDITIONAL(11) CONDITIONAL(12) CONDITIONAL(13) CONDITIONAL(14) CONDITIONAL(15)
 #define BY_CC(P) { P##0, P##1, P##2, P##3, P##4, P##5, P##6, P##7, P##8, P##9, P##10, P##11, P##12, P##13, P##14, P##15 }
-static uop_fn *const cmov32_table[16] = BY_CC(h_cmov32_), *const cmov64_table[16] = BY_CC(h_cmov64_), *const set_table[16] = BY_CC(h_set_);
+static uop_fn *const cmov32_table[16] = BY_CC(h_cmov32_),
+        *const cmov64_table[16] = BY_CC(h_cmov64_), *const set_table[16] = BY_CC(h_set_);
 
 uop_fn *bind_cmov(struct uop *u, uint32_t key)
 {

@@ -62,7 +62,8 @@ void exec_imul(struct cpu *c, const struct uop *u)
 	unsigned n = u->sz[0];
 	bool one = u->kind[1] == OPK_NONE, three = u->kind[2] != OPK_NONE;
 	int64_t b = sign_extend(op_get(c, u, three ? 2 : one ? 0 : 1), n);
-	int64_t a = sign_extend(three ? op_get(c, u, 1) : one ? reg_get(c, R_RAX, n) : op_get(c, u, 0), n);
+	int64_t a = sign_extend(three ? op_get(c, u, 1) : one ? reg_get(c, R_RAX, n) :
+	                        op_get(c, u, 0), n);
 	__int128 p = (__int128)a * b;
 	uint64_t low = (uint64_t)p & MASK(8 * n);
 	bool over = p != sign_extend(low, n);
@@ -78,7 +79,8 @@ void exec_mulx(struct cpu *c, const struct uop *u)
 	unsigned n = u->sz[0];
 	unsigned __int128 p = (unsigned __int128)reg_get(c, R_RDX, n) * op_get(c, u, 2);
 	op_set(c, u, 1, (uint64_t)p & MASK(8 * n));
-	op_set(c, u, 0, (uint64_t)(p >> (8 * n)));      /* the same register twice: the high half stays */
+	/* the same register twice: the high half stays */
+	op_set(c, u, 0, (uint64_t)(p >> (8 * n)));
 }
 
 /* ---- division: #DE when the divisor is 0 or the quotient does not fit ---- */

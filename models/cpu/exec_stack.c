@@ -91,7 +91,8 @@ void exec_push(struct cpu *c, const struct uop *u)
 	cpu_push(c, u, u->osz, op_get(c, u, 0));
 }
 
-/* POP to memory: an address based on RSP uses its value after the pop; a fault leaves RSP as it was. */
+/* POP to memory: an address based on RSP uses its value after the pop; a fault leaves RSP
+ * as it was. */
 void exec_pop(struct cpu *c, const struct uop *u)
 {
 	uint64_t before = c->s.r[R_RSP];
@@ -152,8 +153,9 @@ void exec_popa(struct cpu *c, const struct uop *u)
 	reg_set(c, R_RSP, stack_size(c), (sp + 8u * u->osz) & sp_mask(c));
 }
 
-/* ENTER size, level: a frame pointer, copies of level - 1 outer ones, room for locals. The copies are read as the slots
- * are written, so that frames that overlap come out as they do on processors; everything is checked before. */
+/* ENTER size, level: a frame pointer, copies of level - 1 outer ones, room for locals. The copies
+ * are read as the slots are written, so that frames that overlap come out as they do on processors;
+ * everything is checked before. */
 void exec_enter(struct cpu *c, const struct uop *u)
 {
 	unsigned n = u->osz, level = (unsigned)u->disp & 31, slots = level ? level + 1 : 1;
@@ -163,9 +165,11 @@ void exec_enter(struct cpu *c, const struct uop *u)
 		cpu_probe(c, u, slot_linear(c, u, bp - i * n, false), n, ACC_READ);
 	for (unsigned i = 1; i <= slots; i++)
 		cpu_probe(c, u, slot_linear(c, u, sp - i * n, true), n, ACC_WRITE);
-	cpu_probe(c, u, slot_linear(c, u, end, true), n, ACC_WRITE);   /* "a write with the final value of ESP" must be possible */
+	/* "a write with the final value of ESP" must be possible */
+	cpu_probe(c, u, slot_linear(c, u, end, true), n, ACC_WRITE);
 	for (unsigned i = 1; i <= slots; i++) {
-		uint64_t v = i == 1 ? bp : i == slots ? frame : load(c, u, slot_linear(c, u, bp - (i - 1) * n, false));
+		uint64_t v = i == 1 ? bp : i == slots ? frame :
+		             load(c, u, slot_linear(c, u, bp - (i - 1) * n, false));
 		store(c, u, slot_linear(c, u, sp - i * n, true), v);
 	}
 	reg_set(c, R_RBP, n, frame);

@@ -80,9 +80,11 @@ void exec_scas(struct cpu *c, const struct uop *u)
 
 /* ---- repetition ---- */
 
-/* Host pointer to bytes at off in segment seg, and in *room how many bytes from there the same soft-TLB entry and line
- * serve (fast speed: entry alone); NULL when the first `size` need the slow way. Changes nothing. */
-static uint8_t *run_of(const struct cpu *c, const struct uop *u, enum seg_reg seg, uint64_t off, bool write, uint64_t *room, uint32_t *slot)
+/* Host pointer to bytes at off in segment seg, and in *room how many bytes from there the same
+ * soft-TLB entry and line serve (fast speed: entry alone); NULL when the first `size` need the slow
+ * way. Changes nothing. */
+static uint8_t *run_of(const struct cpu *c, const struct uop *u, enum seg_reg seg, uint64_t off,
+                       bool write, uint64_t *room, uint32_t *slot)
 {
 	const struct seg *s = &c->s.seg[seg];
 	const struct mmu *m = &c->mmu;
@@ -104,8 +106,8 @@ static uint8_t *run_of(const struct cpu *c, const struct uop *u, enum seg_reg se
 	return (uint8_t *)(e->host + lin);
 }
 
-/* MOVS and STOS, upwards: as many of `count` more iterations as touch nothing that the one before did not, at once. They
- * cost what they cost one by one, and leave the same. */
+/* MOVS and STOS, upwards: as many of `count` more iterations as touch nothing that the one before
+ * did not, at once. They cost what they cost one by one, and leave the same. */
 static uint64_t many(struct cpu *c, const struct uop *u, uint64_t count, cycle_t each)
 {
 	struct mmu *m = &c->mmu;
@@ -113,19 +115,23 @@ static uint64_t many(struct cpu *c, const struct uop *u, uint64_t count, cycle_t
 	unsigned size = u->msz;
 	uint64_t room_from = ~0ull, room_to;
 	uint32_t slot_from = 0, slot_to;
-	uint8_t *from = NULL, *to = run_of(c, u, SEG_ES, index_of(c, u, R_RDI), true, &room_to, &slot_to);
-	if (!to || (movs && !(from = run_of(c, u, u->seg, index_of(c, u, R_RSI), false, &room_from, &slot_from))))
+	uint8_t *from = NULL, *to = run_of(c, u, SEG_ES, index_of(c, u, R_RDI), true, &room_to,
+	                                   &slot_to);
+	if (!to || (movs && !(from = run_of(c, u, u->seg, index_of(c, u, R_RSI), false, &room_from,
+	                                    &slot_from))))
 		return 0;
 	if (m->detailed && m->dtlb_mru != slot_to)
 		return 0;
-	uint64_t n = (room_from < room_to ? room_from : room_to) / size, due = (c->deadline - c->ledger.now + each - 1) / each;
+	uint64_t n = (room_from < room_to ? room_from : room_to) / size,
+	        due = (c->deadline - c->ledger.now + each - 1) / each;
 	n = n < count ? n : count;
 	n = n < due ? n : due;
 	if (movs && (to + n * size <= from || from + n * size <= to))
 		memcpy(to, from, n * size);
 	else    /* STOS, and what copies its own output */
 		for (uint64_t i = 0; i < n; i++)
-			memmove(to + i * size, movs ? from + i * size : (const uint8_t *)&c->s.r[R_RAX], size);
+			memmove(to + i * size,
+			        movs ? from + i * size : (const uint8_t *)&c->s.r[R_RAX], size);
 	if (m->detailed && movs && slot_from != slot_to && n) {
 		m->tlb_stamp[0] += 2 * n;
 		m->tlb_stamp[slot_from] = m->tlb_stamp[0] - 1;

@@ -21,7 +21,8 @@ void exec_cmpxchg(struct cpu *c, const struct uop *u)
 	unsigned n = u->sz[0];
 	uint64_t a = reg_get(c, R_RAX, n), v = op_get(c, u, 0);
 	bool equal = a == v;
-	if (equal || u->kind[0] == OPK_MEM)     /* a register is not written, not even its upper half cleared */
+	/* a register is not written, not even its upper half cleared */
+	if (equal || u->kind[0] == OPK_MEM)
 		op_set(c, u, 0, equal ? op_get(c, u, 1) : v);
 	if (!equal)
 		reg_set(c, R_RAX, n, v);

@@ -1,6 +1,7 @@
 /* flags.h - RFLAGS, kept lazily.
  *
- * An arithmetic instruction stores its result and its carry vector; a flag is computed when somebody asks.
+ * An arithmetic instruction stores its result and its carry vector; a flag is computed when
+ * somebody asks.
  *   ZF = cc_zr == 0                       (result, sign-extended to 64 bits)
  *   SF = bit 63 of cc_sp                  (the same, unless POPF and friends set flags by hand)
  *   PF = even parity of cc_sp's low byte
@@ -57,8 +58,8 @@ static inline void flags_set_cf(struct cpu *c, bool cf)         /* CF alone */
 
 static inline uint64_t cpu_rflags(const struct cpu *c) { return c->s.flags | flags_status(c); }
 
-/* Overwrite the bits in mask. The caller has decided which may change; whoever changes IF, TF, VM, AC or IOPL calls
- * cpu_mode_changed() (AC, VM) and cpu_attention() (IF, TF) afterwards. */
+/* Overwrite the bits in mask. The caller has decided which may change; whoever changes IF, TF, VM,
+ * AC or IOPL calls cpu_mode_changed() (AC, VM) and cpu_attention() (IF, TF) afterwards. */
 static inline void cpu_set_rflags(struct cpu *c, uint64_t v, uint64_t mask)
 {
 	uint64_t all = (cpu_rflags(c) & ~mask) | (v & mask);

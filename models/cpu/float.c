@@ -5,7 +5,8 @@ typedef unsigned __int128 u128;
 
 /* ---- formats ---- */
 /* frac: at bits 62..0 */
-static struct fnum unpack(bool sign, unsigned e, unsigned e_max, int32_t bias, uint64_t frac, bool daz)
+static struct fnum unpack(bool sign, unsigned e, unsigned e_max, int32_t bias, uint64_t frac,
+                          bool daz)
 {
 	struct fnum a = { .sign = sign };
 	if (e == e_max) {
@@ -120,7 +121,8 @@ uint64_t f_to_f80(struct fnum a, uint16_t *se)
 struct rounded { uint64_t mant; int32_t exp; bool inexact, up; };       /* mant 0: rounded to zero */
 
 /* Keep the `bits` highest bits of hi:lo (any number of them, also none or fewer than none). */
-static struct rounded round_bits(unsigned rc, bool sign, int32_t exp, uint64_t hi, uint64_t lo, int bits)
+static struct rounded round_bits(unsigned rc, bool sign, int32_t exp, uint64_t hi, uint64_t lo,
+                                 int bits)
 {
 	uint64_t kept, lsb, half, sticky;
 	if (bits >= 64) {
@@ -158,7 +160,8 @@ static struct rounded round_bits(unsigned rc, bool sign, int32_t exp, uint64_t h
 
 static struct fnum finite(bool sign, int32_t exp, uint64_t mant)
 {
-	return (struct fnum){ .cls = mant ? F_FINITE : F_ZERO, .sign = sign, .exp = exp, .mant = mant };
+	return (struct fnum){ .cls = mant ? F_FINITE : F_ZERO, .sign = sign, .exp = exp,
+	                      .mant = mant };
 }
 
 static struct fnum infinite(bool sign)
@@ -368,7 +371,8 @@ struct fnum f_div(struct fctl *f, struct fnum a, struct fnum b)
 	int32_t exp = a.exp - b.exp;
 	bool less = a.mant < b.mant;
 	exp -= less;
-	u128 n = (u128)a.mant << (less ? 64 : 63);      /* so that the quotient has exactly 64 bits */
+	/* so that the quotient has exactly 64 bits */
+	u128 n = (u128)a.mant << (less ? 64 : 63);
 	uint64_t q = (uint64_t)(n / b.mant), r = (uint64_t)(n % b.mant);
 	/* the next bit is 1 when 2r >= b; anything left over is sticky */
 	uint64_t lo = r != 0;
@@ -469,7 +473,8 @@ bool f_rem(struct fctl *f, struct fnum a, struct fnum b, bool nearest, struct fn
 	int32_t steps = whole ? d : 32 + (d & 31);
 	uint64_t quo = 0;
 	u128 rem = a.mant;              /* in units of 2^(exp - 63) */
-	u128 unit = d < 0 ? (u128)b.mant * 2 : b.mant;  /* b in those units, once the loop is done */
+	/* b in those units, once the loop is done */
+	u128 unit = d < 0 ? (u128)b.mant * 2 : b.mant;
 	int32_t exp = d < 0 ? a.exp : a.exp - steps;
 	for (int32_t i = steps; i >= 0; i--) {
 		quo <<= 1;
@@ -508,7 +513,8 @@ struct fnum f_scale(struct fctl *f, struct fnum a, struct fnum b)
 	if (a.cls != F_FINITE)
 		return a;
 	if (b.cls == F_INF)
-		return (struct fnum){ .cls = b.sign ? F_ZERO : F_INF, .sign = a.sign, .mant = BIT(63) };
+		return (struct fnum){ .cls = b.sign ? F_ZERO : F_INF, .sign = a.sign,
+		                      .mant = BIT(63) };
 	int32_t n = 0;
 	if (b.cls == F_FINITE && b.exp >= 0)
 		n = b.exp > 16 ? 0x20000 : (int32_t)(b.mant >> (63 - b.exp));

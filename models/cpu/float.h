@@ -38,7 +38,8 @@ struct fctl {
 	uint8_t rc;             /* RC_* */
 	uint8_t mask;           /* masked exceptions */
 	uint8_t ftz;            /* MXCSR.FTZ */
-	uint8_t x87;            /* x87's choice of NaNs, and wrapped results of unmasked exceptions */
+	/* x87's choice of NaNs, and wrapped results of unmasked exceptions */
+	uint8_t x87;
 	uint8_t raised;         /* out: FP_* */
 	uint8_t up;             /* out: the magnitude was rounded up (C1) */
 };
@@ -77,7 +78,10 @@ struct fnum f_scale(struct fctl *f, struct fnum a, struct fnum b);
 struct fnum f_nan2(struct fctl *f, struct fnum a, struct fnum b);
 struct fnum f_invalid(struct fctl *f);                  /* IE and the default NaN */
 /* Denormal operand: DE. */
-static inline void f_denormal(struct fctl *f, struct fnum a) { f->raised |= a.denormal ? FP_DE : 0; }
+static inline void f_denormal(struct fctl *f, struct fnum a)
+{
+	f->raised |= a.denormal ? FP_DE : 0;
+}
 
 enum { F_LESS, F_EQUAL, F_GREATER, F_UNORDERED };
 /* signal_quiet: a QNaN too is an invalid operand. */

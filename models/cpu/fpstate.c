@@ -232,12 +232,36 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_kind kind, bool
 	r[n++] = (struct range){ XSAVE_HEADER, XSAVE_HEADER + (kind == XSAVE_COMPACT ? 16 : 8) };
 	area_store(c, u, lin, m, r, n);
 }
-void fp_xsave(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_PLAIN, false); }
-void fp_xsave64(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_PLAIN, true); }
-void fp_xsaveopt(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_OPT, false); }
-void fp_xsaveopt64(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_OPT, true); }
-void fp_xsavec(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_COMPACT, false); }
-void fp_xsavec64(struct cpu *c, const struct uop *u) { xsave_enter(c); xsave(c, u, XSAVE_COMPACT, true); }
+void fp_xsave(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_PLAIN, false);
+}
+void fp_xsave64(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_PLAIN, true);
+}
+void fp_xsaveopt(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_OPT, false);
+}
+void fp_xsaveopt64(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_OPT, true);
+}
+void fp_xsavec(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_COMPACT, false);
+}
+void fp_xsavec64(struct cpu *c, const struct uop *u)
+{
+	xsave_enter(c);
+	xsave(c, u, XSAVE_COMPACT, true);
+}
 
 static void supervisor(struct cpu *c)
 {
@@ -245,8 +269,16 @@ static void supervisor(struct cpu *c)
 	if (c->s.cpl)
 		cpu_raise_ec(c, VEC_GP, 0);
 }
-void fp_xsaves(struct cpu *c, const struct uop *u) { supervisor(c); xsave(c, u, XSAVE_COMPACT, false); }
-void fp_xsaves64(struct cpu *c, const struct uop *u) { supervisor(c); xsave(c, u, XSAVE_COMPACT, true); }
+void fp_xsaves(struct cpu *c, const struct uop *u)
+{
+	supervisor(c);
+	xsave(c, u, XSAVE_COMPACT, false);
+}
+void fp_xsaves64(struct cpu *c, const struct uop *u)
+{
+	supervisor(c);
+	xsave(c, u, XSAVE_COMPACT, true);
+}
 
 /* ---- XRSTOR ---- */
 /* The header's rules; false is #GP(0). Bit 63 of XCOMP_BV: the compacted format. */

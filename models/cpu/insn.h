@@ -1,8 +1,8 @@
 /* insn.h - the instruction table: one row per mnemonic, from insn.def.
  *
- * Adding an instruction: a row in a family's .def, a body `uop_body exec_NAME` (declared here by the table),
- * a test. Executing a mnemonic without a row is #UD, and so is one whose instruction-set extension CPUID does
- * not advertise (isa.def). */
+ * Adding an instruction: a row in a family's .def, a body `uop_body exec_NAME` (declared here by
+ * the table), a test. Executing a mnemonic without a row is #UD, and so is one whose
+ * instruction-set extension CPUID does not advertise (isa.def). */
 #ifndef CPU_INSN_H
 #define CPU_INSN_H
 
@@ -18,7 +18,8 @@ enum insn {
 
 enum sensitivity { INSN_INNOCUOUS, INSN_PRIVILEGED, INSN_SENSITIVE };
 
-/* Picks the hot handler for a decoded uop, which it may adapt to it; NULL: none fits, run the body. */
+/* Picks the hot handler for a decoded uop, which it may adapt to it; NULL: none fits, run
+ * the body. */
 typedef uop_fn *uop_bind(struct uop *u, uint32_t key);
 
 struct insn_row {

@@ -1,11 +1,13 @@
 /* run.c - the loop that runs a CPU, and the handlers that are not one instruction's.
  *
- * Between instructions, in this order: has the caller's limit been reached; is there something to service (events,
- * traps, shadows: cpu_service); is there a breakpoint; then into a block until its handlers stop. They stop when the
- * clock reaches c->deadline, so an event due at cycle t is taken at the first instruction boundary at or after t however
- * the CPU is driven, and deadline 0 is one instruction.
+ * Between instructions, in this order: has the caller's limit been reached; is there something to
+ * service (events, traps, shadows: cpu_service); is there a breakpoint; then into a block until its
+ * handlers stop. They stop when the clock reaches c->deadline, so an event due at cycle t is taken
+ * at the first instruction boundary at or after t however the CPU is driven, and deadline 0 is one
+ * instruction.
  *
- * A fault longjmps out of the instruction to cpu_run(), which leaves the block at it and delivers. */
+ * A fault longjmps out of the instruction to cpu_run(), which leaves the block at it and
+ * delivers. */
 #include "models/cpu/exec.h"
 
 /* ---- handlers ---- */
@@ -24,7 +26,8 @@ const struct uop *uop_call_end(struct cpu *c, const struct uop *u)
 	block_leave(c, u);
 	c->next_rip = (c->s.rip + u->len) & c->lin_mask;
 	u->body(c, u);
-	bool again = (u->flags & (UOP_REP | UOP_REPNE)) && c->next_rip == c->s.rip;   /* INS, OUTS: one iteration of more */
+	/* INS, OUTS: one iteration of more */
+	bool again = (u->flags & (UOP_REP | UOP_REPNE)) && c->next_rip == c->s.rip;
 	c->s.rip = c->next_rip;
 	c->ledger.now += u->cost;
 	c->ledger.spent[acct][WHY_EXECUTE] += u->cost;
@@ -79,14 +82,17 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			return STOP_ICOUNT;
 		if (c->attention) {
 			bool again = cpu_service(c);
-			if (again || c->s.activity != ACTIVITY_ACTIVE || c->ledger.now >= c->until || c->stop_request)
+			if (again || c->s.activity != ACTIVITY_ACTIVE ||
+			    c->ledger.now >= c->until || c->stop_request)
 				continue;
 		}
 		bool tracing = trace_on(c->trace, CPU_TRACE_INSN);
-		if (c->breakpoints && c->break_hit && c->break_hit(c->break_who, c, block_linear(c)))
+		if (c->breakpoints && c->break_hit &&
+		    c->break_hit(c->break_who, c, block_linear(c)))
 			return STOP_BREAK;
 		if (tracing)
-			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_INSN, c->s.rip, c->s.seg[SEG_CS].sel, 0, 0);
+			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_INSN, c->s.rip,
+			            c->s.seg[SEG_CS].sel, 0, 0);
 		c->deadline = c->until;
 		if (c->icount_end && c->icount_end - c->s.icount < c->until - c->ledger.now)
 			c->deadline = c->ledger.now + (c->icount_end - c->s.icount);

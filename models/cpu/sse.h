@@ -49,7 +49,8 @@ static inline void vec_load(struct cpu *c, const struct uop *u, void *v, unsigne
 		cpu_load_bytes(c, u, lin, v, n);
 }
 
-static inline void vec_store(struct cpu *c, const struct uop *u, const void *v, unsigned n, bool aligned)
+static inline void vec_store(struct cpu *c, const struct uop *u, const void *v, unsigned n,
+                             bool aligned)
 {
 	uint64_t lin = ea_linear(c, u, n, true);
 	if (aligned && unlikely(lin & 15))
@@ -62,8 +63,14 @@ static inline void vec_store(struct cpu *c, const struct uop *u, const void *v, 
 }
 
 /* ---- registers ---- */
-static inline void xmm_get(const struct cpu *c, unsigned r, union vec *v) { memcpy(v, c->s.xmm[r], 16); }
-static inline void xmm_set(struct cpu *c, unsigned r, const union vec *v) { memcpy(c->s.xmm[r], v, 16); }
+static inline void xmm_get(const struct cpu *c, unsigned r, union vec *v)
+{
+	memcpy(v, c->s.xmm[r], 16);
+}
+static inline void xmm_set(struct cpu *c, unsigned r, const union vec *v)
+{
+	memcpy(c->s.xmm[r], v, 16);
+}
 static inline uint64_t mmx_get(const struct cpu *c, unsigned r) { return c->s.st[r].mant; }
 static inline void mmx_set(struct cpu *c, unsigned r, uint64_t v)
 {
@@ -118,13 +125,17 @@ static inline struct fctl sse_ctl(const struct cpu *c, bool wide)
 	uint32_t m = c->s.mxcsr;
 	return (struct fctl){ .emin = wide ? -1022 : -126, .emax = wide ? 1023 : 127,
 	                      .prec = wide ? 53 : 24,
-	                      .rc = m >> 13 & 3, .mask = m >> 7 & FP_ALL, .ftz = (m & MXCSR_FTZ) != 0 };
+	                      .rc = m >> 13 & 3, .mask = m >> 7 & FP_ALL,
+	                      .ftz = (m & MXCSR_FTZ) != 0 };
 }
 static inline struct fnum sse_num(const struct cpu *c, uint64_t v, bool wide)
 {
 	return wide ? f_from_f64(v, sse_daz(c)) : f_from_f32((uint32_t)v, sse_daz(c));
 }
-static inline uint64_t sse_bits(struct fnum v, bool wide) { return wide ? f_to_f64(v) : f_to_f32(v); }
+static inline uint64_t sse_bits(struct fnum v, bool wide)
+{
+	return wide ? f_to_f64(v) : f_to_f32(v);
+}
 /* Record flags; raise if one is unmasked. Before any result is written. */
 void sse_commit(struct cpu *c, unsigned raised);
 /* sign, 8 or 11 bits of exponent, fraction: lane i of a vector of floats */

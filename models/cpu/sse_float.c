@@ -105,7 +105,8 @@ static void addsub(struct cpu *c, const struct uop *u, struct form form)
 	struct fctl f = sse_ctl(c, form.wide);
 	for (unsigned i = 0; i < form.lanes; i++) {
 		struct fnum a = num(c, &p.a, i, form), b = num(c, &p.b, i, form);
-		set_lane(&p.a, i, form.wide, sse_bits((i & 1 ? f_add : f_sub)(&f, a, b), form.wide));
+		set_lane(&p.a, i, form.wide, sse_bits((i & 1 ? f_add : f_sub)(&f, a, b),
+		                                      form.wide));
 	}
 	sse_commit(c, f.raised);
 	xmm_set(c, u->reg[0], &p.a);
@@ -188,7 +189,8 @@ void sse_cmpsd(struct cpu *c, const struct uop *u) { compare(c, u, SD); }
 
 static void compare_flags(struct cpu *c, const struct uop *u, struct form form, bool signal_quiet)
 {
-	static const uint64_t flags[] = { [F_LESS] = RFLAGS_CF, [F_EQUAL] = RFLAGS_ZF, [F_GREATER] = 0,
+	static const uint64_t flags[] = { [F_LESS] = RFLAGS_CF, [F_EQUAL] = RFLAGS_ZF,
+	                                  [F_GREATER] = 0,
 	                                  [F_UNORDERED] = RFLAGS_CF | RFLAGS_PF | RFLAGS_ZF };
 	struct packed p;
 	float_begin(c, u, form, &p);
@@ -211,7 +213,8 @@ static void round_(struct cpu *c, const struct uop *u, struct form form)
 	if (!(u->imm & 4))
 		f.rc = u->imm & 3;
 	for (unsigned i = 0; i < form.lanes; i++)
-		set_lane(&p.a, i, form.wide, sse_bits(f_round_int(&f, num(c, &p.b, i, form)), form.wide));
+		set_lane(&p.a, i, form.wide, sse_bits(f_round_int(&f, num(c, &p.b, i, form)),
+		                                      form.wide));
 	sse_commit(c, f.raised & (u->imm & 8 ? FP_IE : FP_IE | FP_PE));
 	xmm_set(c, u->reg[0], &p.a);
 }
@@ -228,7 +231,8 @@ static uint32_t approximate(uint32_t v, bool root)
 	if (!f_is_nan(a) && root) {
 		if (a.cls != F_ZERO && a.sign)
 			return f_to_f32(F_DEFAULT_NAN);
-		struct fctl exact = f;          /* enough bits for the second rounding to see a tie */
+		/* enough bits for the second rounding to see a tie */
+		struct fctl exact = f;
 		exact.prec = 64;
 		a = f_sqrt(&exact, a);
 	}

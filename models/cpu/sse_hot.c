@@ -87,8 +87,16 @@ HOT(h_movq_rr)
 }
 static uop_fn *const movq_table[VEC_FORMS] = VEC_ROW(h_movq_rr, h_low64_rm, h_low64_mr);
 
-uop_fn *bind_sse_movss(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, scalar32_table); }
-uop_fn *bind_sse_movsd(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, scalar64_table); }
+uop_fn *bind_sse_movss(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return vec_bind(u, scalar32_table);
+}
+uop_fn *bind_sse_movsd(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return vec_bind(u, scalar64_table);
+}
 
 uop_fn *bind_sse_movd(struct uop *u, uint32_t key)
 {
@@ -117,8 +125,16 @@ static uop_fn *const name##_table[VEC_FORMS] = VEC_ROW(NULL, name##_rm, name##_m
 HALF_KINDS(h_low_half, 0)
 HALF_KINDS(h_high_half, 1)
 
-uop_fn *bind_sse_low_half(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, h_low_half_table); }
-uop_fn *bind_sse_high_half(struct uop *u, uint32_t key) { (void)key; return vec_bind(u, h_high_half_table); }
+uop_fn *bind_sse_low_half(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return vec_bind(u, h_low_half_table);
+}
+uop_fn *bind_sse_high_half(struct uop *u, uint32_t key)
+{
+	(void)key;
+	return vec_bind(u, h_high_half_table);
+}
 
 /* ---- packed integers: x from the destination, y from the source, all lanes at once ---- */
 #define PACKED_MEM(name, T, expr, k) \
@@ -225,7 +241,8 @@ HOT(h_pmovmskb)
 	SSE_ON(c, u);
 	const uint64_t ones = 0x0101010101010101, gather = 0x0102040810204080;
 	const uint64_t *v = c->s.xmm[u->reg[1]];
-	c->s.r[u->reg[0]] = (v[0] >> 7 & ones) * gather >> 56 | (v[1] >> 7 & ones) * gather >> 56 << 8;
+	c->s.r[u->reg[0]] = (v[0] >> 7 & ones) * gather >> 56 |
+	                    (v[1] >> 7 & ones) * gather >> 56 << 8;
 	NEXT(c, u);
 }
 

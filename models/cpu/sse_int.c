@@ -95,7 +95,8 @@ void sse_pmaddubsw(struct cpu *c, const struct uop *u)
 	struct packed p;
 	packed_begin(c, u, &p);
 	for (unsigned i = 0; i < p.n / 2; i++)
-		p.a.sw[i] = S16(p.a.b[2 * i] * p.b.sb[2 * i] + p.a.b[2 * i + 1] * p.b.sb[2 * i + 1]);
+		p.a.sw[i] = S16(p.a.b[2 * i] * p.b.sb[2 * i] +
+		                p.a.b[2 * i + 1] * p.b.sb[2 * i + 1]);
 	packed_end(c, u, &p.a);
 }
 

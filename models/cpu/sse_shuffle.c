@@ -161,7 +161,10 @@ void sse_insertps(struct cpu *c, const struct uop *u)
 }
 
 /* ---- sign masks to a general register ---- */
-static void set_mask(struct cpu *c, const struct uop *u, uint64_t mask) { c->s.r[u->reg[0]] = mask; }
+static void set_mask(struct cpu *c, const struct uop *u, uint64_t mask)
+{
+	c->s.r[u->reg[0]] = mask;
+}
 
 void sse_pmovmskb(struct cpu *c, const struct uop *u)
 {

@@ -23,7 +23,8 @@ static int element(const union vec *v, unsigned i, unsigned type)
 	}
 }
 
-static unsigned explicit_length(const struct cpu *c, const struct uop *u, unsigned reg, unsigned max)
+static unsigned explicit_length(const struct cpu *c, const struct uop *u, unsigned reg,
+                                unsigned max)
 {
 	/* REX.W makes the lengths 64-bit */
 	int64_t v = u->osz == 8 ? (int64_t)c->s.r[reg] : (int32_t)c->s.r[reg];
@@ -53,7 +54,8 @@ static unsigned aggregate(const struct strings *s, unsigned imm)
 			break;
 		case 1:
 			for (unsigned i = 0; i + 1 < s->len_a && in_b; i += 2)
-				r |= element(&s->a, i, type) <= b && b <= element(&s->a, i + 1, type);
+				r |= element(&s->a, i, type) <= b &&
+				     b <= element(&s->a, i + 1, type);
 			break;
 		case 2:
 			r = in_a && in_b ? element(&s->a, j, type) == b : !in_a && !in_b;
@@ -92,7 +94,8 @@ static void compare(struct cpu *c, const struct uop *u, bool lengths, bool mask)
 		xmm_set(c, 0, &r);
 	} else {
 		bool last = imm >> 6 & 1;
-		c->s.r[R_RCX] = !res ? s.n : (unsigned)(last ? 31 - __builtin_clz(res) : __builtin_ctz(res));
+		c->s.r[R_RCX] = !res ? s.n : (unsigned)(last ? 31 - __builtin_clz(res) :
+		                                        __builtin_ctz(res));
 	}
 	flags_set_status(c, (res ? RFLAGS_CF : 0) | (s.len_b < s.n ? RFLAGS_ZF : 0) |
 	                    (s.len_a < s.n ? RFLAGS_SF : 0) | (res & 1 ? RFLAGS_OF : 0));

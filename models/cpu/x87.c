@@ -55,8 +55,9 @@ void x87_enter_control(struct cpu *c)
 		cpu_raise(c, VEC_NM);
 }
 
-/* "If ... the NE flag is clear and the IGNNE# pin is deasserted, ... the processor ... stops instruction
- * execution ... and waits for an external interrupt". SDM Vol. 1, "Floating-Point Exception Handling" */
+/* "If ... the NE flag is clear and the IGNNE# pin is deasserted, ... the processor ... stops
+ * instruction execution ... and waits for an external interrupt". SDM Vol. 1, "Floating-Point
+ * Exception Handling" */
 static void pending_error(struct cpu *c)
 {
 	if (c->s.cr0 & CR0_NE)
@@ -120,7 +121,8 @@ void x87_update_es(struct cpu *c)
 bool x87_commit(struct cpu *c, unsigned raised, bool c1)
 {
 	unsigned unmasked = raised & ~c->s.fcw & FP_ALL;
-	if ((unmasked & FP_PRE) && !(raised & FSW_SF)) {        /* nothing was computed: no later flags */
+	/* nothing was computed: no later flags */
+	if ((unmasked & FP_PRE) && !(raised & FSW_SF)) {
 		raised &= FP_PRE;
 		c1 = false;
 	}

@@ -35,7 +35,10 @@ static inline bool x87_empty(const struct cpu *c, unsigned i)
 {
 	return (c->s.ftw >> 2 * x87_phys(c, i) & 3) == FTW_EMPTY;
 }
-static inline struct x87_reg x87_raw(const struct cpu *c, unsigned i) { return c->s.st[x87_phys(c, i)]; }
+static inline struct x87_reg x87_raw(const struct cpu *c, unsigned i)
+{
+	return c->s.st[x87_phys(c, i)];
+}
 static inline struct fnum x87_get(const struct cpu *c, unsigned i)
 {
 	const struct x87_reg *r = &c->s.st[x87_phys(c, i)];

@@ -233,7 +233,8 @@ void x87_ftst(struct cpu *c, const struct uop *u)
 
 static void compare_flags(struct cpu *c, const struct uop *u, bool signal_quiet, bool pop)
 {
-	static const uint64_t flags[] = { [F_LESS] = RFLAGS_CF, [F_EQUAL] = RFLAGS_ZF, [F_GREATER] = 0,
+	static const uint64_t flags[] = { [F_LESS] = RFLAGS_CF, [F_EQUAL] = RFLAGS_ZF,
+	                                  [F_GREATER] = 0,
 	                                  [F_UNORDERED] = RFLAGS_CF | RFLAGS_PF | RFLAGS_ZF };
 	x87_enter(c);
 	x87_note(c, u);

@@ -90,10 +90,19 @@ static void constant(struct cpu *c, const struct uop *u, int32_t exp, uint64_t m
 }
 void x87_fldz(struct cpu *c, const struct uop *u) { constant(c, u, 0, 0, false); }
 void x87_fldpi(struct cpu *c, const struct uop *u) { constant(c, u, 1, 0xc90fdaa22168c234, true); }
-void x87_fldl2t(struct cpu *c, const struct uop *u) { constant(c, u, 1, 0xd49a784bcd1b8afe, false); }
+void x87_fldl2t(struct cpu *c, const struct uop *u)
+{
+	constant(c, u, 1, 0xd49a784bcd1b8afe, false);
+}
 void x87_fldl2e(struct cpu *c, const struct uop *u) { constant(c, u, 0, 0xb8aa3b295c17f0bb, true); }
-void x87_fldlg2(struct cpu *c, const struct uop *u) { constant(c, u, -2, 0x9a209a84fbcff798, true); }
-void x87_fldln2(struct cpu *c, const struct uop *u) { constant(c, u, -1, 0xb17217f7d1cf79ab, true); }
+void x87_fldlg2(struct cpu *c, const struct uop *u)
+{
+	constant(c, u, -2, 0x9a209a84fbcff798, true);
+}
+void x87_fldln2(struct cpu *c, const struct uop *u)
+{
+	constant(c, u, -1, 0xb17217f7d1cf79ab, true);
+}
 
 void x87_fld1(struct cpu *c, const struct uop *u)
 {

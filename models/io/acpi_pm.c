@@ -47,7 +47,8 @@ static void update(struct acpi_pm *p)
 	}
 	evq_cancel(q, p->chip.owner, EV_TIMER);
 	if (p->s.enable & STS_TMR && !(p->s.status & STS_TMR))
-		evq_add(q, p->chip.owner, ticks_cycle((half + 1) << TIMER_HALF, ACPI_PM_HZ, p->chip.env->profile->hz), EV_TIMER, 0);
+		evq_add(q, p->chip.owner, ticks_cycle((half + 1) << TIMER_HALF, ACPI_PM_HZ,
+		                                      p->chip.env->profile->hz), EV_TIMER, 0);
 }
 
 static void wake(struct acpi_pm *p)
@@ -88,7 +89,8 @@ static void enter_sleep(struct acpi_pm *p, unsigned type)
 	p->s.suspended = 1;
 	if (m->request)
 		m->request(m->who, MACHINE_SUSPEND, 0);
-	if (p->s.status & p->s.enable & STS_RTC)        /* a wake event that is already there ends it at once */
+	/* a wake event that is already there ends it at once */
+	if (p->s.status & p->s.enable & STS_RTC)
 		wake(p);
 }
 
@@ -153,7 +155,8 @@ void acpi_pm_attach(struct acpi_pm *p, struct pci *bus)
 	p->pci.config[PCI_STATUS + 1] = 0x02;
 	p->pci.config[PCI_INT_LINE] = ACPI_SCI_IRQ;
 	p->pci.config[PCI_INT_PIN] = 1;
-	p->pci.config[0x40] = (ACPI_PM_BASE & 0xff) | 1;        /* PMBA: where it is; it does not move */
+	/* PMBA: where it is; it does not move */
+	p->pci.config[0x40] = (ACPI_PM_BASE & 0xff) | 1;
 	p->pci.config[0x41] = ACPI_PM_BASE >> 8;
 	p->pci.config[0x80] = 1;                                /* PMREGMISC: decoded */
 	pci_add(bus, &p->pci, p);
@@ -189,4 +192,5 @@ static const struct field_row fields[] = {
 	FIELD(acpi_pm_state, suspended, "suspended", "in S3"),
 };
 
-const struct dev_ops acpi_pm_dev = { DEV_STATE(acpi_pm), .reset = reset, .event = event, DEV_FIELDS(fields) };
+const struct dev_ops acpi_pm_dev = { DEV_STATE(acpi_pm), .reset = reset, .event = event,
+                                     DEV_FIELDS(fields) };

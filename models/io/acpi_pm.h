@@ -1,4 +1,5 @@
-/* acpi_pm.h - ACPI power management: PM1a event and control, the PM timer, GPE0; PCI function 00:01.3. */
+/* acpi_pm.h - ACPI power management: PM1a event and control, the PM timer, GPE0; PCI
+ * function 00:01.3. */
 #ifndef IO_ACPI_PM_H
 #define IO_ACPI_PM_H
 
@@ -15,7 +16,8 @@ struct acpi_pm_state {          /* plain */
 	uint16_t status, enable, control;
 	uint16_t gpe_status, gpe_enable;
 	uint8_t sci, suspended, pad[4];
-	uint64_t timer_half;            /* halves of the timer's range (bit 23 toggles) already told in TMR_STS */
+	/* halves of the timer's range (bit 23 toggles) already told in TMR_STS */
+	uint64_t timer_half;
 };
 
 struct acpi_pm {
@@ -23,7 +25,8 @@ struct acpi_pm {
 	struct acpi_pm_state s;
 	struct irq_wire sci;
 	struct pci_device pci;
-	void (*resume)(void *who);      /* before the CPUs come back from S3: the CMOS shutdown byte */
+	/* before the CPUs come back from S3: the CMOS shutdown byte */
+	void (*resume)(void *who);
 	void *who;
 };
 

@@ -1,11 +1,13 @@
-/* board.c - the devices of the PC and the wires between them: an i440FX board with its PIIX3, as QEMU's `pc`.
+/* board.c - the devices of the PC and the wires between them: an i440FX board with its PIIX3, as
+ * QEMU's `pc`.
  *
  *   interrupts   ISA line n ---> 8259 IRn (2: the cascade)      8259 INTR ---> LINT0 of every CPU, I/O APIC pin 0
  *                         \---> I/O APIC pin n (0 -> pin 2)
  *                PIRQ A-D  ---> I/O APIC pins 16-19 (active low) and the ISA line PIRQRC names
  *   lines        0 timer, 1 keyboard, 4 COM1, 8 RTC, 9 SCI, 13 x87 errors, 14 and 15 IDE
  *
- * The map below is the whole of I/O space and of memory space outside RAM, the CPUs' local APICs excepted. HPET: none. */
+ * The map below is the whole of I/O space and of memory space outside RAM, the CPUs' local APICs
+ * excepted. HPET: none. */
 #include "models/io/board.h"
 
 #include <stdlib.h>
@@ -144,7 +146,8 @@ static void test_line(void *who, unsigned pin, bool level)
 		ioapic_set(&b->ioapic, pin, level);
 }
 
-/* INTR: every CPU's LINT0, and the I/O APIC's pin 0 for software that routes the pair through it. */
+/* INTR: every CPU's LINT0, and the I/O APIC's pin 0 for software that routes the pair
+ * through it. */
 static void intr_line(void *who, unsigned pin, bool level)
 {
 	struct board *b = who;
@@ -153,7 +156,8 @@ static void intr_line(void *who, unsigned pin, bool level)
 	ioapic_set(&b->ioapic, 0, level);
 }
 
-/* Where each PIRQ line goes now: its I/O APIC pin, and the ISA line its register names, no other. */
+/* Where each PIRQ line goes now: its I/O APIC pin, and the ISA line its register names,
+ * no other. */
 static void pirq_line(struct board *b, unsigned line, bool level)
 {
 	int irq = i440fx_pirq_irq(&b->chipset, line);
@@ -178,10 +182,12 @@ static void rtc_alarm(void *who)
 static void s3_resume(void *who)
 {
 	struct board *b = who;
-	b->rtc.s.cmos[0x0f] = 0xfe;     /* shutdown status "S3 resume": firmware goes to the waking vector */
+	/* shutdown status "S3 resume": firmware goes to the waking vector */
+	b->rtc.s.cmos[0x0f] = 0xfe;
 }
 
-static int wire(struct board *b, const struct board_config *c, const struct board_wiring *w, struct err *e)
+static int wire(struct board *b, const struct board_config *c, const struct board_wiring *w,
+                struct err *e)
 {
 	b->intr = w->intr;
 	b->pic.intr = (struct irq_wire){ intr_line, b, 0 };
@@ -208,7 +214,8 @@ static int wire(struct board *b, const struct board_config *c, const struct boar
 	if (ide_attach(&b->ide, c->disk, c->disk_where, &b->pci, e))
 		return -1;
 	acpi_pm_attach(&b->pm, &b->pci);
-	rtc_setup(&b->rtc, c->rtc_epoch, c->low_ram, c->ram > c->low_ram ? c->ram - c->low_ram : 0, c->cpus);
+	rtc_setup(&b->rtc, c->rtc_epoch, c->low_ram, c->ram > c->low_ram ? c->ram - c->low_ram : 0,
+	          c->cpus);
 	fw_cfg_standard(&b->fw_cfg, c->ram, c->cpus);
 	return 0;
 }
@@ -252,7 +259,8 @@ static void enrol(struct board *b, const struct board_wiring *w)
 struct board *board_new(const struct board_config *c, const struct board_wiring *w, struct err *e)
 {
 	struct board *b = xcalloc(1, sizeof *b);
-	b->env = (struct io_env){ .bus = &b->bus, .mem = w->mem, .evq = w->evq, .trace = w->trace, .profile = c->profile,
+	b->env = (struct io_env){ .bus = &b->bus, .mem = w->mem, .evq = w->evq, .trace = w->trace,
+	                          .profile = c->profile,
 	                          .machine = w->machine, .snaps = w->snaps, .stat = b->stat };
 	trace_rows(w->trace, TRACE_IO, io_trace_rows, io_trace_rows_n);
 	bus_init(&b->bus, c->profile, w->trace, b->stat);
@@ -263,7 +271,8 @@ struct board *board_new(const struct board_config *c, const struct board_wiring 
 		chip_init(device(b, devices[i].at), devices[i].name, devices[i].ops, &b->env);
 	for (size_t i = 0; i < ARRAY_LEN(map); i++)
 		if (map[i].when == ALWAYS || c->test_device)
-			bus_map(&b->bus, map[i].space, map[i].base, map[i].size, map[i].ops, device(b, map[i].device));
+			bus_map(&b->bus, map[i].space, map[i].base, map[i].size, map[i].ops,
+			        device(b, map[i].device));
 	if (wire(b, c, w, e)) {
 		board_free(b);
 		return NULL;
@@ -332,7 +341,10 @@ static uint8_t pic_acknowledge(void *who)
 	struct board *b = who;
 	return i8259_acknowledge(&b->pic);
 }
-struct pic_wire board_pic(struct board *b) { return (struct pic_wire){ pic_pending, pic_acknowledge, b }; }
+struct pic_wire board_pic(struct board *b)
+{
+	return (struct pic_wire){ pic_pending, pic_acknowledge, b };
+}
 
 static bool drive_ferr(void *who, bool level, cycle_t now)
 {
@@ -344,13 +356,26 @@ struct ferr_wire board_ferr(struct board *b) { return (struct ferr_wire){ drive_
 
 void board_eoi(struct board *b, uint8_t vector) { ioapic_eoi(&b->ioapic, vector); }
 
-void board_on_console(struct board *b, void (*fn)(void *who, const uint8_t *bytes, size_t n), void *who)
+void board_on_console(struct board *b, void (*fn)(void *who, const uint8_t *bytes, size_t n),
+                      void *who)
 {
 	b->com1.sent = fn;
 	b->com1.who = who;
 }
-void board_serial_input(struct board *b, const uint8_t *bytes, size_t n) { uart16550_input(&b->com1, bytes, n); }
-void board_key_input(struct board *b, const uint8_t *scancodes, size_t n) { i8042_keys(&b->kbd, scancodes, n); }
-void board_screen_text(const struct board *b, char lines[25][80 * 4 + 1]) { vga_screen_text(&b->vga, lines); }
+void board_serial_input(struct board *b, const uint8_t *bytes, size_t n)
+{
+	uart16550_input(&b->com1, bytes, n);
+}
+void board_key_input(struct board *b, const uint8_t *scancodes, size_t n)
+{
+	i8042_keys(&b->kbd, scancodes, n);
+}
+void board_screen_text(const struct board *b, char lines[25][80 * 4 + 1])
+{
+	vga_screen_text(&b->vga, lines);
+}
 
-void board_fw_cfg_add(struct board *b, uint16_t key, const void *bytes, size_t n) { fw_cfg_add(&b->fw_cfg, key, bytes, n); }
+void board_fw_cfg_add(struct board *b, uint16_t key, const void *bytes, size_t n)
+{
+	fw_cfg_add(&b->fw_cfg, key, bytes, n);
+}

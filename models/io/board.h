@@ -1,4 +1,5 @@
-/* board.h - the devices of the PC, wired to each other; the machine wires the board to CPUs and memory.
+/* board.h - the devices of the PC, wired to each other; the machine wires the board to
+ * CPUs and memory.
  *
  * The board's own map (ports and addresses) is the list in board.c. */
 #ifndef IO_BOARD_H
@@ -50,7 +51,8 @@ struct ferr_wire board_ferr(struct board *b);           /* for the bootstrap pro
 void board_eoi(struct board *b, uint8_t vector);        /* EOI broadcast from a local APIC */
 
 /* COM1, keyboard, screen. */
-void board_on_console(struct board *b, void (*fn)(void *who, const uint8_t *bytes, size_t n), void *who);
+void board_on_console(struct board *b, void (*fn)(void *who, const uint8_t *bytes, size_t n),
+                      void *who);
 void board_serial_input(struct board *b, const uint8_t *bytes, size_t n);
 void board_key_input(struct board *b, const uint8_t *scancodes, size_t n);
 void board_screen_text(const struct board *b, char lines[25][80 * 4 + 1]);

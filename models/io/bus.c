@@ -6,10 +6,12 @@
 void bus_init(struct bus *b, const struct profile *p, struct trace *t, uint64_t *stat)
 {
 	*b = (struct bus){ .trace = t, .stat = stat, .component = trace_component(t, "bus"),
-	                   .isa_cost = profile_ns(p, p->port_latency), .pci_cost = profile_ns(p, p->mmio_latency) };
+	                   .isa_cost = profile_ns(p, p->port_latency),
+	                   .pci_cost = profile_ns(p, p->mmio_latency) };
 }
 
-unsigned bus_map(struct bus *b, enum bus_space space, uint64_t base, uint32_t size, const struct io_ops *ops, void *dev)
+unsigned bus_map(struct bus *b, enum bus_space space, uint64_t base, uint32_t size,
+                 const struct io_ops *ops, void *dev)
 {
 	if (b->n == BUS_REGIONS_MAX)
 		BUG("more than %d bus regions", BUS_REGIONS_MAX);
@@ -31,13 +33,15 @@ static int find(const struct bus *b, enum bus_space space, uint64_t addr, unsign
 {
 	for (unsigned i = 0; i < b->n; i++) {
 		const struct bus_place *p = &b->s.place[i];
-		if (p->on && addr - p->base < p->size && b->region[i].space == space && left >= b->region[i].ops->min)
+		if (p->on && addr - p->base < p->size && b->region[i].space == space &&
+		    left >= b->region[i].ops->min)
 			return (int)i;
 	}
 	return -1;
 }
 
-/* The width of the next piece: a power of two that fits both what is left and what the region takes. */
+/* The width of the next piece: a power of two that fits both what is left and what the
+ * region takes. */
 static unsigned piece(const struct io_ops *ops, unsigned left)
 {
 	unsigned n = ops->max;
@@ -46,7 +50,8 @@ static unsigned piece(const struct io_ops *ops, unsigned left)
 	return n;
 }
 
-uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, struct io_at *at)
+uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned size,
+                  struct io_at *at)
 {
 	uint64_t v = 0;
 	bool claimed = false;
@@ -59,7 +64,8 @@ uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned s
 		if (r >= 0) {
 			const struct io_ops *ops = b->region[r].ops;
 			n = piece(ops, size - done);
-			part = ops->read(b->region[r].dev, addr + done - b->s.place[r].base, n, at) & MASK(8 * n);
+			part = ops->read(b->region[r].dev, addr + done - b->s.place[r].base, n,
+			                 at) & MASK(8 * n);
 			at->cost += ops->pci ? b->pci_cost : b->isa_cost;
 			claimed = true;
 		}
@@ -68,12 +74,14 @@ uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned s
 	if (!claimed) {
 		b->stat[IO_STAT_UNCLAIMED]++;
 		at->cost += space == BUS_PORT ? b->isa_cost : b->pci_cost;
-		trace(b->trace, b->s.now, b->component, IO_TRACE_UNCLAIMED, addr, size, space == BUS_PORT, 0);
+		trace(b->trace, b->s.now, b->component, IO_TRACE_UNCLAIMED, addr, size,
+		      space == BUS_PORT, 0);
 	}
 	return v;
 }
 
-void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, uint64_t v, struct io_at *at)
+void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, uint64_t v,
+               struct io_at *at)
 {
 	bool claimed = false;
 	bus_clock(b, at->now);
@@ -84,7 +92,8 @@ void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size
 		if (r >= 0) {
 			const struct io_ops *ops = b->region[r].ops;
 			n = piece(ops, size - done);
-			ops->write(b->region[r].dev, addr + done - b->s.place[r].base, n, v >> 8 * done & MASK(8 * n), at);
+			ops->write(b->region[r].dev, addr + done - b->s.place[r].base, n,
+			           v >> 8 * done & MASK(8 * n), at);
 			at->cost += ops->pci ? b->pci_cost : b->isa_cost;
 			claimed = true;
 		}
@@ -92,6 +101,7 @@ void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size
 	if (!claimed) {
 		b->stat[IO_STAT_UNCLAIMED]++;
 		at->cost += space == BUS_PORT ? b->isa_cost : b->pci_cost;
-		trace(b->trace, b->s.now, b->component, IO_TRACE_UNCLAIMED, addr, size, space == BUS_PORT, 0);
+		trace(b->trace, b->s.now, b->component, IO_TRACE_UNCLAIMED, addr, size,
+		      space == BUS_PORT, 0);
 	}
 }

@@ -1,14 +1,16 @@
 /* bus.h - port and memory-mapped I/O space: who answers at which address.
  *
- * A region is an address range with a chip behind it; a handler sees the offset in the region. A region claims an
- * access by the access's first byte; an access wider than the region takes (`max`) is split into narrower ones, lowest
- * address first, as the ISA bridge does, and a region whose `min` is wider than the access does not see it (the PCI
- * configuration address at CF8H takes doublewords only; the byte at CF9H is the reset register). What nobody claims
- * reads all ones; writes to it are lost.
+ * A region is an address range with a chip behind it; a handler sees the offset in the region. A
+ * region claims an access by the access's first byte; an access wider than the region takes (`max`)
+ * is split into narrower ones, lowest address first, as the ISA bridge does, and a region whose
+ * `min` is wider than the access does not see it (the PCI configuration address at CF8H takes
+ * doublewords only; the byte at CF9H is the reset register). What nobody claims reads all ones;
+ * writes to it are lost.
  *
- * Time: the requester waits profile.port_latency for an ISA region, profile.mmio_latency for one on PCI, per piece.
- * The bus also keeps the board's clock: the latest moment any access or event has brought. CPUs run in turns, so a
- * CPU behind the others sees the devices at that moment and never sees their time run backwards. */
+ * Time: the requester waits profile.port_latency for an ISA region, profile.mmio_latency for one on
+ * PCI, per piece. The bus also keeps the board's clock: the latest moment any access or event has
+ * brought. CPUs run in turns, so a CPU behind the others sees the devices at that moment and never
+ * sees their time run backwards. */
 #ifndef IO_BUS_H
 #define IO_BUS_H
 
@@ -47,11 +49,14 @@ struct bus {
 
 void bus_init(struct bus *b, const struct profile *p, struct trace *t, uint64_t *stat);
 /* Add a region; returns its number. Earlier regions win where two overlap. */
-unsigned bus_map(struct bus *b, enum bus_space space, uint64_t base, uint32_t size, const struct io_ops *ops, void *dev);
+unsigned bus_map(struct bus *b, enum bus_space space, uint64_t base, uint32_t size,
+                 const struct io_ops *ops, void *dev);
 void bus_move(struct bus *b, unsigned region, uint64_t base, bool on);
 
-uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, struct io_at *at);
-void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, uint64_t v, struct io_at *at);
+uint64_t bus_read(struct bus *b, enum bus_space space, uint64_t addr, unsigned size,
+                  struct io_at *at);
+void bus_write(struct bus *b, enum bus_space space, uint64_t addr, unsigned size, uint64_t v,
+               struct io_at *at);
 
 /* The board's clock after hearing of `now`. */
 static inline cycle_t bus_clock(struct bus *b, cycle_t now)

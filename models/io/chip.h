@@ -1,8 +1,8 @@
 /* chip.h - what every chip has in common: what it hangs on, and the row that describes it.
  *
- * A chip is a struct that starts with `struct chip`, holds its registers in a plain `s` (a snapshot section), and is
- * described by one `const struct dev_ops`. Chips know the bus, memory and wires; never a CPU, a page table or
- * another chip. */
+ * A chip is a struct that starts with `struct chip`, holds its registers in a plain `s` (a snapshot
+ * section), and is described by one `const struct dev_ops`. Chips know the bus, memory and wires;
+ * never a CPU, a page table or another chip. */
 #ifndef IO_CHIP_H
 #define IO_CHIP_H
 
@@ -44,7 +44,8 @@ struct io_env {                 /* borrowed by every chip */
 struct chip {
 	const struct io_env *env;
 	unsigned component;             /* in the trace */
-	uint32_t owner;                 /* in the event queue, when the chip has a clock of its own */
+	/* in the event queue, when the chip has a clock of its own */
+	uint32_t owner;
 };
 
 struct dev_ops {
@@ -52,7 +53,8 @@ struct dev_ops {
 	void (*init)(void *dev);        /* after chip_init; power-on values */
 	void (*reset)(void *dev);       /* the RESET line */
 	evq_fn *event;                  /* NULL: the chip never acts by itself */
-	bool (*valid)(void *dev, const void *state);    /* can a snapshot file's state be? NULL: any can */
+	/* can a snapshot file's state be? NULL: any can */
+	bool (*valid)(void *dev, const void *state);
 	const struct field_row *fields;
 	size_t fields_n;
 };
@@ -65,10 +67,14 @@ struct dev_ops {
 #define FIELD_BITS(type, member, name_, bits_, what_) \
 	{ .name = name_, .off = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member), .bits = bits_, .what = what_ }
 
-void chip_init(struct chip *c, const char *name, const struct dev_ops *ops, const struct io_env *env);
+void chip_init(struct chip *c, const char *name, const struct dev_ops *ops,
+               const struct io_env *env);
 
 static inline cycle_t chip_now(const struct chip *c) { return c->env->bus->s.now; }
-static inline cycle_t chip_ns(const struct chip *c, uint64_t ns) { return profile_ns(c->env->profile, ns); }
+static inline cycle_t chip_ns(const struct chip *c, uint64_t ns)
+{
+	return profile_ns(c->env->profile, ns);
+}
 static inline void chip_count(const struct chip *c, enum io_stat which) { c->env->stat[which]++; }
 #define chip_trace(chip_, event, a, b, c_, d) \
 	trace((chip_)->env->trace, chip_now(chip_), (chip_)->component, event, a, b, c_, d)

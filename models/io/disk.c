@@ -11,7 +11,8 @@
 
 #define DISK_MAX (1ull << 44)           /* bytes; LBA48 could do more, address space could not */
 
-int disk_open(struct disk *d, const char *path, const char *where, struct snaps *snaps, struct err *e)
+int disk_open(struct disk *d, const char *path, const char *where, struct snaps *snaps,
+              struct err *e)
 {
 	struct stat st;
 	*d = (struct disk){ .fd = -1, .snaps = snaps };
@@ -22,21 +23,27 @@ int disk_open(struct disk *d, const char *path, const char *where, struct snaps 
 		return err_set(e, where, NULL, "disk image '%s': %s", path, strerror(errno));
 	if (fstat(d->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		disk_close(d);
-		return err_set(e, where, "a raw image is expected", "disk image '%s' is not a regular file", path);
+		return err_set(e, where, "a raw image is expected",
+		               "disk image '%s' is not a regular file", path);
 	}
 	if (st.st_size == 0 || (uint64_t)st.st_size > DISK_MAX) {
 		disk_close(d);
-		return err_set(e, where, NULL, "disk image '%s' has %lld bytes: expected 1 to %llu", path, (long long)st.st_size,
+		return err_set(e, where, NULL, "disk image '%s' has %lld bytes: expected 1 to %llu",
+		               path, (long long)st.st_size,
 		               DISK_MAX);
 	}
 	d->size = ((uint64_t)st.st_size + PAGE_SIZE - 1) & PAGE_MASK;
-	void *p = mmap(NULL, d->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	void *f = mmap(NULL, d->size / PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, d->size, PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *f = mmap(NULL, d->size / PAGE_SIZE, PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	d->overlay = p == MAP_FAILED ? NULL : p;
 	d->flags = f == MAP_FAILED ? NULL : f;
 	if (!d->overlay || !d->flags) {
 		disk_close(d);
-		return err_set(e, where, NULL, "disk image '%s': no address space for %lld bytes of changes", path, (long long)st.st_size);
+		return err_set(e, where, NULL,
+		               "disk image '%s': no address space for %lld bytes of changes", path,
+		               (long long)st.st_size);
 	}
 	d->sectors = ((uint64_t)st.st_size + SECTOR - 1) / SECTOR;
 	if (snaps) {

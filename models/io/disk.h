@@ -1,7 +1,9 @@
-/* disk.h - the medium of a drive: an image file that is only read, and the sectors written since, in memory.
+/* disk.h - the medium of a drive: an image file that is only read, and the sectors written
+ * since, in memory.
  *
- * What was written is kept as the exclusive-or with the image, in lazily backed memory of the image's size: an
- * untouched disk costs nothing and is all zero, which is what snapshots leave out. */
+ * What was written is kept as the exclusive-or with the image, in lazily backed memory of the
+ * image's size: an untouched disk costs nothing and is all zero, which is what snapshots
+ * leave out. */
 #ifndef IO_DISK_H
 #define IO_DISK_H
 
@@ -21,7 +23,8 @@ struct disk {
 };
 
 /* path NULL: no medium. */
-int disk_open(struct disk *d, const char *path, const char *where, struct snaps *snaps, struct err *e);
+int disk_open(struct disk *d, const char *path, const char *where, struct snaps *snaps,
+              struct err *e);
 void disk_close(struct disk *d);
 static inline bool disk_present(const struct disk *d) { return d->sectors != 0; }
 /* One sector; false when there is no such sector or the file cannot be read. */

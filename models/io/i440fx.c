@@ -6,7 +6,8 @@
  *   F0H         a write lowers IRQ 13 and, while FERR# is asserted, asserts IGNNE# until FERR# goes away
  *   RC (CF9H)   2 RCPU: 0 -> 1 resets | 1 SRST: 1 hard, 0 soft (INIT to the CPUs)
  *
- * Simplified: memory attribute registers (PAM) can be written but C0000-FFFFF is always plain RAM. */
+ * Simplified: memory attribute registers (PAM) can be written but C0000-FFFFF is always
+ * plain RAM. */
 #include "models/io/i440fx.h"
 
 #define PIRQRC      0x60
@@ -73,12 +74,14 @@ static void rc_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct 
 		return;
 	chip_trace(&f->chip, IO_TRACE_BOARD_RESET, !(v & RC_HARD), 0, 0, 0);
 	if (m->request)
-		m->request(m->who, MACHINE_RESET, v & RC_HARD ? MACHINE_RESET_HARD : MACHINE_RESET_INIT);
+		m->request(m->who, MACHINE_RESET,
+		           v & RC_HARD ? MACHINE_RESET_HARD : MACHINE_RESET_INIT);
 }
 const struct io_ops reset_control_io = { rc_read, rc_write, 1, 1, false };
 
-/* "FERR# ... is used to gate the IGNNE# signal to ensure that IGNNE# is not asserted to the processor unless FERR# is
- * active. ... When FERR# is asserted, the PIIX3 generates an internal IRQ13." 82371SB data sheet, "FERR#", "IGNNE#" */
+/* "FERR# ... is used to gate the IGNNE# signal to ensure that IGNNE# is not asserted to the
+ * processor unless FERR# is active. ... When FERR# is asserted, the PIIX3 generates an internal
+ * IRQ13." 82371SB data sheet, "FERR#", "IGNNE#" */
 bool i440fx_ferr(struct i440fx *f, bool level)
 {
 	if (level != f->s.ferr) {

@@ -1,4 +1,5 @@
-/* i440fx.h - the chipset's own PCI functions: i440FX host bridge, PIIX3 ISA bridge with interrupt routing. */
+/* i440fx.h - the chipset's own PCI functions: i440FX host bridge, PIIX3 ISA bridge with
+ * interrupt routing. */
 #ifndef IO_I440FX_H
 #define IO_I440FX_H
 
@@ -6,7 +7,8 @@
 
 struct i440fx_state {
 	uint8_t reset_control;          /* CF9H */
-	uint8_t ferr, ignne;            /* FERR# as the CPU drives it, IGNNE# as the bridge does: 1 asserted */
+	/* FERR# as the CPU drives it, IGNNE# as the bridge does: 1 asserted */
+	uint8_t ferr, ignne;
 	uint8_t pad[5];
 };
 

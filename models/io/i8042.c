@@ -31,7 +31,8 @@
 #define KBD_RESEND 0xfe
 #define BYTE_NS    200000u
 
-/* Set 1 make code -> set 2 make code, for the plain keys. IBM Technical Reference, keyboard scan codes. */
+/* Set 1 make code -> set 2 make code, for the plain keys. IBM Technical Reference, keyboard
+ * scan codes. */
 static const uint8_t set2_of[128] = {
 	[0x01] = 0x76, [0x02] = 0x16, [0x03] = 0x1e, [0x04] = 0x26, [0x05] = 0x25, [0x06] = 0x2e, [0x07] = 0x36,
 	[0x08] = 0x3d, [0x09] = 0x3e, [0x0a] = 0x46, [0x0b] = 0x45, [0x0c] = 0x4e, [0x0d] = 0x55, [0x0e] = 0x66,
@@ -74,7 +75,8 @@ static void schedule(struct i8042 *k)
 {
 	evq_cancel(k->chip.env->evq, k->chip.owner, 0);
 	if (queued(k) && !(k->s.status & ST_OBF) && !(k->s.ram[0] & CB_DIS))
-		evq_add(k->chip.env->evq, k->chip.owner, chip_now(&k->chip) + chip_ns(&k->chip, BYTE_NS), 0, 0);
+		evq_add(k->chip.env->evq, k->chip.owner,
+		        chip_now(&k->chip) + chip_ns(&k->chip, BYTE_NS), 0, 0);
 }
 
 static void event(void *dev, cycle_t now, uint32_t code, uint64_t arg)
@@ -87,7 +89,8 @@ static void event(void *dev, cycle_t now, uint32_t code, uint64_t arg)
 	schedule(k);
 }
 
-/* A code of set 1 as the guest wants it: set 2 translates back to itself, else F0 precedes a break code. */
+/* A code of set 1 as the guest wants it: set 2 translates back to itself, else F0 precedes a
+ * break code. */
 static void key(struct i8042 *k, uint8_t code)
 {
 	if (k->s.ram[0] & CB_XLAT || code == 0xe0 || code == 0xe1) {
@@ -173,7 +176,8 @@ static void soft_reset(struct i8042 *k)
 {
 	chip_trace(&k->chip, IO_TRACE_BOARD_RESET, 1, 0, 0, 0);
 	if (k->chip.env->machine.request)
-		k->chip.env->machine.request(k->chip.env->machine.who, MACHINE_RESET, MACHINE_RESET_INIT);
+		k->chip.env->machine.request(k->chip.env->machine.who, MACHINE_RESET,
+		                             MACHINE_RESET_INIT);
 }
 
 static void command_byte(struct i8042 *k, uint8_t v)
@@ -297,7 +301,8 @@ const struct io_ops port_a_io = { port_a_read, port_a_write, 1, 1, false };
 static void reset(void *dev)
 {
 	struct i8042 *k = dev;
-	k->s = (struct i8042_state){ .status = ST_SYS, .outport = 0xcf & (uint8_t)~OUT_OBF, .port_a = PORT_A_A20 };
+	k->s = (struct i8042_state){ .status = ST_SYS, .outport = 0xcf & (uint8_t)~OUT_OBF,
+	                             .port_a = PORT_A_A20 };
 	k->s.ram[0] = CB_XLAT | CB_SYS | CB_INT;
 	kbd_defaults(k);
 	irq_set(&k->irq, false);
@@ -321,4 +326,5 @@ static const struct field_row fields[] = {
 	FIELD(i8042_state, kbd_leds, "leds", "keyboard LEDs: caps, num, scroll"),
 };
 
-const struct dev_ops i8042_dev = { DEV_STATE(i8042), .reset = reset, .event = event, DEV_FIELDS(fields) };
+const struct dev_ops i8042_dev = { DEV_STATE(i8042), .reset = reset, .event = event,
+                                   DEV_FIELDS(fields) };

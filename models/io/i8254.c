@@ -1,8 +1,9 @@
 /* i8254.c - the 8254 programmable interval timer at 40H-43H and system control port B at 61H.
  * Source: Intel 8254 data sheet (order 231164); port 61H: Intel 82371SB (PIIX3) data sheet, "NMI Status and Control".
  *
- * Counter 0 drives IRQ0, counter 1 is the refresh request (its toggle shows in 61H bit 4), counter 2 the speaker, gated
- * by 61H bit 0, its output read in 61H bit 5. The oscillator runs at 1.193182 MHz.
+ * Counter 0 drives IRQ0, counter 1 is the refresh request (its toggle shows in 61H bit 4),
+ * counter 2 the speaker, gated by 61H bit 0, its output read in 61H bit 5. The oscillator runs at
+ * 1.193182 MHz.
  *
  *   control word  SC1 SC0 RW1 RW0 M2 M1 M0 BCD      read-back  1 1 COUNT# STATUS# CNT2 CNT1 CNT0 0
  *   status        OUT NULL RW1 RW0 M2 M1 M0 BCD
@@ -38,7 +39,10 @@ static bool periodic(const struct i8254_counter *c) { return mode_of(c) == 2 || 
 static bool triggered(const struct i8254_counter *c) { return mode_of(c) == 1 || mode_of(c) == 5; }
 
 static uint64_t hz(const struct i8254 *p) { return p->chip.env->profile->hz; }
-static uint64_t tick_now(const struct i8254 *p) { return ticks_at(chip_now(&p->chip), I8254_HZ, hz(p)); }
+static uint64_t tick_now(const struct i8254 *p)
+{
+	return ticks_at(chip_now(&p->chip), I8254_HZ, hz(p));
+}
 
 /* Ticks counted since the load. */
 static uint64_t elapsed(const struct i8254_counter *c, uint64_t t)
@@ -102,7 +106,8 @@ static uint64_t next_change(const struct i8254_counter *c, uint64_t t)
 		return NEVER;
 	uint64_t e = elapsed(c, t), base = c->start - c->held, n = c->count;
 	if (t < c->start)
-		return c->start + (mode_of(c) == 3 ? (n + 1) / 2 : mode_of(c) == 2 ? n - 1 : n) - c->held;
+		return c->start + (mode_of(c) == 3 ? (n + 1) / 2 : mode_of(c) == 2 ? n - 1 :
+		                   n) - c->held;
 	switch (mode_of(c)) {
 	case 2: return base + (e % n < n - 1 ? e - e % n + n - 1 : e - e % n + n);
 	case 3: return base + (e % n < (n + 1) / 2 ? e - e % n + (n + 1) / 2 : e - e % n + n);
@@ -164,7 +169,8 @@ static void count_written(struct i8254 *p, unsigned n, uint16_t raw)
 	uint64_t t = tick_now(p);
 	uint32_t v = raw;
 	if (BCD(c))
-		v = (raw >> 12) * 1000u + (raw >> 8 & 15) * 100u + (raw >> 4 & 15) * 10u + (raw & 15);
+		v = (raw >> 12) * 1000u + (raw >> 8 & 15) * 100u + (raw >> 4 & 15) * 10u +
+		    (raw & 15);
 	if (v == 0)
 		v = BCD(c) ? 10000 : 65536;
 	if (v == 1 && periodic(c))
@@ -241,9 +247,11 @@ static void control(struct i8254 *p, uint8_t v)
 		latch_count(c, t);
 		return;
 	}
-	/* "When a Control Word is written, all Control Logic is reset and OUT goes to a known initial state." */
+	/* "When a Control Word is written, all Control Logic is reset and OUT goes to a known
+	 * initial state." */
 	uint16_t shown = value_at(c, t);
-	*c = (struct i8254_counter){ .control = v & 0x3f, .gate = c->gate, .count = shown ? shown : 65536, .start = t };
+	*c = (struct i8254_counter){ .control = v & 0x3f, .gate = c->gate,
+	                             .count = shown ? shown : 65536, .start = t };
 	c->read_high = RW(c) == 2;
 	changed(p, n);
 }
@@ -293,7 +301,8 @@ static void pit_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct
 		} else {
 			c->write_high = 1;
 			c->low = (uint8_t)v;
-			if (mode_of(c) == 0) {          /* "writing the first byte disables counting. OUT is set low" */
+			/* "writing the first byte disables counting. OUT is set low" */
+			if (mode_of(c) == 0) {
 				c->held = 0;
 				c->stopped = 1;
 				c->loaded = 0;
@@ -325,13 +334,15 @@ static void port_b_write(void *dev, uint64_t off, unsigned size, uint64_t v, str
 const struct io_ops i8254_io = { pit_read, pit_write, 1, 1, false };
 const struct io_ops port_b_io = { port_b_read, port_b_write, 1, 1, false };
 
-/* The modes a BIOS chooses, but no count in counter 0: a machine whose software wants no tick can be idle. */
+/* The modes a BIOS chooses, but no count in counter 0: a machine whose software wants no tick
+ * can be idle. */
 static void reset(void *dev)
 {
 	struct i8254 *p = dev;
 	static const uint8_t boot[3] = { 0x34, 0x14, 0x36 };
 	for (unsigned i = 0; i < 3; i++)
-		p->s.c[i] = (struct i8254_counter){ .control = boot[i], .gate = i != 2, .count = 65536 };
+		p->s.c[i] = (struct i8254_counter){ .control = boot[i], .gate = i != 2,
+		                                    .count = 65536 };
 	p->s.port_b = 0;
 	changed(p, 0);
 }
@@ -359,4 +370,5 @@ static bool valid(void *dev, const void *state)
 	return true;
 }
 
-const struct dev_ops i8254_dev = { DEV_STATE(i8254), .reset = reset, .event = event, .valid = valid, DEV_FIELDS(fields) };
+const struct dev_ops i8254_dev = { DEV_STATE(i8254), .reset = reset, .event = event, .valid = valid,
+                                   DEV_FIELDS(fields) };

@@ -1,15 +1,17 @@
 /* i8259.c - the pair of 8259A interrupt controllers of a PC, the slave's INT on the master's IR2.
  * Source: Intel 8259A data sheet (order 231468); ELCR: Intel 82371SB (PIIX3) data sheet.
  *
- * Fully nested, special fully nested, special mask, automatic EOI, rotation, poll, edge and level triggering by
- * ICW1.LTIM or ELCR. An edge-triggered request whose line falls before the acknowledge cycle is gone, and the
- * acknowledge then yields the default IR7 without setting its ISR bit.
+ * Fully nested, special fully nested, special mask, automatic EOI, rotation, poll, edge and
+ * level triggering by ICW1.LTIM or ELCR. An edge-triggered request whose line falls before the
+ * acknowledge cycle is gone, and the acknowledge then yields the default IR7 without setting
+ * its ISR bit.
  *
  *   ICW1  A7 A6 A5  1  LTIM ADI SNGL IC4     OCW2  R SL EOI 0 0 L2 L1 L0
  *   ICW2  T7 T6 T5 T4 T3  -  -   -           OCW3  0 ESMM SMM 0 1 P RR RIS
  *   ICW4   0  0  0 SFNM BUF M/S AEOI uPM
  *
- * Simplified: the buffered-mode pins and the 8085's CALL sequence do not exist on a PC; the bits are kept, not used. */
+ * Simplified: the buffered-mode pins and the 8085's CALL sequence do not exist on a PC; the bits
+ * are kept, not used. */
 #include "models/io/i8259.h"
 
 #define CASCADE    2
@@ -36,7 +38,8 @@ static uint8_t irr(const struct i8259_one *o)
 	return (o->edge | level) & o->lines;
 }
 
-/* In service, as seen by the priority resolver: in special mask mode a masked level blocks nobody. */
+/* In service, as seen by the priority resolver: in special mask mode a masked level
+ * blocks nobody. */
 static uint8_t in_service(const struct i8259_one *o)
 {
 	return o->special_mask ? o->isr & ~o->imr : o->isr;
@@ -48,7 +51,8 @@ static int highest(const struct i8259_one *o, bool master)
 	uint8_t want = irr(o) & ~o->imr, busy = in_service(o);
 	for (unsigned i = 1; i <= 8; i++) {
 		unsigned n = (o->lowest + i) & 7;
-		/* special fully nested: a higher request from the same slave passes while the slave's level is served */
+		/* special fully nested: a higher request from the same slave passes while the
+		 * slave's level is served */
 		bool again = master && n == CASCADE && o->icw4 & ICW4_SFNM;
 		if (want & 1 << n && (!(busy & 1 << n) || again))
 			return (int)n;
@@ -93,7 +97,8 @@ bool i8259_pending(struct i8259 *p)
 	return highest(&p->s.chip[0], true) >= 0;
 }
 
-/* One INTA: the request moves to ISR (unless automatic EOI) and its edge is used up. -1: it was gone. */
+/* One INTA: the request moves to ISR (unless automatic EOI) and its edge is used up. -1: it
+ * was gone. */
 static int accept(struct i8259_one *o, bool master)
 {
 	int n = highest(o, master);
@@ -121,7 +126,8 @@ uint8_t i8259_acknowledge(struct i8259 *p)
 	uint8_t vector = o->base | (uint8_t)n;
 	chip_count(&p->chip, IO_STAT_PIC_ACK);
 	chip_trace(&p->chip, IO_TRACE_PIC_ACK, vector, 0, 0, 0);
-	/* a slave's INT falls between acknowledges, so that its next request is a new edge for the master */
+	/* a slave's INT falls between acknowledges, so that its next request is a new edge for
+	 * the master */
 	if (o == s)
 		drive(m, CASCADE, false);
 	update(p);
@@ -144,7 +150,8 @@ static void ocw2(struct i8259 *p, struct i8259_one *o, uint8_t v)
 			o->rotate_aeoi = !!(v & OCW2_R);        /* rotate in automatic EOI mode: set, clear */
 		return;
 	}
-	if (!(v & OCW2_SL)) {                                   /* non-specific: the highest in service */
+	/* non-specific: the highest in service */
+	if (!(v & OCW2_SL)) {
 		uint8_t busy = in_service(o);
 		unsigned i = 1;
 		while (i <= 8 && !(busy & 1 << ((o->lowest + i) & 7)))
@@ -170,9 +177,11 @@ static void ocw3(struct i8259_one *o, uint8_t v)
 
 static void icw1(struct i8259_one *o, uint8_t v)
 {
-	/* "The edge sense circuit is reset ...; the Interrupt Mask Register is cleared; IR7 input is assigned priority 7;
-	 * Special Mask Mode is cleared and Status Read is set to IRR; if IC4 = 0, all functions selected in ICW4 are zero." */
-	*o = (struct i8259_one){ .lines = o->lines, .elcr = o->elcr, .base = o->base, .icw1 = v, .step = 2, .lowest = 7,
+	/* "The edge sense circuit is reset ...; the Interrupt Mask Register is cleared; IR7 input
+	 * is assigned priority 7; Special Mask Mode is cleared and Status Read is set to IRR; if
+	 * IC4 = 0, all functions selected in ICW4 are zero." */
+	*o = (struct i8259_one){ .lines = o->lines, .elcr = o->elcr, .base = o->base, .icw1 = v,
+	                         .step = 2, .lowest = 7,
 	                         .out = o->out };
 }
 
@@ -208,7 +217,8 @@ static void write_one(struct i8259 *p, unsigned which, uint64_t off, uint8_t v)
 static uint8_t read_one(struct i8259 *p, unsigned which, uint64_t off)
 {
 	struct i8259_one *o = &p->s.chip[which];
-	if (o->poll) {          /* "the 8259A treats the next RD pulse as an interrupt acknowledge" */
+	/* "the 8259A treats the next RD pulse as an interrupt acknowledge" */
+	if (o->poll) {
 		o->poll = 0;
 		int n = accept(o, which == 0);
 		update(p);
@@ -261,14 +271,17 @@ const struct io_ops i8259_master_io = { master_read, master_write, 1, 1, false }
 const struct io_ops i8259_slave_io = { slave_read, slave_write, 1, 1, false };
 const struct io_ops i8259_elcr_io = { elcr_read, elcr_write, 1, 1, false };
 
-/* What a BIOS leaves: vectors 8-15 and 70H-77H, everything masked, the SCI's line level-triggered. */
+/* What a BIOS leaves: vectors 8-15 and 70H-77H, everything masked, the SCI's line
+ * level-triggered. */
 static void reset(void *dev)
 {
 	struct i8259 *p = dev;
 	for (int i = 0; i < 2; i++) {
 		struct i8259_one *o = &p->s.chip[i];
-		*o = (struct i8259_one){ .lines = o->lines, .base = i ? 0x70 : 0x08, .icw1 = ICW1_INIT | ICW1_IC4,
-		                         .icw3 = i ? CASCADE : 1 << CASCADE, .icw4 = 1, .lowest = 7, .imr = 0xff, .out = o->out };
+		*o = (struct i8259_one){ .lines = o->lines, .base = i ? 0x70 : 0x08,
+		                         .icw1 = ICW1_INIT | ICW1_IC4,
+		                         .icw3 = i ? CASCADE : 1 << CASCADE, .icw4 = 1, .lowest = 7,
+		                         .imr = 0xff, .out = o->out };
 	}
 	p->s.chip[1].elcr = 0x02;
 	update(p);

@@ -48,11 +48,23 @@ enum phase { IDLE, BUSY_IN /* fetching a block */, DATA_IN, DATA_OUT, BUSY_OUT /
              DMA_RUN, BUSY_DONE /* then ready, with an interrupt */, RESET };
 
 /* ---- helpers ---- */
-static unsigned number(const struct ide *d, const struct ide_channel *c) { return (unsigned)(c - d->s.ch); }
+static unsigned number(const struct ide *d, const struct ide_channel *c)
+{
+	return (unsigned)(c - d->s.ch);
+}
 static unsigned selected(const struct ide_channel *c) { return c->device & DEV_DEV ? 1 : 0; }
-static struct disk *disk_of(struct ide *d, const struct ide_channel *c, unsigned drive) { return &d->disk[2 * number(d, c) + drive]; }
-static bool present(struct ide *d, const struct ide_channel *c, unsigned drive) { return disk_present(disk_of(d, c, drive)); }
-static bool any(struct ide *d, const struct ide_channel *c) { return present(d, c, 0) || present(d, c, 1); }
+static struct disk *disk_of(struct ide *d, const struct ide_channel *c, unsigned drive)
+{
+	return &d->disk[2 * number(d, c) + drive];
+}
+static bool present(struct ide *d, const struct ide_channel *c, unsigned drive)
+{
+	return disk_present(disk_of(d, c, drive));
+}
+static bool any(struct ide *d, const struct ide_channel *c)
+{
+	return present(d, c, 0) || present(d, c, 1);
+}
 
 static void set_irq(struct ide *d, struct ide_channel *c, bool on)
 {
@@ -81,7 +93,8 @@ static void finish(struct ide *d, struct ide_channel *c, uint8_t error)
 	set_irq(d, c, true);
 }
 
-static void data_ready(struct ide *d, struct ide_channel *c, enum phase phase, uint32_t bytes, bool irq)
+static void data_ready(struct ide *d, struct ide_channel *c, enum phase phase, uint32_t bytes,
+                       bool irq)
 {
 	c->phase = phase;
 	c->pos = 0;
@@ -100,16 +113,20 @@ static struct address address_of(struct ide *d, const struct ide_channel *c, boo
 	const struct ide_drive *v = &c->d[selected(c)];
 	struct address a = { .count = c->count[0] ? c->count[0] : 256 };
 	if (ext) {
-		a.lba = (uint64_t)c->lba_high[1] << 40 | (uint64_t)c->lba_mid[1] << 32 | (uint64_t)c->lba_low[1] << 24
-		        | (uint64_t)c->lba_high[0] << 16 | (uint64_t)c->lba_mid[0] << 8 | c->lba_low[0];
+		a.lba = (uint64_t)c->lba_high[1] << 40 | (uint64_t)c->lba_mid[1] << 32 |
+		        (uint64_t)c->lba_low[1] << 24
+		        | (uint64_t)c->lba_high[0] << 16 | (uint64_t)c->lba_mid[0] << 8 |
+		        c->lba_low[0];
 		a.count = (uint32_t)c->count[1] << 8 | c->count[0];
 		if (!a.count)
 			a.count = 65536;
 	} else if (c->device & DEV_LBA) {
-		a.lba = (uint64_t)(c->device & 15) << 24 | (uint64_t)c->lba_high[0] << 16 | (uint64_t)c->lba_mid[0] << 8 | c->lba_low[0];
+		a.lba = (uint64_t)(c->device & 15) << 24 | (uint64_t)c->lba_high[0] << 16 |
+		        (uint64_t)c->lba_mid[0] << 8 | c->lba_low[0];
 	} else {
 		uint64_t cyl = (uint64_t)c->lba_high[0] << 8 | c->lba_mid[0];
-		a.bad = c->lba_low[0] == 0 || c->lba_low[0] > v->sectors || (c->device & 15) >= v->heads;
+		a.bad = c->lba_low[0] == 0 || c->lba_low[0] > v->sectors ||
+		        (c->device & 15) >= v->heads;
 		a.lba = (cyl * v->heads + (c->device & 15)) * v->sectors + c->lba_low[0] - 1u;
 	}
 	uint64_t size = disk_of(d, c, selected(c))->sectors;
@@ -176,7 +193,8 @@ static void identify(struct ide *d, struct ide_channel *c)
 /* ---- moving data ---- */
 static uint32_t block_sectors(const struct ide_channel *c)
 {
-	bool multiple = c->command == 0xc4 || c->command == 0x29 || c->command == 0xc5 || c->command == 0x39;
+	bool multiple = c->command == 0xc4 || c->command == 0x29 || c->command == 0xc5 ||
+	                c->command == 0x39;
 	uint32_t n = multiple ? c->d[c->drive].multiple : 1;
 	if (n > IDE_BLOCK_MAX)
 		n = IDE_BLOCK_MAX;
@@ -192,7 +210,8 @@ static bool move_sectors(struct ide *d, struct ide_channel *c, uint32_t n, bool 
 {
 	struct disk *m = disk_of(d, c, c->drive);
 	for (uint32_t i = 0; i < n; i++, c->lba++, c->left--)
-		if (!(write ? disk_write(m, c->lba, c->buf + i * SECTOR) : disk_read(m, c->lba, c->buf + i * SECTOR)))
+		if (!(write ? disk_write(m, c->lba, c->buf + i * SECTOR) :
+		      disk_read(m, c->lba, c->buf + i * SECTOR)))
 			return false;
 	d->chip.env->stat[write ? IO_STAT_IDE_WRITE : IO_STAT_IDE_READ] += n;
 	return true;
@@ -245,7 +264,8 @@ static void dma(struct ide *d, struct ide_channel *c)
 		c->bm_status = (uint8_t)((c->bm_status & ~BMIS_ACTIVE) | BMIS_ERROR);
 		finish(d, c, ER_ABRT);
 	} else if (c->left || pos < SECTOR) {
-		/* "the PRD's specified a smaller size than the IDE transfer": active clears, the drive still waits */
+		/* "the PRD's specified a smaller size than the IDE transfer": active clears, the
+		 * drive still waits */
 		c->bm_status &= (uint8_t)~BMIS_ACTIVE;
 		c->phase = DMA_WAIT;
 		c->status = ST_READY | ST_DRQ;
@@ -321,7 +341,8 @@ static void event(void *dev, cycle_t now, uint32_t code, uint64_t arg)
 }
 
 /* ---- commands ---- */
-enum kind { ABORT, PIO_IN, PIO_OUT, DMA, NO_DATA, IDENTIFY, DIAGNOSTIC, FEATURES, MULTIPLE, PARAMETERS, VERIFY, MAX_ADDRESS,
+enum kind { ABORT, PIO_IN, PIO_OUT, DMA, NO_DATA, IDENTIFY, DIAGNOSTIC, FEATURES, MULTIPLE,
+            PARAMETERS, VERIFY, MAX_ADDRESS,
             POWER_MODE };
 struct command { uint8_t kind; bool ext; };
 
@@ -395,7 +416,8 @@ static void max_address(struct ide *d, struct ide_channel *c, bool ext)
 static void transfer(struct ide *d, struct ide_channel *c, const struct command *k)
 {
 	struct address a = address_of(d, c, k->ext);
-	bool multiple = c->command == 0xc4 || c->command == 0x29 || c->command == 0xc5 || c->command == 0x39;
+	bool multiple = c->command == 0xc4 || c->command == 0x29 || c->command == 0xc5 ||
+	                c->command == 0x39;
 	if (multiple && !c->d[c->drive].multiple) {
 		finish(d, c, ER_ABRT);
 		return;
@@ -438,7 +460,8 @@ static void command(struct ide *d, struct ide_channel *c, uint8_t v)
 	c->error = 0;
 	set_irq(d, c, false);
 	chip_count(&d->chip, IO_STAT_IDE_COMMAND);
-	chip_trace(&d->chip, IO_TRACE_IDE_COMMAND, number(d, c), v, address_of(d, c, k->ext).lba, c->count[0]);
+	chip_trace(&d->chip, IO_TRACE_IDE_COMMAND, number(d, c), v, address_of(d, c, k->ext).lba,
+	           c->count[0]);
 	switch ((enum kind)k->kind) {
 	case PIO_IN: case PIO_OUT: case DMA: case VERIFY:
 		transfer(d, c, k);
@@ -545,7 +568,8 @@ static void push(uint8_t r[2], uint8_t v)
 
 static void task_write(struct ide *d, struct ide_channel *c, uint64_t off, uint8_t v)
 {
-	c->control &= (uint8_t)~CTL_HOB;        /* "a write to any Command register ... clears HOB" */
+	/* "a write to any Command register ... clears HOB" */
+	c->control &= (uint8_t)~CTL_HOB;
 	if (!any(d, c) || c->status & ST_BSY)
 		return;
 	switch (off + 1) {
@@ -593,8 +617,10 @@ static void control_write##n(void *dev, uint64_t off, unsigned size, uint64_t v,
 HANDLERS(0)
 HANDLERS(1)
 
-const struct io_ops ide_data_io[2] = { { data_read0, data_write0, 1, 4, true }, { data_read1, data_write1, 1, 4, true } };
-const struct io_ops ide_task_io[2] = { { task_read0, task_write0, 1, 1, true }, { task_read1, task_write1, 1, 1, true } };
+const struct io_ops ide_data_io[2] = { { data_read0, data_write0, 1, 4, true },
+                                       { data_read1, data_write1, 1, 4, true } };
+const struct io_ops ide_task_io[2] = { { task_read0, task_write0, 1, 1, true },
+                                       { task_read1, task_write1, 1, 1, true } };
 const struct io_ops ide_control_io[2] = { { control_read0, control_write0, 1, 1, true },
                                           { control_read1, control_write1, 1, 1, true } };
 
@@ -629,7 +655,8 @@ static void bm_byte_write(struct ide *d, struct ide_channel *c, unsigned off, ui
 		break;
 	}
 	case 2:
-		c->bm_status = (uint8_t)((c->bm_status & BMIS_ACTIVE) | (v & 0x60) | (c->bm_status & ~v & (BMIS_IRQ | BMIS_ERROR)));
+		c->bm_status = (uint8_t)((c->bm_status & BMIS_ACTIVE) | (v & 0x60) |
+		                         (c->bm_status & ~v & (BMIS_IRQ | BMIS_ERROR)));
 		break;
 	case 4: case 5: case 6: case 7:
 		c->bm_prd = (c->bm_prd & ~(0xffu << 8 * (off - 4))) | (uint32_t)v << 8 * (off - 4);
@@ -652,12 +679,14 @@ static void bm_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct 
 	struct ide *d = dev;
 	(void)at;
 	for (unsigned i = 0; i < size; i++)
-		bm_byte_write(d, &d->s.ch[(off + i) >> 3 & 1], (off + i) & 7, (uint8_t)(v >> 8 * i));
+		bm_byte_write(d, &d->s.ch[(off + i) >> 3 & 1], (off + i) & 7,
+		              (uint8_t)(v >> 8 * i));
 }
 static const struct io_ops bm_io = { bm_read, bm_write, 1, 4, true };
 
 /* ---- life ---- */
-int ide_attach(struct ide *d, const char *const image[4], const char *where, struct pci *bus, struct err *e)
+int ide_attach(struct ide *d, const char *const image[4], const char *where, struct pci *bus,
+               struct err *e)
 {
 	for (int i = 0; i < 4; i++)
 		d->disk[i].fd = -1;
@@ -705,7 +734,8 @@ static bool valid(void *dev, const void *state)
 	(void)dev;
 	memcpy(&s, state, sizeof s);
 	for (int i = 0; i < 2; i++)
-		if (s.ch[i].pos > sizeof s.ch[i].buf || s.ch[i].end > sizeof s.ch[i].buf || s.ch[i].drive > 1)
+		if (s.ch[i].pos > sizeof s.ch[i].buf || s.ch[i].end > sizeof s.ch[i].buf ||
+		    s.ch[i].drive > 1)
 			return false;
 	return true;
 }
@@ -728,4 +758,5 @@ static const struct field_bits status_bits[] = {
 	FIELD(ide_state, ch[i].irq, n ".irq", "INTRQ")
 static const struct field_row fields[] = { CHANNEL(0, "0"), CHANNEL(1, "1") };
 
-const struct dev_ops ide_dev = { DEV_STATE(ide), .reset = reset, .event = event, .valid = valid, DEV_FIELDS(fields) };
+const struct dev_ops ide_dev = { DEV_STATE(ide), .reset = reset, .event = event, .valid = valid,
+                                 DEV_FIELDS(fields) };

@@ -8,7 +8,8 @@
 #define IDE_BLOCK_MAX 16                /* sectors of a READ/WRITE MULTIPLE block */
 
 struct ide_drive {              /* plain */
-	uint16_t heads, sectors;        /* geometry of CHS addresses: INITIALIZE DEVICE PARAMETERS */
+	/* geometry of CHS addresses: INITIALIZE DEVICE PARAMETERS */
+	uint16_t heads, sectors;
 	uint8_t multiple;               /* sectors a block; 0: READ MULTIPLE is off */
 	uint8_t mdma, udma;             /* transfer modes selected, one bit each */
 	uint8_t pad;
@@ -43,7 +44,8 @@ extern const struct dev_ops ide_dev;
 /* Primary and secondary: data register, the other seven, device control. */
 extern const struct io_ops ide_data_io[2], ide_task_io[2], ide_control_io[2];
 
-int ide_attach(struct ide *d, const char *const image[4], const char *where, struct pci *bus, struct err *e);
+int ide_attach(struct ide *d, const char *const image[4], const char *where, struct pci *bus,
+               struct err *e);
 void ide_fini(struct ide *d);
 
 #endif

@@ -37,8 +37,10 @@ static void send(struct ioapic *a, unsigned pin)
 {
 	uint64_t e = a->s.rte[pin];
 	unsigned mode = RTE_MODE(e);
-	struct apic_msg m = { .dest = RTE_DEST(e), .logical = !!(e & RTE_LOGICAL), .delivery = (uint8_t)mode,
-	                      .vector = RTE_VECTOR(e), .level = 1, .trigger = !!(e & RTE_LEVEL), .from = 0xff };
+	struct apic_msg m = { .dest = RTE_DEST(e), .logical = !!(e & RTE_LOGICAL),
+	                      .delivery = (uint8_t)mode,
+	                      .vector = RTE_VECTOR(e), .level = 1, .trigger = !!(e & RTE_LEVEL),
+	                      .from = 0xff };
 	chip_count(&a->chip, IO_STAT_IOAPIC_MSG);
 	chip_trace(&a->chip, IO_TRACE_IOAPIC_MSG, pin, m.vector, m.dest, mode);
 	bool taken = a->bus.send && a->bus.send(a->bus.who, &m);
@@ -48,7 +50,8 @@ static void send(struct ioapic *a, unsigned pin)
 
 static void level_check(struct ioapic *a, unsigned pin)
 {
-	if ((a->s.rte[pin] & (RTE_LEVEL | RTE_MASK | RTE_REMOTE_IRR)) == RTE_LEVEL && asserted(a, pin))
+	if ((a->s.rte[pin] & (RTE_LEVEL | RTE_MASK | RTE_REMOTE_IRR)) == RTE_LEVEL &&
+	    asserted(a, pin))
 		send(a, pin);
 }
 
@@ -67,7 +70,8 @@ void ioapic_set(struct ioapic *a, unsigned pin, bool level)
 void ioapic_eoi(struct ioapic *a, uint8_t vector)
 {
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
-		if (a->s.rte[pin] & RTE_LEVEL && a->s.rte[pin] & RTE_REMOTE_IRR && RTE_VECTOR(a->s.rte[pin]) == vector) {
+		if (a->s.rte[pin] & RTE_LEVEL && a->s.rte[pin] & RTE_REMOTE_IRR &&
+		    RTE_VECTOR(a->s.rte[pin]) == vector) {
 			a->s.rte[pin] &= ~RTE_REMOTE_IRR;
 			level_check(a, pin);
 		}

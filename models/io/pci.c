@@ -3,16 +3,17 @@
  *
  *   CONFIG_ADDRESS   31 enable | 23:16 bus | 15:11 device | 10:8 function | 7:2 register | 1:0 zero
  *
- * A function nobody has answers all ones. A base address register is sized as usual: its low bits do not change.
- * It claims bus addresses while the command register enables its space. Capabilities and MSI-X have room in the
- * function's tables: `writable`, `w1c` and `written`. */
+ * A function nobody has answers all ones. A base address register is sized as usual: its low bits
+ * do not change. It claims bus addresses while the command register enables its space. Capabilities
+ * and MSI-X have room in the function's tables: `writable`, `w1c` and `written`. */
 #include "models/io/pci.h"
 
 #include <string.h>
 
 #define ADDRESS_ENABLE BIT(31)
 
-void pci_header(struct pci_device *d, uint8_t devfn, uint16_t vendor, uint16_t device, uint8_t revision, uint32_t class_code)
+void pci_header(struct pci_device *d, uint8_t devfn, uint16_t vendor, uint16_t device,
+                uint8_t revision, uint32_t class_code)
 {
 	d->devfn = devfn;
 	d->config[PCI_VENDOR] = (uint8_t)vendor, d->config[PCI_VENDOR + 1] = (uint8_t)(vendor >> 8);
@@ -28,7 +29,10 @@ void pci_header(struct pci_device *d, uint8_t devfn, uint16_t vendor, uint16_t d
 
 uint8_t *pci_config(struct pci_device *d) { return d->bus->s.config[d->index]; }
 
-static uint32_t get32(const uint8_t *c) { return (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24; }
+static uint32_t get32(const uint8_t *c)
+{
+	return (uint32_t)c[0] | (uint32_t)c[1] << 8 | (uint32_t)c[2] << 16 | (uint32_t)c[3] << 24;
+}
 static void set32(uint8_t *c, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
@@ -40,7 +44,8 @@ static void remap(struct pci_device *d)
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		if (!d->bar[i].size)
 			continue;
-		uint32_t base = get32(pci_config(d) + PCI_BAR0 + 4 * i) & ~(d->bar[i].io ? 3u : 15u);
+		uint32_t base = get32(pci_config(d) + PCI_BAR0 + 4 * i) & ~(d->bar[i].io ? 3u :
+		        15u);
 		bool on = pci_command(d) & (d->bar[i].io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY);
 		if (d->bar[i].io)
 			base &= 0xffff;
@@ -68,7 +73,8 @@ void pci_add(struct pci *p, struct pci_device *d, void *who)
 		set32(d->writable + PCI_BAR0 + 4 * i, ~(d->bar[i].size - 1));
 		if (d->bar[i].io)
 			d->config[PCI_BAR0 + 4 * i] |= 1;
-		d->bar[i].region = bus_map(p->chip.env->bus, d->bar[i].io ? BUS_PORT : BUS_MMIO, 0, d->bar[i].size, d->bar[i].ops, who);
+		d->bar[i].region = bus_map(p->chip.env->bus, d->bar[i].io ? BUS_PORT : BUS_MMIO, 0,
+		                           d->bar[i].size, d->bar[i].ops, who);
 	}
 	memcpy(pci_config(d), d->config, sizeof d->config);
 	remap(d);
@@ -147,7 +153,8 @@ static void data_write(void *dev, uint64_t off, unsigned size, uint64_t v, struc
 		d->written(d->who, reg, size);
 }
 
-/* Only doublewords reach CONFIG_ADDRESS; narrower accesses there are ordinary I/O (CF9H is the reset register). */
+/* Only doublewords reach CONFIG_ADDRESS; narrower accesses there are ordinary I/O (CF9H is the
+ * reset register). */
 const struct io_ops pci_address_io = { address_read, address_write, 4, 4, true };
 const struct io_ops pci_data_io = { data_read, data_write, 1, 4, true };
 
@@ -160,6 +167,7 @@ static void reset(void *dev)
 	pci_remap(p);
 }
 
-static const struct field_row fields[] = { FIELD(pci_state, address, "config_address", "CONFIG_ADDRESS") };
+static const struct field_row fields[] = { FIELD(pci_state, address, "config_address",
+                                                 "CONFIG_ADDRESS") };
 
 const struct dev_ops pci_dev = { DEV_STATE(pci), .reset = reset, DEV_FIELDS(fields) };

@@ -36,7 +36,8 @@ struct pci_device {
 	uint8_t writable[256];          /* bits software may change */
 	uint8_t w1c[256];               /* bits cleared by writing 1 */
 	struct { const struct io_ops *ops; uint32_t size; bool io; unsigned region; } bar[PCI_BARS];
-	void (*written)(void *who, unsigned reg, unsigned size);       /* after a write; may be NULL */
+	/* after a write; may be NULL */
+	void (*written)(void *who, unsigned reg, unsigned size);
 	void *who;
 	struct pci *bus;
 	unsigned index;
@@ -61,7 +62,8 @@ struct pci {
 extern const struct dev_ops pci_dev;
 extern const struct io_ops pci_address_io, pci_data_io;
 
-void pci_header(struct pci_device *d, uint8_t devfn, uint16_t vendor, uint16_t device, uint8_t revision, uint32_t class_code);
+void pci_header(struct pci_device *d, uint8_t devfn, uint16_t vendor, uint16_t device,
+                uint8_t revision, uint32_t class_code);
 void pci_add(struct pci *p, struct pci_device *d, void *who);   /* maps BARs; `who` gets their accesses and `written` */
 uint8_t *pci_config(struct pci_device *d);                      /* the running contents */
 static inline uint16_t pci_command(struct pci_device *d)

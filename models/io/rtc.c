@@ -61,8 +61,10 @@ static struct date date_of(int64_t t)
 	int doy = (int)(doe - (365 * yoe + yoe / 4 - yoe / 100)), mp = (5 * doy + 2) / 153;
 	int month = mp < 10 ? mp + 3 : mp - 9;
 	int64_t wday = days + 4 - floordiv(days + 4, 7) * 7;
-	return (struct date){ .year = yoe + era * 400 + (month <= 2), .month = month, .mday = doy - (153 * mp + 2) / 5 + 1,
-	                      .wday = (int)wday, .hour = (int)(s / 3600), .min = (int)(s / 60 % 60), .sec = (int)(s % 60) };
+	return (struct date){ .year = yoe + era * 400 + (month <= 2), .month = month,
+	                      .mday = doy - (153 * mp + 2) / 5 + 1,
+	                      .wday = (int)wday, .hour = (int)(s / 3600), .min = (int)(s / 60 % 60),
+	                      .sec = (int)(s % 60) };
 }
 
 /* ---- registers' number formats ---- */
@@ -116,20 +118,25 @@ static void take(struct rtc *r)         /* registers 00-09 into time; the second
 	int64_t year = unpack(r, c[REG_CENTURY]) * 100 + unpack(r, c[YEAR]);
 	year += (month - 1) / 12;
 	month = month < 1 ? 1 : (month - 1) % 12 + 1;
-	r->s.seconds = days_of(year, month, unpack(r, c[MDAY])) * 86400 + unpack_hour(r, c[HOUR]) * 3600
+	r->s.seconds = days_of(year, month, unpack(r, c[MDAY])) * 86400 + unpack_hour(r,
+	        c[HOUR]) * 3600
 	               + unpack(r, c[MIN]) * 60 + unpack(r, c[SEC]);
 }
 
-/* Seconds from `from` (a second's number, exclusive) to the next that matches the alarm; 0: within a day none does. */
+/* Seconds from `from` (a second's number, exclusive) to the next that matches the alarm; 0: within
+ * a day none does. */
 static int64_t alarm_after(const struct rtc *r, int64_t from)
 {
 	const uint8_t *c = r->s.cmos;
-	bool any_s = c[SEC_ALARM] >= DONT_CARE, any_m = c[MIN_ALARM] >= DONT_CARE, any_h = c[HOUR_ALARM] >= DONT_CARE;
-	int s = unpack(r, c[SEC_ALARM]), m = unpack(r, c[MIN_ALARM]), h = unpack_hour(r, c[HOUR_ALARM]);
+	bool any_s = c[SEC_ALARM] >= DONT_CARE, any_m = c[MIN_ALARM] >= DONT_CARE,
+	        any_h = c[HOUR_ALARM] >= DONT_CARE;
+	int s = unpack(r, c[SEC_ALARM]), m = unpack(r, c[MIN_ALARM]),
+	        h = unpack_hour(r, c[HOUR_ALARM]);
 	int64_t t = from + 1;
 	if ((!any_s && s > 59) || (!any_m && m > 59))
 		return 0;
-	/* each step moves t to the next second, minute or hour that can match: at most 60 + 60 + 24 of them */
+	/* each step moves t to the next second, minute or hour that can match: at most 60 + 60 +
+	 * 24 of them */
 	for (int guard = 0; guard < 200; guard++) {
 		struct date d = date_of(t);
 		if (!any_h && d.hour != h)
@@ -150,7 +157,8 @@ static uint32_t period(const struct rtc *r)
 	unsigned rs = r->s.cmos[REG_A] & 15;
 	if (!rs || r->s.frozen)
 		return 0;
-	return rs < 3 ? 1u << (rs + 6) : 1u << (rs - 1);        /* 1 and 2 are 256 and 128 Hz again */
+	/* 1 and 2 are 256 and 128 Hz again */
+	return rs < 3 ? 1u << (rs + 6) : 1u << (rs - 1);
 }
 
 static uint64_t periods_at(const struct rtc *r, cycle_t now)
@@ -217,7 +225,8 @@ static void update(struct rtc *r)
 			next = t;
 	}
 	if (enabled & B_PIE && !irq && period(r)) {
-		cycle_t t = r->s.since + ticks_cycle((periods_at(r, now) + 1) * period(r), CRYSTAL_HZ, hz(r));
+		cycle_t t = r->s.since + ticks_cycle((periods_at(r, now) + 1) * period(r),
+		                                     CRYSTAL_HZ, hz(r));
 		if (t < next)
 			next = t;
 	}
@@ -252,7 +261,10 @@ static void freeze(struct rtc *r)
 	r->s.frozen = frozen;
 }
 
-static bool is_time(unsigned i) { return i <= YEAR && i != SEC_ALARM && i != MIN_ALARM && i != HOUR_ALARM; }
+static bool is_time(unsigned i)
+{
+	return i <= YEAR && i != SEC_ALARM && i != MIN_ALARM && i != HOUR_ALARM;
+}
 
 static bool updating(const struct rtc *r)
 {
@@ -300,7 +312,8 @@ static void rtc_write(void *dev, uint64_t off, unsigned size, uint64_t v, struct
 		if (!r->s.frozen)
 			show(r);
 		r->s.cmos[i] = (uint8_t)v;
-		if (!r->s.frozen) {             /* written while running: the rest of the second goes on */
+		/* written while running: the rest of the second goes on */
+		if (!r->s.frozen) {
 			uint64_t gone = seconds_since(r, chip_now(&r->chip));
 			take(r);
 			r->s.since += gone * hz(r);
@@ -331,7 +344,8 @@ void rtc_setup(struct rtc *r, uint64_t epoch, uint64_t low_ram, uint64_t high_ra
 {
 	uint8_t *c = r->s.cmos;
 	uint64_t ext_kb = (low_ram > 0x100000 ? low_ram - 0x100000 : 0) >> 10;
-	uint64_t above16 = (low_ram > 0x1000000 ? low_ram - 0x1000000 : 0) >> 16, high = high_ram >> 16;
+	uint64_t above16 = (low_ram > 0x1000000 ? low_ram - 0x1000000 : 0) >> 16,
+	        high = high_ram >> 16;
 	if (ext_kb > 0xffff)
 		ext_kb = 0xffff;
 	if (above16 > 0xffff)
@@ -339,16 +353,19 @@ void rtc_setup(struct rtc *r, uint64_t epoch, uint64_t low_ram, uint64_t high_ra
 	c[REG_A] = 0x26;
 	c[REG_B] = B_24H;
 	r->s.seconds = (int64_t)epoch;
-	c[0x14] = 0x06;                                 /* equipment: 80-column colour display, coprocessor */
+	/* equipment: 80-column colour display, coprocessor */
+	c[0x14] = 0x06;
 	c[0x15] = 640 & 0xff, c[0x16] = 640 >> 8;       /* base memory in KB */
 	c[0x17] = c[0x30] = (uint8_t)ext_kb, c[0x18] = c[0x31] = (uint8_t)(ext_kb >> 8);
-	c[0x34] = (uint8_t)above16, c[0x35] = (uint8_t)(above16 >> 8);          /* above 16 MB in 64 KB */
+	/* above 16 MB in 64 KB */
+	c[0x34] = (uint8_t)above16, c[0x35] = (uint8_t)(above16 >> 8);
 	c[0x5b] = (uint8_t)high, c[0x5c] = (uint8_t)(high >> 8), c[0x5d] = (uint8_t)(high >> 16);
 	c[0x5f] = (uint8_t)(cpus - 1);
 	show(r);
 }
 
-/* "RESET does not affect the clock, calendar, or RAM": it clears PIE, AIE, UIE, SQWE and the flags. */
+/* "RESET does not affect the clock, calendar, or RAM": it clears PIE, AIE, UIE, SQWE and
+ * the flags. */
 static void reset(void *dev)
 {
 	struct rtc *r = dev;
@@ -378,4 +395,5 @@ static bool valid(void *dev, const void *state)
 	return s.index < sizeof s.cmos && s.seconds > -(1ll << 40) && s.seconds < 1ll << 40;
 }
 
-const struct dev_ops rtc_dev = { DEV_STATE(rtc), .reset = reset, .event = event, .valid = valid, DEV_FIELDS(fields) };
+const struct dev_ops rtc_dev = { DEV_STATE(rtc), .reset = reset, .event = event, .valid = valid,
+                                 DEV_FIELDS(fields) };

@@ -5,7 +5,8 @@
 #include "models/io/chip.h"
 
 struct rtc_state {              /* plain */
-	uint8_t cmos[128];              /* A-D at 0AH-0DH; the time registers 00-09 and 32H hold what is shown while frozen */
+	/* A-D at 0AH-0DH; the time registers 00-09 and 32H hold what is shown while frozen */
+	uint8_t cmos[128];
 	int64_t seconds;                /* time at `since`, in seconds since 1970 */
 	cycle_t since;                  /* when the running second `seconds` began */
 	cycle_t checked;                /* flags are up to date up to here */

@@ -22,6 +22,7 @@ struct testdev {
 };
 
 extern const struct dev_ops testdev_dev;
-extern const struct io_ops testdev_echo_io, testdev_flush_io, testdev_irq_io, testdev_ram_io, debug_exit_io, post_io;
+extern const struct io_ops testdev_echo_io, testdev_flush_io, testdev_irq_io, testdev_ram_io,
+        debug_exit_io, post_io;
 
 #endif

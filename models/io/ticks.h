@@ -1,7 +1,7 @@
 /* ticks.h - from the CPU clock to a chip's own oscillator and back, exactly.
  *
- * Tick k of an oscillator of f hertz falls on the first cycle c with floor(c * f / hz) >= k. Both directions
- * are integer arithmetic in 128 bits, so nothing drifts however long a run is. */
+ * Tick k of an oscillator of f hertz falls on the first cycle c with floor(c * f / hz) >= k. Both
+ * directions are integer arithmetic in 128 bits, so nothing drifts however long a run is. */
 #ifndef IO_TICKS_H
 #define IO_TICKS_H
 

@@ -62,7 +62,8 @@ static uint8_t lsr(const struct uart16550 *u)
 	return v;
 }
 
-/* Highest-priority interrupt: line status, received data, time-out, transmitter empty, modem status; 1: none. */
+/* Highest-priority interrupt: line status, received data, time-out, transmitter empty, modem
+ * status; 1: none. */
 static uint8_t iir(const struct uart16550 *u)
 {
 	if (u->s.ier & IER_LS && lsr(u) & LSR_ERRORS)
@@ -118,7 +119,8 @@ static void transmit(struct uart16550 *u, uint8_t byte)
 	chip_trace(&u->chip, IO_TRACE_UART_TX, byte, 0, 0, 0);
 	if (u->sent)
 		u->sent(u->who, &byte, 1);
-	/* a guest that writes faster than it may does not stretch time without end: a full FIFO's worth */
+	/* a guest that writes faster than it may does not stretch time without end: a full
+	 * FIFO's worth */
 	cycle_t most = now + (UART_FIFO + 1) * char_time(u);
 	u->s.tx_done = (u->s.tx_done > now ? u->s.tx_done : now) + char_time(u);
 	if (u->s.tx_done > most)
@@ -152,7 +154,8 @@ static void pump(struct uart16550 *u)
 {
 	evq_cancel(u->chip.env->evq, u->chip.owner, EV_RX);
 	if (u->s.head != u->s.tail && u->s.rx_n < (fifo(u) ? UART_FIFO : 1u))
-		evq_add(u->chip.env->evq, u->chip.owner, chip_now(&u->chip) + char_time(u), EV_RX, 0);
+		evq_add(u->chip.env->evq, u->chip.owner, chip_now(&u->chip) + char_time(u), EV_RX,
+		        0);
 }
 
 void uart16550_input(struct uart16550 *u, const uint8_t *bytes, size_t n)
@@ -340,4 +343,5 @@ static bool valid(void *dev, const void *state)
 	return s.rx_head < UART_FIFO && s.rx_n <= UART_FIFO;
 }
 
-const struct dev_ops uart16550_dev = { DEV_STATE(uart16550), .reset = reset, .event = event, .valid = valid, DEV_FIELDS(fields) };
+const struct dev_ops uart16550_dev = { DEV_STATE(uart16550), .reset = reset, .event = event,
+                                       .valid = valid, DEV_FIELDS(fields) };

@@ -15,7 +15,8 @@
 
 /* ---- one cache ---- */
 
-static int cache_shape(struct cache *c, uint64_t size, uint64_t ways, const char *name, struct err *e)
+static int cache_shape(struct cache *c, uint64_t size, uint64_t ways, const char *name,
+                       struct err *e)
 {
 	c->ways = (uint32_t)ways;
 	c->sets = (uint32_t)(size / 64 / ways);
@@ -42,7 +43,8 @@ static inline void prefetch_set(const struct cache *c, uint64_t line)
 		__builtin_prefetch(set + i, 1);
 }
 
-/* Way of the line in its set, or `ways`. Invalid words (0) are last, so one that looks like line 0 ends the search. */
+/* Way of the line in its set, or `ways`. Invalid words (0) are last, so one that looks like line 0
+ * ends the search. */
 static inline unsigned find(const uint64_t *set, unsigned ways, uint64_t line)
 {
 	for (unsigned i = 0; i < ways; i++)
@@ -129,7 +131,8 @@ static bool snoop(struct cache_hier *h, unsigned cpu, uint64_t line, bool keep)
 {
 	struct cache_core *core = &h->core[cpu];
 	if (!keep) {
-		uint64_t d = take_out(&core->l1d, line), l2 = take_out(&core->l2, line), i = take_out(&core->l1i, line);
+		uint64_t d = take_out(&core->l1d, line), l2 = take_out(&core->l2, line),
+		        i = take_out(&core->l1i, line);
 		if (d)
 			show_l1d(core, line);
 		if (i)
@@ -191,7 +194,8 @@ static void l3_victim(struct cache_hier *h, struct cache_core *asker, uint64_t w
 }
 
 /* The line is in no cache of this CPU: find it further out. *state: how this CPU may hold it. */
-static enum mem_level beyond_l2(struct cache_hier *h, unsigned cpu, uint64_t line, bool write, unsigned *state)
+static enum mem_level beyond_l2(struct cache_hier *h, unsigned cpu, uint64_t line, bool write,
+                                unsigned *state)
 {
 	struct cache_core *core = &h->core[cpu];
 	count(core, MMU_STAT_L2_MISS);
@@ -223,7 +227,8 @@ static enum mem_level beyond_l2(struct cache_hier *h, unsigned cpu, uint64_t lin
 	return LEVEL_L3;
 }
 
-/* The CPU holds the line shared and wants to write it: everyone else drops it. Where that is settled. */
+/* The CPU holds the line shared and wants to write it: everyone else drops it. Where that
+ * is settled. */
 static enum mem_level own(struct cache_hier *h, unsigned cpu, uint64_t line)
 {
 	struct cache_core *core = &h->core[cpu];
@@ -265,7 +270,8 @@ static void l1d_write_back(struct cache_hier *h, struct cache_core *core, uint64
 }
 
 /* From L2 or beyond into L2. *state: how L1 may hold it. */
-static enum mem_level fill(struct cache_hier *h, unsigned cpu, uint64_t line, bool write, unsigned *state)
+static enum mem_level fill(struct cache_hier *h, unsigned cpu, uint64_t line, bool write,
+                           unsigned *state)
 {
 	struct cache_core *core = &h->core[cpu];
 	uint64_t *set = set_of(&core->l2, line);
@@ -293,7 +299,8 @@ static void drop_from_l1i(struct cache_core *core, uint64_t line)
 		show_l1i(core, line);
 }
 
-enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, bool write, bool *present)
+enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, bool write,
+                          bool *present)
 {
 	struct cache_core *core = &h->core[cpu];
 	struct cache *c = &core->l1d;
@@ -338,7 +345,8 @@ enum mem_level cache_fetch(struct cache_hier *h, unsigned cpu, uint64_t line)
 	if (i < c->ways) {
 		to_front(set, i, set[i]);
 	} else {
-		/* written here a moment ago and still only in L1D: the snoop of one's own L1D sees it */
+		/* written here a moment ago and still only in L1D: the snoop of one's own
+		 * L1D sees it */
 		uint64_t *d = set_of(&core->l1d, line);
 		unsigned k = find(d, core->l1d.ways, line);
 		if (k < core->l1d.ways && STATE(d[k]) == LINE_MODIFIED) {
@@ -418,20 +426,24 @@ struct cache_hier *caches_new(const struct profile *p, unsigned cpus, struct err
 	h->latency[LEVEL_L3] = (uint32_t)p->l3_latency;
 	h->latency[LEVEL_MEM] = (uint32_t)p->mem_latency;
 	struct cache_core shape = { 0 };
-	int bad = cache_shape(&shape.l1i, p->l1i_size, p->l1i_ways, "l1i", e) || cache_shape(&shape.l1d, p->l1d_size, p->l1d_ways, "l1d", e)
-	       || cache_shape(&shape.l2, p->l2_size, p->l2_ways, "l2", e) || (p->l3_size && cache_shape(&h->l3, p->l3_size, p->l3_ways, "l3", e));
+	int bad = cache_shape(&shape.l1i, p->l1i_size, p->l1i_ways, "l1i", e) ||
+	          cache_shape(&shape.l1d, p->l1d_size, p->l1d_ways, "l1d", e)
+	       || cache_shape(&shape.l2, p->l2_size, p->l2_ways, "l2", e) ||
+	       (p->l3_size && cache_shape(&h->l3, p->l3_size, p->l3_ways, "l3", e));
 	if (!bad && (shape.l1d.sets & shape.l1d.mask || shape.l1i.sets & shape.l1i.mask))
 		bad = err_set(e, NULL, NULL, "a first-level cache of %u or %u sets: expected powers of two", shape.l1i.sets, shape.l1d.sets);
 	if (bad) {
 		free(h);
 		return NULL;
 	}
-	size_t l1i = (size_t)shape.l1i.sets * shape.l1i.ways, l1d = (size_t)shape.l1d.sets * shape.l1d.ways;
+	size_t l1i = (size_t)shape.l1i.sets * shape.l1i.ways,
+	        l1d = (size_t)shape.l1d.sets * shape.l1d.ways;
 	size_t l2 = (size_t)shape.l2.sets * shape.l2.ways, l3 = (size_t)h->l3.sets * h->l3.ways;
 	size_t mru = 2 * (size_t)shape.l1d.sets + shape.l1i.sets;
 	h->words_n = cpus * (l1i + l1d + l2) + l3;
 	h->block = xcalloc(h->words_n + 7, sizeof *h->words);
-	h->words = (void *)(((uintptr_t)h->block + 63) & ~(uintptr_t)63);     /* a set of eight ways is one host line */
+	/* a set of eight ways is one host line */
+	h->words = (void *)(((uintptr_t)h->block + 63) & ~(uintptr_t)63);
 	h->mru = xcalloc(cpus * mru, sizeof *h->mru);
 	uint64_t *w = h->words;
 	for (unsigned i = 0; i < cpus; i++) {
@@ -479,7 +491,8 @@ static bool valid(void *who, const void *state)
 {
 	const struct cache_hier *h = who;
 	uint64_t *copy = xcalloc(h->words_n + 1, sizeof *copy), *w = copy;
-	memcpy(copy, state, h->words_n * sizeof *copy);         /* the file's bytes are not aligned */
+	/* the file's bytes are not aligned */
+	memcpy(copy, state, h->words_n * sizeof *copy);
 	struct cache l3 = h->l3;
 	l3.word = copy + (h->l3.word - h->words);
 	bool ok = true;

@@ -1,7 +1,8 @@
 /* cache.h - the modelled cache hierarchy: per CPU L1I, L1D and L2, one L3 shared by all or none.
  *
- * Set-associative, LRU, physically tagged, 64-byte lines; write-back and write-allocate. It knows which lines
- * are where and in which state; the bytes themselves are always in RAM (the host is one thread).
+ * Set-associative, LRU, physically tagged, 64-byte lines; write-back and write-allocate. It knows
+ * which lines are where and in which state; the bytes themselves are always in RAM (the host is
+ * one thread).
  *
  *   L3   inclusive of every L1 and L2; each line keeps a bit per CPU that may hold it (the snoop filter)
  *   L2   neither inclusive nor exclusive of L1; takes L1D's modified victims
@@ -30,7 +31,8 @@ enum { LINE_INVALID, LINE_SHARED, LINE_EXCLUSIVE, LINE_MODIFIED };
 
 struct cache_core {
 	struct cache l1i, l1d, l2;
-	uint64_t *l1d_mru, *l1d_mru_dirty, *l1i_mru;    /* derived from the words: for the inline checks */
+	/* derived from the words: for the inline checks */
+	uint64_t *l1d_mru, *l1d_mru_dirty, *l1i_mru;
 	uint64_t *stat;                 /* of the CPU's struct mmu */
 };
 
@@ -48,11 +50,14 @@ struct cache_hier {
 /* caches_new, caches_free, caches_sections: mmu.h */
 void cache_restored(struct cache_hier *h, unsigned cpu);        /* rebuild the derived arrays */
 
-/* One data reference: brings the line into L1D and says which level served it. *present: it was in L1D; if the level is
- * not L1 then, the line was shared and a write had to take it from other CPUs, which was settled at that level. */
-enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, bool write, bool *present);
+/* One data reference: brings the line into L1D and says which level served it. *present: it was in
+ * L1D; if the level is not L1 then, the line was shared and a write had to take it from other CPUs,
+ * which was settled at that level. */
+enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, bool write,
+                          bool *present);
 enum mem_level cache_fetch(struct cache_hier *h, unsigned cpu, uint64_t line);
-/* WBINVD: this CPU's caches and the shared one (which takes the others' lines with it). Modified lines written back. */
+/* WBINVD: this CPU's caches and the shared one (which takes the others' lines with it). Modified
+ * lines written back. */
 uint64_t cache_flush(struct cache_hier *h, unsigned cpu);
 void cache_drop_all(struct cache_hier *h, unsigned cpu);       /* forget this CPU's lines, nothing counted */
 

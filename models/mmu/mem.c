@@ -1,7 +1,7 @@
 /* mem.c - RAM: one lazily backed mapping, a byte of flags per page.
  *
- * Untimed: whoever must pay for a reference pays in mmu.c. Every write but those through a cached pointer comes
- * by mem_before_write(), which keeps snapshots and decoded code honest. */
+ * Untimed: whoever must pay for a reference pays in mmu.c. Every write but those through a cached
+ * pointer comes by mem_before_write(), which keeps snapshots and decoded code honest. */
 #include <string.h>
 #include <sys/mman.h>
 
@@ -10,14 +10,18 @@
 int mem_init(struct mem *m, uint64_t ram_size, struct err *e)
 {
 	memset(m, 0, sizeof *m);
-	void *ram = mmap(NULL, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *ram = mmap(NULL, ram_size, PROT_READ | PROT_WRITE,
+	                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ram == MAP_FAILED)
-		return err_set(e, NULL, "less 'ram' needs less of it", "the host has no address space for %llu bytes of RAM",
+		return err_set(e, NULL, "less 'ram' needs less of it",
+		               "the host has no address space for %llu bytes of RAM",
 		               (unsigned long long)ram_size);
-	void *flags = mmap(NULL, ram_size >> PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *flags = mmap(NULL, ram_size >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (flags == MAP_FAILED) {
 		munmap(ram, ram_size);
-		return err_set(e, NULL, "less 'ram' needs less of it", "the host has no address space for the flags of %llu bytes of RAM",
+		return err_set(e, NULL, "less 'ram' needs less of it",
+		               "the host has no address space for the flags of %llu bytes of RAM",
 		               (unsigned long long)ram_size);
 	}
 	m->ram = ram;

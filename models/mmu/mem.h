@@ -1,12 +1,13 @@
 /* mem.h - physical memory: RAM, and the door to memory-mapped I/O.
  *
  * Layout as on a PC: RAM from 0 to 640 KB, a hole for VGA and ROMs of devices (A0000-BFFFF is I/O),
- * RAM from C0000 (firmware tables live there) up to `low_size` (at most 3 GB), the rest from 4 GB up.
- * What is not RAM goes out on the mmio wire. RAM is one lazily backed mapping: pages never touched
- * cost no host memory.
+ * RAM from C0000 (firmware tables live there) up to `low_size` (at most 3 GB), the rest from 4 GB
+ * up. What is not RAM goes out on the mmio wire. RAM is one lazily backed mapping: pages never
+ * touched cost no host memory.
  *
- * Each page has flags. Whoever caches a host pointer for writing sets PAGE_WRITER and must drop the pointer when the
- * page gains PAGE_CODE or RAM_CLEAN: mem->drop_writable / the snapshot hook say so. */
+ * Each page has flags. Whoever caches a host pointer for writing sets PAGE_WRITER and must drop
+ * the pointer when the page gains PAGE_CODE or RAM_CLEAN: mem->drop_writable / the snapshot
+ * hook say so. */
 #ifndef MMU_MEM_H
 #define MMU_MEM_H
 
@@ -30,9 +31,11 @@ struct mem {
 	uint64_t ram_size, low_size;    /* bytes */
 	struct snaps *snaps;            /* told before a clean page is written; may be NULL */
 	struct io_wire mmio;
-	/* Decoded code in [pa, pa+len) was overwritten. One listener: the machine fans out to CPUs. */
+	/* Decoded code in [pa, pa+len) was overwritten. One listener: the machine fans
+	 * out to CPUs. */
 	void (*code_written)(void *who, hpa_t pa, unsigned len);
-	/* A page with PAGE_WRITER gained one of PAGE_SLOW_WRITE: drop cached writable pointers to it. */
+	/* A page with PAGE_WRITER gained one of PAGE_SLOW_WRITE: drop cached writable
+	 * pointers to it. */
 	void (*drop_writable)(void *who, hpa_t page);
 	void *who;
 };
@@ -66,12 +69,22 @@ void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag);    /* may call drop_
  * saves the page for snapshots, reports overwritten code. */
 void mem_before_write(struct mem *m, hpa_t pa, unsigned len);
 
-/* Untimed access for walkers, devices (DMA), loaders: bytes of RAM; not RAM: reads all ones, writes are lost,
- * and false is returned. May cross pages. Devices' DMA and walkers use these. */
+/* Untimed access for walkers, devices (DMA), loaders: bytes of RAM; not RAM: reads all ones, writes
+ * are lost, and false is returned. May cross pages. Devices' DMA and walkers use these. */
 bool mem_read(struct mem *m, hpa_t pa, void *buf, size_t n);
 bool mem_write(struct mem *m, hpa_t pa, const void *buf, size_t n);
-static inline uint64_t mem_read64(struct mem *m, hpa_t pa) { uint64_t v = ~0ull; mem_read(m, pa, &v, 8); return v; }
-static inline uint32_t mem_read32(struct mem *m, hpa_t pa) { uint32_t v = ~0u; mem_read(m, pa, &v, 4); return v; }
+static inline uint64_t mem_read64(struct mem *m, hpa_t pa)
+{
+	uint64_t v = ~0ull;
+	mem_read(m, pa, &v, 8);
+	return v;
+}
+static inline uint32_t mem_read32(struct mem *m, hpa_t pa)
+{
+	uint32_t v = ~0u;
+	mem_read(m, pa, &v, 4);
+	return v;
+}
 static inline void mem_write64(struct mem *m, hpa_t pa, uint64_t v) { mem_write(m, pa, &v, 8); }
 static inline void mem_write32(struct mem *m, hpa_t pa, uint32_t v) { mem_write(m, pa, &v, 4); }
 

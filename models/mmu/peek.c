@@ -3,7 +3,8 @@
 
 bool mmu_peek(const struct mmu *m, uint64_t lin, struct walk_record *out)
 {
-	*out = (struct walk_record){ .lin = lin, .page_shift = PAGE_SHIFT, .gpa = GPA(lin), .hpa = HPA(lin) };
+	*out = (struct walk_record){ .lin = lin, .page_shift = PAGE_SHIFT, .gpa = GPA(lin),
+	                             .hpa = HPA(lin) };
 	if (!m->paging.levels)
 		return true;
 	unsigned extra = m->paging.canonical;

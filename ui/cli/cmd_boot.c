@@ -12,7 +12,8 @@ int cmd_boot(struct args *a, struct err *e)
 	int status = -1;
 
 	if (a->operands != 1)
-		return err_set(e, NULL, "vmscope help boot", "boot takes one image, %u were given", a->operands);
+		return err_set(e, NULL, "vmscope help boot", "boot takes one image, %u were given",
+		               a->operands);
 	if (technique_check(a->cpu, a->mmu, e) != 0 || setup_finish(&a->setup, e) != 0)
 		return -1;
 	image.kernel = a->operand[0];

@@ -72,7 +72,8 @@ static int explain(const char *name, struct err *e)
 		}
 	if (!s.found) {
 		near = err_nearest(name, name_at, s.all, s.n);
-		snprintf(hint, sizeof hint, "%s%s%severything that has a name: vmscope list KIND", near ? "did you mean '" : "",
+		snprintf(hint, sizeof hint, "%s%s%severything that has a name: vmscope list KIND",
+		         near ? "did you mean '" : "",
 		         near ? near : "", near ? "'? " : "");
 		status = err_set(e, NULL, hint, "nothing is called '%s'", name);
 	}
@@ -85,7 +86,8 @@ static int explain(const char *name, struct err *e)
 int cmd_explain(struct args *a, struct err *e)
 {
 	if (!a->operands)
-		return err_set(e, NULL, "for example: vmscope explain '#PF' cr0.wp walk.guest", "explain what?");
+		return err_set(e, NULL, "for example: vmscope explain '#PF' cr0.wp walk.guest",
+		               "explain what?");
 	for (unsigned i = 0; i < a->operands; i++)
 		if (explain(a->operand[i], e) != 0)
 			return -1;

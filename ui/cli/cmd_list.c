@@ -41,7 +41,8 @@ int cmd_list(struct args *a, struct err *e)
 	char hint[120];
 
 	if (a->operands > 1)
-		return err_set(e, NULL, "vmscope help list", "list takes one kind, %u were given", a->operands);
+		return err_set(e, NULL, "vmscope help list", "list takes one kind, %u were given",
+		               a->operands);
 	if (strcmp(name, "lua-meta") == 0) {    /* for editors; make meta writes it to a file */
 		api_meta();
 		return 0;
@@ -53,6 +54,7 @@ int cmd_list(struct args *a, struct err *e)
 			return 0;
 		}
 	near = err_nearest(name, kind_at, kinds, kinds_n);
-	snprintf(hint, sizeof hint, "%s%s%sall kinds: vmscope list", near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+	snprintf(hint, sizeof hint, "%s%s%sall kinds: vmscope list", near ? "did you mean '" : "",
+	         near ? near : "", near ? "'? " : "");
 	return err_set(e, NULL, hint, "unknown kind '%s'", name);
 }

@@ -5,14 +5,16 @@
 
 int cmd_run(struct args *a, struct err *e)
 {
-	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow, .allows = a->allows,
+	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow,
+	                              .allows = a->allows,
 	                              .instructions = a->lua_limit };
 	struct err late = { "" };
 	struct session s;
 	int status;
 
 	if (a->operands != 1)
-		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given", a->operands);
+		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given",
+		               a->operands);
 	session_init(&s, &a->o);
 	watchdog_start();
 	status = scenario_run_file(&s, &o, a->operand[0], e);

@@ -1,5 +1,5 @@
-/* kinds.c - every table of vmscope as a list of items. State, statistics and events come from a machine that is built
- * for the purpose, so that a new device's names appear by themselves. */
+/* kinds.c - every table of vmscope as a list of items. State, statistics and events come from a
+ * machine that is built for the purpose, so that a new device's names appear by themselves. */
 #include "ui/cli/item.h"
 
 #include <inttypes.h>
@@ -28,7 +28,8 @@ static void each_kind(item_fn *fn, void *arg)
 static void each_command(item_fn *fn, void *arg)
 {
 	for (unsigned i = 0; i < CMD_N; i++)
-		fn(arg, &(struct item){ command_rows[i].name, NULL, command_rows[i].operands, command_rows[i].sentence, NULL });
+		fn(arg, &(struct item){ command_rows[i].name, NULL, command_rows[i].operands,
+		                        command_rows[i].sentence, NULL });
 }
 
 static void each_flag(item_fn *fn, void *arg)
@@ -36,7 +37,8 @@ static void each_flag(item_fn *fn, void *arg)
 	for (size_t i = 0; i < flag_rows_n; i++) {
 		const struct flag_row *r = &flag_rows[i];
 
-		fn(arg, &(struct item){ r->name, r->name + 2, r->argument ? r->argument : "", r->sentence, NULL });
+		fn(arg, &(struct item){ r->name, r->name + 2, r->argument ? r->argument : "",
+		                        r->sentence, NULL });
 	}
 }
 
@@ -46,7 +48,8 @@ static void each_technique(item_fn *fn, void *arg)
 		const struct technique_row *r = &technique_rows[i];
 		char detail[64];
 
-		snprintf(detail, sizeof detail, "mmu: %s%s", r->mmus, r->modelled ? "" : " (not modelled yet)");
+		snprintf(detail, sizeof detail, "mmu: %s%s", r->mmus,
+		         r->modelled ? "" : " (not modelled yet)");
 		fn(arg, &(struct item){ r->cpu, NULL, detail, r->what, r->why });
 	}
 }
@@ -75,20 +78,24 @@ static void each_guest(item_fn *fn, void *arg)
 	char dir[4200];
 
 	snprintf(dir, sizeof dir, "%s/build/guests", paths_root());
-	paths_each(dir, ".elf", file_item, &(struct folder){ fn, arg, "ELF image: guest \"NAME\" in Lua" });
-	paths_each(dir, ".bin", file_item, &(struct folder){ fn, arg, "flat image: guest \"NAME\" in Lua" });
+	paths_each(dir, ".elf", file_item, &(struct folder){ fn, arg,
+	                                                     "ELF image: guest \"NAME\" in Lua" });
+	paths_each(dir, ".bin", file_item, &(struct folder){ fn, arg,
+	                                                     "flat image: guest \"NAME\" in Lua" });
 }
 
 static void each_config(item_fn *fn, void *arg)
 {
 	for (size_t i = 0; i < config_rows_n; i++)
-		fn(arg, &(struct item){ config_rows[i].key, NULL, config_rows[i].value, config_rows[i].sentence, NULL });
+		fn(arg, &(struct item){ config_rows[i].key, NULL, config_rows[i].value,
+		                        config_rows[i].sentence, NULL });
 }
 
 /* Where the profiles stand on one row, for explain. */
 struct standing { const char *key; char text[4096]; const char *profile; };
 
-static int stand(void *arg, const char *key, uint64_t value, const char *source, const char *where, struct err *e)
+static int stand(void *arg, const char *key, uint64_t value, const char *source, const char *where,
+                 struct err *e)
 {
 	struct standing *s = arg;
 	size_t at = strlen(s->text);
@@ -96,7 +103,8 @@ static int stand(void *arg, const char *key, uint64_t value, const char *source,
 	(void)where;
 	(void)e;
 	if (strcmp(key, s->key) == 0)
-		snprintf(s->text + at, sizeof s->text - at, "%s%s = %" PRIu64 "  (%s)", at ? "\n" : "", s->profile, value, source);
+		snprintf(s->text + at, sizeof s->text - at, "%s%s = %" PRIu64 "  (%s)",
+		         at ? "\n" : "", s->profile, value, source);
 	return 0;
 }
 
@@ -128,9 +136,11 @@ static void rows(item_fn *fn, void *arg, bool costs)
 
 		if ((strncmp(r->key, "cost.", 5) == 0) != costs)
 			continue;
-		snprintf(detail, sizeof detail, "%" PRIu64 "..%" PRIu64 "%s%s, default %" PRIu64, r->min, r->max, unit[0] ? " " : "",
+		snprintf(detail, sizeof detail, "%" PRIu64 "..%" PRIu64 "%s%s, default %" PRIu64,
+		         r->min, r->max, unit[0] ? " " : "",
 		         unit, r->dflt);
-		fn(arg, &(struct item){ r->key, costs ? r->key + 5 : NULL, detail, r->sentence, NULL });
+		fn(arg, &(struct item){ r->key, costs ? r->key + 5 : NULL, detail, r->sentence,
+		                        NULL });
 	}
 }
 
@@ -158,8 +168,10 @@ static void each_insn(item_fn *fn, void *arg)
 		const struct insn_row *r = &insn_rows[i];
 		char detail[64];
 
-		snprintf(detail, sizeof detail, "%s, %s", sensitivity[r->sensitivity], cost[r->cost]);
-		fn(arg, &(struct item){ insn_name((enum insn)i), NULL, detail, meaning[r->sensitivity], NULL });
+		snprintf(detail, sizeof detail, "%s, %s", sensitivity[r->sensitivity],
+		         cost[r->cost]);
+		fn(arg, &(struct item){ insn_name((enum insn)i), NULL, detail,
+		                        meaning[r->sensitivity], NULL });
 	}
 }
 
@@ -185,7 +197,8 @@ static void each_feature(item_fn *fn, void *arg)
 		const struct feature_row *r = &feature_rows[i];
 		char detail[80];
 
-		snprintf(detail, sizeof detail, "%XH.%u %s[%u]%s", r->leaf, r->sub, reg[r->reg], r->bit,
+		snprintf(detail, sizeof detail, "%XH.%u %s[%u]%s", r->leaf, r->sub, reg[r->reg],
+		         r->bit,
 		         r->modelled ? "" : ", not modelled: never advertised, #UD");
 		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, NULL });
 	}
@@ -193,7 +206,8 @@ static void each_feature(item_fn *fn, void *arg)
 
 static void each_exception(item_fn *fn, void *arg)
 {
-	static const struct { unsigned vector; const char *name, *title, *class; int error; const char *sentence; } row[] = {
+	static const struct { unsigned vector; const char *name, *title,
+	                      *class; int error; const char *sentence; } row[] = {
 #define EXCEPTION(vector, name, title, class, error, sentence) { vector, name, title, class, error, sentence },
 #include "ui/cli/exceptions.def"
 	};
@@ -201,9 +215,11 @@ static void each_exception(item_fn *fn, void *arg)
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
 		char detail[80];
 
-		snprintf(detail, sizeof detail, "vector %u, %s, %s%s", row[i].vector, row[i].title, row[i].class,
+		snprintf(detail, sizeof detail, "vector %u, %s, %s%s", row[i].vector, row[i].title,
+		         row[i].class,
 		         row[i].error ? ", error code" : "");
-		fn(arg, &(struct item){ row[i].name, row[i].name[0] == '#' ? row[i].name + 1 : NULL, detail, row[i].sentence,
+		fn(arg, &(struct item){ row[i].name, row[i].name[0] == '#' ? row[i].name + 1 : NULL,
+		                        detail, row[i].sentence,
 		                        "SDM Vol. 3A, \"Exception and Interrupt Reference\"" });
 	}
 }
@@ -214,7 +230,8 @@ static void each_flow(item_fn *fn, void *arg)
 		char number[16];
 
 		snprintf(number, sizeof number, "%u", i);
-		fn(arg, &(struct item){ flow_rows[i].name, NULL, number, flow_rows[i].sentence, NULL });
+		fn(arg, &(struct item){ flow_rows[i].name, NULL, number, flow_rows[i].sentence,
+		                        NULL });
 	}
 }
 
@@ -231,7 +248,8 @@ static void each_phase(item_fn *fn, void *arg)
 
 		snprintf(name, sizeof name, "%s: %s", flow_rows[flow[i]].name, phase_rows[i].name);
 		snprintf(number, sizeof number, "%u", i);
-		fn(arg, &(struct item){ name, phase_rows[i].name, number, phase_rows[i].sentence, NULL });
+		fn(arg, &(struct item){ name, phase_rows[i].name, number, phase_rows[i].sentence,
+		                        NULL });
 	}
 }
 
@@ -270,7 +288,8 @@ static void each_stop(item_fn *fn, void *arg)
 static void each_why(item_fn *fn, void *arg)
 {
 	for (unsigned w = 0; w < WHY_N; w++)
-		fn(arg, &(struct item){ ledger_why[w].name, NULL, "", ledger_why[w].sentence, NULL });
+		fn(arg, &(struct item){ ledger_why[w].name, NULL, "", ledger_why[w].sentence,
+		                        NULL });
 }
 
 static void each_account(item_fn *fn, void *arg)
@@ -284,7 +303,8 @@ static void each_account(item_fn *fn, void *arg)
 	char name[32];
 
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
-		fn(arg, &(struct item){ ledger_acct_name(row[i].acct, name, sizeof name), NULL, "", row[i].sentence, NULL });
+		fn(arg, &(struct item){ ledger_acct_name(row[i].acct, name, sizeof name), NULL, "",
+		                        row[i].sentence, NULL });
 }
 
 /* ---- what a machine has ---- */
@@ -328,7 +348,8 @@ static void each_event(item_fn *fn, void *arg)
 
 	for (unsigned i = 0; i < TRACE_EVENTS; i++)
 		if (m->trace.rows[i].name)
-			fn(arg, &(struct item){ m->trace.rows[i].name, NULL, m->trace.rows[i].args, m->trace.rows[i].sentence, NULL });
+			fn(arg, &(struct item){ m->trace.rows[i].name, NULL, m->trace.rows[i].args,
+			                        m->trace.rows[i].sentence, NULL });
 	machine_free(m);
 }
 
@@ -342,7 +363,8 @@ static void each_field(item_fn *fn, void *arg)
 			char name[80], detail[32];
 
 			snprintf(name, sizeof name, "%s.%s", m->fields.groups[g].prefix, r->name);
-			snprintf(detail, sizeof detail, "%u bits%s", r->size ? r->size * 8u : 64, r->get && !r->set ? ", read-only" : "");
+			snprintf(detail, sizeof detail, "%u bits%s", r->size ? r->size * 8u : 64,
+			         r->get && !r->set ? ", read-only" : "");
 			fn(arg, &(struct item){ name, r->name, detail, r->what, NULL });
 		}
 	machine_free(m);
@@ -361,12 +383,14 @@ static void each_bit(item_fn *fn, void *arg)
 			for (const struct field_bits *b = r->bits; b && b->name; b++) {
 				char name[96], detail[32];
 
-				snprintf(name, sizeof name, "%s%s%s.%s", cpu ? "" : prefix, cpu ? "" : ".", r->name, b->name);
+				snprintf(name, sizeof name, "%s%s%s.%s", cpu ? "" : prefix,
+				         cpu ? "" : ".", r->name, b->name);
 				if (b->hi == b->lo)
 					snprintf(detail, sizeof detail, "bit %u", b->lo);
 				else
 					snprintf(detail, sizeof detail, "bits %u:%u", b->hi, b->lo);
-				fn(arg, &(struct item){ name, NULL, detail, b->what ? b->what : r->what, NULL });
+				fn(arg, &(struct item){ name, NULL, detail,
+				                        b->what ? b->what : r->what, NULL });
 			}
 		}
 	machine_free(m);
@@ -387,10 +411,12 @@ static void each_device(item_fn *fn, void *arg)
 
 	for (size_t i = 0; i < device_list_n; i++) {
 		snprintf(detail, sizeof detail, "%zu fields", fields_of(m, device_list[i].name));
-		fn(arg, &(struct item){ device_list[i].name, NULL, detail, device_list[i].summary, NULL });
+		fn(arg, &(struct item){ device_list[i].name, NULL, detail, device_list[i].summary,
+		                        NULL });
 	}
 	snprintf(detail, sizeof detail, "%zu fields", fields_of(m, "cpu0"));
-	fn(arg, &(struct item){ "cpu0", NULL, detail, "the first CPU; others are cpu1, ...", NULL });
+	fn(arg, &(struct item){ "cpu0", NULL, detail, "the first CPU; others are cpu1, ...",
+	                        NULL });
 	snprintf(detail, sizeof detail, "%zu fields", fields_of(m, "cpu0.lapic"));
 	fn(arg, &(struct item){ "cpu0.lapic", "lapic", detail, "its local APIC", NULL });
 	machine_free(m);

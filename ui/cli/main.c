@@ -1,7 +1,7 @@
 /* main.c - vmscope, the program: parse, do, and say once what went wrong.
  *
- * Exit status: 0 ok; 1 the guest or a check failed; 2 the user's input was wrong; 3 a defect of vmscope.
- * A guest that ends the run through port 0xf4 passes its own status on. */
+ * Exit status: 0 ok; 1 the guest or a check failed; 2 the user's input was wrong; 3 a defect of
+ * vmscope. A guest that ends the run through port 0xf4 passes its own status on. */
 #include <locale.h>
 #include <stdio.h>
 

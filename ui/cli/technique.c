@@ -12,14 +12,18 @@ const size_t technique_rows_n = ARRAY_LEN(technique_rows);
 
 static const char *const mmus[] = { "native", "shadow", "direct", "ept", "agile" };
 
-static const char *cpu_at(const void *table, size_t i) { return ((const struct technique_row *)table)[i].cpu; }
+static const char *cpu_at(const void *table, size_t i)
+{
+	return ((const struct technique_row *)table)[i].cpu;
+}
 static const char *mmu_at(const void *table, size_t i) { return ((const char *const *)table)[i]; }
 
 static int unknown(const char *flag, const char *word, const char *near, struct err *e)
 {
 	char hint[120];
 
-	snprintf(hint, sizeof hint, "%s%s%sall: vmscope list techniques", near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+	snprintf(hint, sizeof hint, "%s%s%sall: vmscope list techniques",
+	         near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
 	return err_set(e, flag, hint, "unknown technique '%s'", word);
 }
 
@@ -48,19 +52,23 @@ int technique_check(const char *cpu, const char *mmu, struct err *e)
 		if (strcmp(technique_rows[i].cpu, cpu) == 0)
 			r = &technique_rows[i];
 	if (!r)
-		return unknown("--cpu", cpu, err_nearest(cpu, cpu_at, technique_rows, technique_rows_n), e);
+		return unknown("--cpu", cpu, err_nearest(cpu, cpu_at, technique_rows,
+		                                         technique_rows_n), e);
 	for (size_t i = 0; mmu && i < ARRAY_LEN(mmus); i++)
-		known |= strlen(mmus[i]) == base_length(mmu) && strncmp(mmus[i], mmu, base_length(mmu)) == 0;
+		known |= strlen(mmus[i]) == base_length(mmu) &&
+		         strncmp(mmus[i], mmu, base_length(mmu)) == 0;
 	if (mmu && !known)
 		return unknown("--mmu", mmu, err_nearest(mmu, mmu_at, mmus, ARRAY_LEN(mmus)), e);
 	if (mmu && !has_word(r->mmus, mmu, base_length(mmu))) {
 		char hint[80];
 
 		snprintf(hint, sizeof hint, "--cpu %s goes with --mmu %s", cpu, r->mmus);
-		return err_set(e, NULL, hint, "--cpu %s with --mmu %s is not possible: %s", cpu, mmu, r->why);
+		return err_set(e, NULL, hint, "--cpu %s with --mmu %s is not possible: %s", cpu,
+		               mmu, r->why);
 	}
 	if (!r->modelled)
-		return err_set(e, NULL, "modelled now: --cpu native --mmu native", "--cpu %s%s%s (%s) is not modelled yet", cpu,
+		return err_set(e, NULL, "modelled now: --cpu native --mmu native",
+		               "--cpu %s%s%s (%s) is not modelled yet", cpu,
 		               mmu ? " --mmu " : "", mmu ? mmu : "", r->what);
 	return 0;
 }

@@ -13,14 +13,17 @@ void json_init(struct json *j, FILE *f, bool compact)
 /* Length of the valid UTF-8 sequence at p, 0 when there is none. */
 static size_t utf8(const uint8_t *p, size_t n)
 {
-	size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+	size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 &&
+	             p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 &&
+	             p[0] < 0xf5 ? 4 : 0;
 
 	if (len == 0 || len > n)
 		return 0;
 	for (size_t i = 1; i < len; i++)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) ||
 	    (p[0] == 0xf4 && p[1] >= 0x90))
 		return 0;       /* overlong, a surrogate, beyond U+10FFFF */
 	return len;
@@ -99,9 +102,21 @@ void json_object(struct json *j, const char *key) { begin(j, key, '{'); }
 void json_array(struct json *j, const char *key) { begin(j, key, '['); }
 void json_end_object(struct json *j) { end(j, '}'); }
 void json_end_array(struct json *j) { end(j, ']'); }
-void json_u64(struct json *j, const char *key, uint64_t v) { before(j, key); fprintf(j->f, "%" PRIu64, v); }
-void json_i64(struct json *j, const char *key, int64_t v) { before(j, key); fprintf(j->f, "%" PRId64, v); }
-void json_bool(struct json *j, const char *key, bool v) { before(j, key); fputs(v ? "true" : "false", j->f); }
+void json_u64(struct json *j, const char *key, uint64_t v)
+{
+	before(j, key);
+	fprintf(j->f, "%" PRIu64, v);
+}
+void json_i64(struct json *j, const char *key, int64_t v)
+{
+	before(j, key);
+	fprintf(j->f, "%" PRId64, v);
+}
+void json_bool(struct json *j, const char *key, bool v)
+{
+	before(j, key);
+	fputs(v ? "true" : "false", j->f);
+}
 void json_null(struct json *j, const char *key) { before(j, key); fputs("null", j->f); }
 
 void json_real(struct json *j, const char *key, double v)

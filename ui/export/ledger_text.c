@@ -1,4 +1,5 @@
-/* ledger_text.c - the ledger as text: the short lines and the table. Percentages are made here, on printing. */
+/* ledger_text.c - the ledger as text: the short lines and the table. Percentages are made here, on
+ * printing. */
 #include "ui/export/ledger_text.h"
 
 #include <inttypes.h>
@@ -55,7 +56,8 @@ static void head(FILE *f, const struct machine *m)
 	char cycles[40], insns[40];
 
 	fprintf(f, "%s: %s cycles = %.6f s at %.3f GHz, %s instructions", m->config.profile.name,
-	        digits(machine_now(m), cycles, sizeof cycles), (double)machine_now(m) / (double)m->config.profile.hz,
+	        digits(machine_now(m), cycles, sizeof cycles),
+	        (double)machine_now(m) / (double)m->config.profile.hz,
 	        (double)m->config.profile.hz / 1e9, digits(machine_icount(m), insns, sizeof insns));
 	if (m->config.cpus > 1)
 		fprintf(f, " on %u CPUs", m->config.cpus);
@@ -72,7 +74,9 @@ void ledger_text_short(FILE *f, const struct machine *m)
 	/* accounts over one percent, then the largest causes */
 	for (unsigned a = 0; a < ACCT_N; a++)
 		if (percent(of_acct(m, a), all) >= 1) {
-			fprintf(f, "%s%s %.0f%%", first ? "  who: " : ", ", ledger_acct_name(a, name, sizeof name), percent(of_acct(m, a), all));
+			fprintf(f, "%s%s %.0f%%", first ? "  who: " : ", ",
+			        ledger_acct_name(a, name, sizeof name),
+			        percent(of_acct(m, a), all));
 			first = false;
 		}
 	if (first)
@@ -121,7 +125,8 @@ void ledger_text_full(FILE *f, const struct machine *m)
 	fprintf(f, "%-14s", "all");
 	for (unsigned i = 0; i < n; i++)
 		fprintf(f, " %18s", digits(of_acct(m, acct[i]), text, sizeof text));
-	fprintf(f, " %18s %7.2f%%\n%-14s", digits(all, text, sizeof text), all ? 100.0 : 0.0, "percent");
+	fprintf(f, " %18s %7.2f%%\n%-14s", digits(all, text, sizeof text), all ? 100.0 : 0.0,
+	        "percent");
 	for (unsigned i = 0; i < n; i++)
 		fprintf(f, " %17.2f%%", percent(of_acct(m, acct[i]), all));
 	fputc('\n', f);

@@ -14,7 +14,9 @@ struct visit { result_visit *fn; void *arg; };
 
 static void of_stat(void *arg, const char *name, const struct stat_row *row, uint64_t value)
 {
-	static const char *const unit[STAT_UNIT_N] = { [STAT_COUNT] = "Count", [STAT_CYCLES] = "Cycle", [STAT_BYTES] = "Byte" };
+	static const char *const unit[STAT_UNIT_N] = { [STAT_COUNT] = "Count",
+	                                               [STAT_CYCLES] = "Cycle",
+	                                               [STAT_BYTES] = "Byte" };
 	struct visit *v = arg;
 
 	v->fn(v->arg, name, value, unit[row->unit], row->sentence);
@@ -25,8 +27,10 @@ void result_each(const struct machine *m, result_visit *fn, void *arg)
 	struct visit v = { fn, arg };
 	char name[96], acct[32];
 
-	fn(arg, "sim.cycles", machine_now(m), "Cycle", "simulated time: the least clock of the CPUs that run");
-	fn(arg, "sim.instructions", machine_icount(m), "Count", "instructions completed on all CPUs");
+	fn(arg, "sim.cycles", machine_now(m), "Cycle",
+	   "simulated time: the least clock of the CPUs that run");
+	fn(arg, "sim.instructions", machine_icount(m), "Count",
+	   "instructions completed on all CPUs");
 	fn(arg, "sim.freq", m->config.profile.hz, "Hz", "cycles in one second of simulated time");
 	stats_each(&m->stats, of_stat, &v);
 	for (unsigned i = 0; i < m->config.cpus; i++)
@@ -36,14 +40,17 @@ void result_each(const struct machine *m, result_visit *fn, void *arg)
 
 				if (!spent)
 					continue;
-				snprintf(name, sizeof name, "cpu%u.ledger.%s/%s", i, ledger_acct_name(a, acct, sizeof acct), ledger_why[w].name);
+				snprintf(name, sizeof name, "cpu%u.ledger.%s/%s", i,
+				         ledger_acct_name(a, acct, sizeof acct),
+				         ledger_why[w].name);
 				fn(arg, name, spent, "Cycle", ledger_why[w].sentence);
 			}
 }
 
 struct wanted { const char *name; uint64_t value; bool found; };
 
-static void compare(void *arg, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void compare(void *arg, const char *name, uint64_t value, const char *unit,
+                    const char *sentence)
 {
 	struct wanted *w = arg;
 
@@ -70,7 +77,8 @@ bool result_get(const struct machine *m, const char *name, uint64_t *value)
 
 struct table { FILE *f; struct json *j; const char *prefix; };
 
-static void text_line(void *arg, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void text_line(void *arg, const char *name, uint64_t value, const char *unit,
+                      const char *sentence)
 {
 	const struct table *t = arg;
 	char full[128];
@@ -79,14 +87,16 @@ static void text_line(void *arg, const char *name, uint64_t value, const char *u
 	fprintf(t->f, "%-44s %20" PRIu64 "                       # %s (%s)\n", full, value, sentence, unit);
 }
 
-static void csv_line(void *arg, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void csv_line(void *arg, const char *name, uint64_t value, const char *unit,
+                     const char *sentence)
 {
 	const struct table *t = arg;
 
 	fprintf(t->f, "%s%s,%" PRIu64 ",%s,\"%s\"\n", t->prefix, name, value, unit, sentence);
 }
 
-static void json_line(void *arg, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void json_line(void *arg, const char *name, uint64_t value, const char *unit,
+                      const char *sentence)
 {
 	const struct table *t = arg;
 	char full[128];
@@ -138,7 +148,8 @@ int result_stats(const struct session *s, const char *path, struct err *e)
 
 /* ---- --json ---- */
 
-static void number(void *arg, const char *name, uint64_t value, const char *unit, const char *sentence)
+static void number(void *arg, const char *name, uint64_t value, const char *unit,
+                   const char *sentence)
 {
 	(void)unit;
 	(void)sentence;

@@ -98,7 +98,8 @@ int trace_export_listen(struct trace_export *x, struct machine *m, const char *n
 		size_t at = strlen(filter);
 
 		if (m->trace.rows[i].name && strcmp(m->trace.rows[i].name, "insn") != 0)
-			snprintf(filter + at, sizeof filter - at, "%s%s", at ? "," : "", m->trace.rows[i].name);
+			snprintf(filter + at, sizeof filter - at, "%s%s", at ? "," : "",
+			         m->trace.rows[i].name);
 	}
 	return trace_listen(&m->trace, filter, on_record, l, e);
 }
@@ -113,7 +114,8 @@ int trace_export_close(struct trace_export *x, struct err *e)
 		const struct trace *t = &x->of[i]->m->trace;
 
 		if (!x->lines)
-			fprintf(x->f, "# %s: %" PRIu64 " records, hash %016" PRIx64 "\n", x->of[i]->name, t->count, t->hash);
+			fprintf(x->f, "# %s: %" PRIu64 " records, hash %016" PRIx64 "\n",
+			        x->of[i]->name, t->count, t->hash);
 		trace_unlisten(&x->of[i]->m->trace, on_record, x->of[i]);
 	}
 	status = outfile_close(x->f, x->path, e);

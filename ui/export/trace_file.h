@@ -1,4 +1,5 @@
-/* trace_file.h - the trace as a file: text as the trace prints it, or JSON lines when the name ends in .jsonl. */
+/* trace_file.h - the trace as a file: text as the trace prints it, or JSON lines when the name ends
+ * in .jsonl. */
 #ifndef UI_EXPORT_TRACE_FILE_H
 #define UI_EXPORT_TRACE_FILE_H
 

@@ -36,7 +36,8 @@ int api_throw(lua_State *L, const struct err *e)
 	return luaL_error(L, "%s", e->text);
 }
 
-int api_unknown(lua_State *L, const char *what, const char *name, const char *(*name_at)(const void *, size_t), const void *table,
+int api_unknown(lua_State *L, const char *what, const char *name,
+                const char *(*name_at)(const void *, size_t), const void *table,
                 size_t n, const char *list)
 {
 	const char *near = err_nearest(name, name_at, table, n);
@@ -63,7 +64,8 @@ int api_each_key(lua_State *L, int t, const char *what, api_key_fn *fn, void *ar
 	for (lua_Integer i = 1; status == 0 && i <= n; i++) {
 		lua_rawgeti(L, keys, i);
 		if (lua_type(L, -1) != LUA_TSTRING)
-			luaL_error(L, "%s: a key of type %s, names were expected", what, luaL_typename(L, -1));
+			luaL_error(L, "%s: a key of type %s, names were expected", what,
+			           luaL_typename(L, -1));
 		lua_pushvalue(L, -1);
 		lua_rawget(L, t);
 		status = fn(L, lua_tostring(L, -2), arg);
@@ -103,8 +105,10 @@ uint64_t api_u64(lua_State *L, int i)
 	int whole;
 	lua_Integer v = lua_tointegerx(L, i, &whole);
 
-	if (!whole || (lua_type(L, i) == LUA_TNUMBER && lua_tonumber(L, i) < 0 && !lua_isinteger(L, i)))
-		luaL_error(L, "a whole number was expected, got %s", lua_isnumber(L, i) ? lua_tostring(L, i) : luaL_typename(L, i));
+	if (!whole || (lua_type(L, i) == LUA_TNUMBER && lua_tonumber(L, i) < 0 &&
+	               !lua_isinteger(L, i)))
+		luaL_error(L, "a whole number was expected, got %s",
+		           lua_isnumber(L, i) ? lua_tostring(L, i) : luaL_typename(L, i));
 	return (uint64_t)v;
 }
 
@@ -186,7 +190,8 @@ static int object_index(lua_State *L)
 	const char *key;
 
 	if (lua_type(L, 2) != LUA_TSTRING)
-		return luaL_error(L, "a %s is indexed by name, not by a %s", api_class[module], luaL_typename(L, 2));
+		return luaL_error(L, "a %s is indexed by name, not by a %s", api_class[module],
+		                  luaL_typename(L, 2));
 	key = lua_tostring(L, 2);
 	for (size_t i = 0; i < api_rows_n; i++) {
 		const struct api_row *r = &api_rows[i];
@@ -282,7 +287,8 @@ static int set_index(lua_State *L)
 
 static int set_newindex(lua_State *L)
 {
-	return luaL_error(L, "the table 'set' comes from the command line: --set %s=VALUE", luaL_checkstring(L, 2));
+	return luaL_error(L, "the table 'set' comes from the command line: --set %s=VALUE",
+	                  luaL_checkstring(L, 2));
 }
 
 void api_install(lua_State *L)
@@ -329,7 +335,8 @@ void api_each(void (*fn)(void *arg, const struct item *it), void *arg)
 		const struct api_row *r = &api_rows[i];
 		char name[64];
 
-		snprintf(name, sizeof name, "%s%s%s", api_class[r->module], r->module == API_GLOBAL ? "" : is_method(r) ? ":" : ".", r->name);
+		snprintf(name, sizeof name, "%s%s%s", api_class[r->module],
+		         r->module == API_GLOBAL ? "" : is_method(r) ? ":" : ".", r->name);
 		fn(arg, &(struct item){ name, r->name, r->type, r->doc, NULL });
 	}
 }

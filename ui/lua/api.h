@@ -1,4 +1,5 @@
-/* api.h - the scenario language: what its functions share. One row of api.def, one function, one test. */
+/* api.h - the scenario language: what its functions share. One row of api.def, one function,
+ * one test. */
 #ifndef UI_LUA_API_H
 #define UI_LUA_API_H
 
@@ -35,7 +36,8 @@ struct object {
 struct api_row {
 	enum api_module module;
 	const char *name;
-	lua_CFunction fn;               /* a method; or, when the type does not begin with "fun(", yields the property's value */
+	/* a method; or, when the type does not begin with "fun(", yields the property's value */
+	lua_CFunction fn;
 	const char *type, *doc;         /* as LuaCATS writes types */
 };
 extern const struct api_row api_rows[];
@@ -50,12 +52,13 @@ struct object *api_self(lua_State *L, enum api_module kind);    /* argument 1, c
 /* Throw e's message. */
 int api_throw(lua_State *L, const struct err *e);
 /* Throw: an unknown name, with a suggestion from names[0..n-1]. */
-int api_unknown(lua_State *L, const char *what, const char *name, const char *(*name_at)(const void *, size_t), const void *table,
+int api_unknown(lua_State *L, const char *what, const char *name,
+                const char *(*name_at)(const void *, size_t), const void *table,
                 size_t n, const char *list);
 /* The options table at index i may only have these keys (ended by NULL). */
 void api_keys(lua_State *L, int i, const char *const *keys);
-/* Call fn for each key of the table at index t, in order, the value on top of the stack, until it returns other than 0.
- * Keys that are not names: an error in the words of `what`. */
+/* Call fn for each key of the table at index t, in order, the value on top of the stack, until it
+ * returns other than 0. Keys that are not names: an error in the words of `what`. */
 typedef int api_key_fn(lua_State *L, const char *key, void *arg);
 int api_each_key(lua_State *L, int t, const char *what, api_key_fn *fn, void *arg);
 /* A file a scenario names: relative to its folder, and inside what it may read. Pushed. */

@@ -1,8 +1,9 @@
-/* events.c - running from Lua, and Lua functions that listen: trace events, console lines, breakpoints.
+/* events.c - running from Lua, and Lua functions that listen: trace events, console lines,
+ * breakpoints.
  *
- * A listener is called while the machine is in the middle of an instruction. So it may look and count but not run the
- * machine or change it; and a Lua error in it must not unwind through the CPU: it is kept, the run is asked to stop, and
- * the error is thrown when the run has come back. */
+ * A listener is called while the machine is in the middle of an instruction. So it may look and
+ * count but not run the machine or change it; and a Lua error in it must not unwind through the
+ * CPU: it is kept, the run is asked to stop, and the error is thrown when the run has come back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct handler {
 	lua_State *L;
 	struct scenario *s;
 	struct run *run;
-	int fn;                         /* registry reference; LUA_NOREF: ask to stop at the first event */
+	/* registry reference; LUA_NOREF: ask to stop at the first event */
+	int fn;
 	uint32_t breakpoint;            /* its id, 0: a listener */
 	bool console;
 	bool hit;                       /* LUA_NOREF: it happened */
@@ -279,7 +281,8 @@ int l_unbreak(lua_State *L)
 	return 1;
 }
 
-/* A breakpoint was hit: call its function, if it has one. The machine is between instructions: it may do anything but run. */
+/* A breakpoint was hit: call its function, if it has one. The machine is between instructions: it
+ * may do anything but run. */
 bool handler_break(lua_State *L, struct run *r, bool *stop)
 {
 	uint32_t id = r->m->breakpoints->hit_id;
@@ -372,8 +375,9 @@ static void until_done(struct run *r, struct until *u)
 	r->watch_hit = false;
 }
 
-/* One stretch of the run; true when the whole run is over, with its two results pushed. The machine may run at most to
- * `until` and `end` (instructions, 0: no limit). Called protected: errors come back after until_done. */
+/* One stretch of the run; true when the whole run is over, with its two results pushed. The machine
+ * may run at most to `until` and `end` (instructions, 0: no limit). Called protected: errors come
+ * back after until_done. */
 static bool stretch(lua_State *L, struct run *r, struct until *u, cycle_t until, uint64_t end)
 {
 	uint64_t icount = machine_icount(r->m), left = end ? end - icount : 0, n = left;
@@ -417,7 +421,8 @@ static bool stretch(lua_State *L, struct run *r, struct until *u, cycle_t until,
 			return true;
 		}
 		lua_pop(L, 1);
-		if (why == MACHINE_STOP_ICOUNT && machine_icount(r->m) != end && machine_now(r->m) < until &&
+		if (why == MACHINE_STOP_ICOUNT && machine_icount(r->m) != end &&
+		    machine_now(r->m) < until &&
 		    machine_icount(r->m) != icount)
 			return false;
 	}
@@ -464,7 +469,8 @@ static void read_until(lua_State *L, struct run *r, struct until *u)
 	}
 	lua_settop(L, 2);
 	if (lua_getfield(L, 2, "until_console") != LUA_TNIL) {
-		r->watch = luaL_checklstring(L, -1, &r->watch_n);       /* the options table keeps it alive */
+		/* the options table keeps it alive */
+		r->watch = luaL_checklstring(L, -1, &r->watch_n);
 		r->watch_at = r->console_n;
 		r->watch_hit = false;
 	}
@@ -476,7 +482,8 @@ static void read_until(lua_State *L, struct run *r, struct until *u)
 
 int l_run(lua_State *L)
 {
-	static const char *const keys[] = { "until_", "until_console", "until_address", "max_cycles", "max_instructions", "every", NULL };
+	static const char *const keys[] = { "until_", "until_console", "until_address",
+	                                    "max_cycles", "max_instructions", "every", NULL };
 	struct run *r = api_self(L, API_MACHINE)->run;
 	struct until u = { 0 };
 	struct running a = { r, &u, NEVER, 0 };

@@ -34,7 +34,8 @@ int l_guest(lua_State *L)
 
 		snprintf(dir, sizeof dir, "%s/build/guests", paths_root());
 		paths_each(dir, ".elf", guest_item, &all);
-		return api_unknown(L, "guest", name, guest_at, &all, all.n, "vmscope list guests; built by make guests");
+		return api_unknown(L, "guest", name, guest_at, &all, all.n,
+		                   "vmscope list guests; built by make guests");
 	}
 	lua_pushstring(L, path);
 	return 1;
@@ -52,7 +53,8 @@ int l_profile(lua_State *L)
 	lua_pushstring(L, name);
 	lua_setfield(L, -2, "name");
 	for (size_t i = 0; i < profile_rows_n; i++) {
-		lua_pushinteger(L, (lua_Integer)*(const uint64_t *)((const char *)&p + profile_rows[i].off));
+		lua_pushinteger(L, (lua_Integer)*(const uint64_t *)((const char *)&p +
+		        profile_rows[i].off));
 		lua_setfield(L, -2, profile_rows[i].key);
 	}
 	return 1;
@@ -67,7 +69,8 @@ int l_check(lua_State *L)
 	if (!ok) {
 		fflush(stdout);
 		luaL_where(L, 1);
-		fprintf(stderr, "%scheck failed%s%s\n", lua_tostring(L, -1), text[0] ? ": " : "", text);
+		fprintf(stderr, "%scheck failed%s%s\n", lua_tostring(L, -1), text[0] ? ": " : "",
+		        text);
 		s->status = 1;
 	}
 	lua_pushboolean(L, ok);
@@ -133,7 +136,8 @@ static size_t width(const char *text)
 	return n;
 }
 
-/* The cell of the row at the top of the stack; numbers are shown as %.14g, floats with a few digits. */
+/* The cell of the row at the top of the stack; numbers are shown as %.14g, floats with a
+ * few digits. */
 static bool cell(lua_State *L, int columns, lua_Integer i, char *buf, size_t n)
 {
 	bool number;
@@ -186,7 +190,8 @@ int l_report(lua_State *L)
 	for (int pass = 0; pass < 2; pass++)
 		for (lua_Integer r = 0; r <= rows; r++) {
 			if (r)
-				luaL_argexpected(L, lua_rawgeti(L, 3, r) == LUA_TTABLE, 1, "rows that are tables");
+				luaL_argexpected(L, lua_rawgeti(L, 3, r) == LUA_TTABLE, 1,
+				                 "rows that are tables");
 			for (lua_Integer i = 1; i <= n; i++) {
 				bool number = false;
 

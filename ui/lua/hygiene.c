@@ -101,7 +101,8 @@ lua_Integer hygiene_sorted_keys(lua_State *L, int t)
 /* upvalues: the sorted keys, how many, the next one */
 static int pairs_step(lua_State *L)
 {
-	lua_Integer n = lua_tointeger(L, lua_upvalueindex(2)), i = lua_tointeger(L, lua_upvalueindex(3));
+	lua_Integer n = lua_tointeger(L, lua_upvalueindex(2)),
+	        i = lua_tointeger(L, lua_upvalueindex(3));
 
 	while (i < n) {
 		lua_rawgeti(L, lua_upvalueindex(1), ++i);
@@ -153,7 +154,8 @@ static int sorted_next(lua_State *L)
 		k = key_of(L, -2);
 		if (k.rank == 3 && found && best.rank == 3)
 			return no_order(L);
-		if ((!first && key_compare(&k, &from) <= 0) || (found && key_compare(&k, &best) >= 0))
+		if ((!first && key_compare(&k, &from) <= 0) ||
+		    (found && key_compare(&k, &best) >= 0))
 			continue;
 		best = k;
 		found = true;
@@ -189,7 +191,8 @@ static bool second_first(lua_State *L, bool by_function)
 	return yes;
 }
 
-/* Bottom-up merges between two arrays at stack indices 3 and 4; a function that orders badly cannot break it. */
+/* Bottom-up merges between two arrays at stack indices 3 and 4; a function that orders badly cannot
+ * break it. */
 static int stable_sort(lua_State *L)
 {
 	lua_Integer n;
@@ -211,7 +214,8 @@ static int stable_sort(lua_State *L)
 	for (lua_Integer width = 1; width < n; width *= 2) {
 		for (lua_Integer lo = 1; lo <= n; lo += 2 * width) {
 			lua_Integer mid = lo + width < n + 1 ? lo + width : n + 1;
-			lua_Integer hi = lo + 2 * width < n + 1 ? lo + 2 * width : n + 1, a = lo, b = mid;
+			lua_Integer hi = lo + 2 * width < n + 1 ? lo + 2 * width : n + 1, a = lo,
+			        b = mid;
 
 			for (lua_Integer out = lo; out < hi; out++) {
 				bool take_b = a == mid;
@@ -264,7 +268,8 @@ static int seeded_random(lua_State *L)
 	if ((lua_Unsigned)hi - (lua_Unsigned)lo == ~0ull)
 		lua_pushinteger(L, (lua_Integer)rng_u64(r));
 	else
-		lua_pushinteger(L, (lua_Integer)((lua_Unsigned)lo + rng_below(r, (lua_Unsigned)hi - (lua_Unsigned)lo + 1)));
+		lua_pushinteger(L, (lua_Integer)((lua_Unsigned)lo + rng_below(r,
+		        (lua_Unsigned)hi - (lua_Unsigned)lo + 1)));
 	return 1;
 }
 
@@ -308,7 +313,8 @@ static void push_object_name(lua_State *L, int i)
 const char *sandbox_tostring(lua_State *L, int i, size_t *n)
 {
 	switch (lua_type(L, i)) {
-	case LUA_TTABLE: case LUA_TFUNCTION: case LUA_TUSERDATA: case LUA_TTHREAD: case LUA_TLIGHTUSERDATA:
+	case LUA_TTABLE: case LUA_TFUNCTION: case LUA_TUSERDATA: case LUA_TTHREAD:
+	        case LUA_TLIGHTUSERDATA:
 		if (luaL_getmetafield(L, i, "__tostring") == LUA_TNIL) {
 			push_object_name(L, i);
 			return lua_tolstring(L, -1, n);
@@ -361,7 +367,8 @@ static int own_format(lua_State *L)
 	for (int i = 2; i <= n; i++) {
 		int type = lua_type(L, i);
 
-		if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA || type == LUA_TTHREAD) {
+		if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA ||
+		    type == LUA_TTHREAD) {
 			sandbox_tostring(L, i, NULL);
 			lua_replace(L, i);
 		}

@@ -1,5 +1,5 @@
-/* memory.c - looking at and changing memory from Lua: physical (m:read) and linear (m.cpu[0]:read). Looking is a peek:
- * no TLB fill, no accessed bit, no cycle. */
+/* memory.c - looking at and changing memory from Lua: physical (m:read) and linear (m.cpu[0]:read).
+ * Looking is a peek: no TLB fill, no accessed bit, no cycle. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@ static bool look(const struct object *o, bool linear, uint64_t at, void *buf, si
 {
 	const struct machine *m = o->run->m;
 
-	return linear ? mmu_peek_bytes(&m->cpu[o->cpu]->mmu, at, buf, n) : mem_peek(&m->mem, HPA(at), buf, n);
+	return linear ? mmu_peek_bytes(&m->cpu[o->cpu]->mmu, at, buf, n) :
+	       mem_peek(&m->mem, HPA(at), buf, n);
 }
 
 static int unmapped(lua_State *L, bool linear, uint64_t at, uint64_t n)
@@ -21,7 +22,8 @@ static int unmapped(lua_State *L, bool linear, uint64_t at, uint64_t n)
 	char hex[32];
 
 	snprintf(hex, sizeof hex, "0x%llx", (unsigned long long)at);
-	return luaL_error(L, linear ? "linear address %s: %I bytes are not all mapped to RAM" : "physical address %s: %I bytes are not all RAM",
+	return luaL_error(L, linear ? "linear address %s: %I bytes are not all mapped to RAM" :
+	                  "physical address %s: %I bytes are not all RAM",
 	                  hex, (lua_Integer)n);
 }
 
@@ -70,7 +72,8 @@ int l_phys_write(lua_State *L)
 	uint8_t probe;
 
 	api_not_inside(L, "writing memory");
-	if (n && (!mem_peek(&m->mem, HPA(at), &probe, 1) || !mem_peek(&m->mem, HPA(at + n - 1), &probe, 1)))
+	if (n && (!mem_peek(&m->mem, HPA(at), &probe, 1) ||
+	          !mem_peek(&m->mem, HPA(at + n - 1), &probe, 1)))
 		return unmapped(L, false, at, n);
 	if (n)
 		mem_write(&m->mem, HPA(at), bytes, n);
@@ -97,7 +100,8 @@ int l_lin_write(lua_State *L)
 	}
 	for (size_t done = 0; done < n;) {
 		uint64_t lin = at + done;
-		size_t part = PAGE_SIZE - (lin & 0xfff) < n - done ? PAGE_SIZE - (lin & 0xfff) : n - done;
+		size_t part = PAGE_SIZE - (lin & 0xfff) < n - done ? PAGE_SIZE - (lin & 0xfff) :
+		              n - done;
 
 		if (mmu_peek(&m->cpu[o->cpu]->mmu, lin, &w))
 			mem_write(&m->mem, w.hpa, bytes + done, part);

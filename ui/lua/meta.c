@@ -1,4 +1,5 @@
-/* meta.c - the ---@meta file: the scenario language for editors that understand LuaCATS annotations. */
+/* meta.c - the ---@meta file: the scenario language for editors that understand LuaCATS
+ * annotations. */
 #include <stdio.h>
 #include <string.h>
 
@@ -49,35 +50,42 @@ void api_meta(void)
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		printf("---%s\n---@class %s\n", options[i].sentence, options[i].name);
 		for (size_t k = 0; k < ARRAY_LEN(options[i].field) && options[i].field[k].name; k++)
-			printf("---@field %s %s %s\n", options[i].field[k].name, options[i].field[k].type, options[i].field[k].doc);
+			printf("---@field %s %s %s\n", options[i].field[k].name,
+			       options[i].field[k].type, options[i].field[k].doc);
 		putchar('\n');
 	}
 	puts("---configuration of a machine\n---@class MachineOptions\n---@field console? boolean false: the guest's console is not echoed to stdout\n"
 	     "---@field cost? table<string, integer> base costs by class: { syscall = 100 }");
 	for (size_t i = 0; i < config_rows_n; i++) {
-		const char *type = strcmp(config_rows[i].value, "true|false") == 0 ? "boolean" : "string|number";
+		const char *type = strcmp(config_rows[i].value, "true|false") == 0 ? "boolean" :
+		                   "string|number";
 
-		printf("---@field %s? %s %s\n", config_rows[i].key, strcmp(config_rows[i].key, "profile") == 0 ? "string|table" : type,
+		printf("---@field %s? %s %s\n", config_rows[i].key,
+		       strcmp(config_rows[i].key, "profile") == 0 ? "string|table" : type,
 		       config_rows[i].sentence);
 	}
 	for (size_t i = 0; i < profile_rows_n; i++) {
 		const char *key = profile_rows[i].key;
 
 		if (strncmp(key, "cost.", 5) != 0)
-			printf(strchr(key, '.') ? "---@field [\"%s\"]? integer %s\n" : "---@field %s? integer %s\n", key, profile_rows[i].sentence);
+			printf(strchr(key, '.') ? "---@field [\"%s\"]? integer %s\n" :
+			       "---@field %s? integer %s\n", key, profile_rows[i].sentence);
 	}
 	for (int k = API_MACHINE; k < API_MODULES; k++) {
 		printf("\n---@class %s\n", api_class[k]);
 		if (k == API_CPU || k == API_VIEW)
 			puts("---@field [string] integer|View fields and bits by name: vmscope list fields");
 		if (k == API_STATS || k == API_LEDGER)
-			printf("---@field [string] integer by name: vmscope list %s\n", k == API_STATS ? "stats" : "ledger");
+			printf("---@field [string] integer by name: vmscope list %s\n",
+			       k == API_STATS ? "stats" : "ledger");
 		for (size_t i = 0; i < api_rows_n; i++)
 			if ((int)api_rows[i].module == k)
-				printf("---@field %s %s %s\n", api_rows[i].name, api_rows[i].type, api_rows[i].doc);
+				printf("---@field %s %s %s\n", api_rows[i].name, api_rows[i].type,
+				       api_rows[i].doc);
 	}
 	puts("\n---values of --set KEY=VALUE\n---@type table<string, any>\nset = {}");
 	for (size_t i = 0; i < api_rows_n; i++)
 		if (api_rows[i].module == API_GLOBAL)
-			printf("\n---%s\n---@type %s\n%s = nil\n", api_rows[i].doc, api_rows[i].type, api_rows[i].name);
+			printf("\n---%s\n---@type %s\n%s = nil\n", api_rows[i].doc,
+			       api_rows[i].type, api_rows[i].name);
 }

@@ -1,4 +1,5 @@
-/* numbers.c - statistics and the ledger in Lua: m.stats["cpu0.walk"], m.ledger["vm0.kernel/execute"]. */
+/* numbers.c - statistics and the ledger in Lua: m.stats["cpu0.walk"],
+ * m.ledger["vm0.kernel/execute"]. */
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +65,8 @@ int stats_index(lua_State *L, struct object *o, const char *key)
 		n += s->sets[g].n;
 	near = err_nearest(dot && strncmp(key, "cpu", 3) == 0 ? dot + 1 : key, stat_at, &t, n);
 	return luaL_error(L, "unknown statistic '%s'%s%s%s\n    all names: vmscope list stats (for example cpu0.walk)", key,
-	                  near ? "; did you mean one that ends in '" : "", near ? near : "", near ? "'?" : "");
+	                  near ? "; did you mean one that ends in '" : "", near ? near : "",
+	                  near ? "'?" : "");
 }
 
 /* ---- the ledger ---- */
@@ -99,14 +101,16 @@ int l_ledger_all(lua_State *L)
 
 			if (!v)
 				continue;
-			snprintf(name, sizeof name, "%s/%s", ledger_acct_name(a, acct, sizeof acct), ledger_why[w].name);
+			snprintf(name, sizeof name, "%s/%s", ledger_acct_name(a, acct, sizeof acct),
+			         ledger_why[w].name);
 			lua_pushinteger(L, (lua_Integer)v);
 			lua_setfield(L, -2, name);
 		}
 	return 1;
 }
 
-/* Does `word` (n bytes; NULL: anything) name this account? "vm0" is both its kernel and its user code. */
+/* Does `word` (n bytes; NULL: anything) name this account? "vm0" is both its kernel and its
+ * user code. */
 static bool acct_is(unsigned a, const char *word, size_t n)
 {
 	char name[32];
@@ -120,18 +124,21 @@ static bool acct_is(unsigned a, const char *word, size_t n)
 
 static bool why_is(unsigned w, const char *word, size_t n)
 {
-	return !word || (strlen(ledger_why[w].name) == n && memcmp(ledger_why[w].name, word, n) == 0);
+	return !word || (strlen(ledger_why[w].name) == n &&
+	                 memcmp(ledger_why[w].name, word, n) == 0);
 }
 
 static const char *why_at(const void *table, size_t i)
 {
-	static const char *const acct[] = { "idle", "vmm", "hardware", "vm0", "vm0.kernel", "vm0.user" };
+	static const char *const acct[] = { "idle", "vmm", "hardware", "vm0", "vm0.kernel",
+	                                    "vm0.user" };
 
 	(void)table;
 	return i < WHY_N ? ledger_why[i].name : acct[i - WHY_N];
 }
 
-static bool sum_cells(const struct object *o, const char *acct, size_t acct_n, const char *why, size_t why_n, uint64_t *sum)
+static bool sum_cells(const struct object *o, const char *acct, size_t acct_n, const char *why,
+                      size_t why_n, uint64_t *sum)
 {
 	bool any = false;
 
@@ -157,7 +164,8 @@ int ledger_index(lua_State *L, struct object *o, const char *key)
 		lua_pushinteger(L, (lua_Integer)sum);
 		return 1;
 	}
-	return api_unknown(L, "account or cause", key, why_at, NULL, WHY_N + 6, "vmscope list ledger; vmscope list accounts");
+	return api_unknown(L, "account or cause", key, why_at, NULL, WHY_N + 6,
+	                   "vmscope list ledger; vmscope list accounts");
 }
 
 int l_ledger_total(lua_State *L)

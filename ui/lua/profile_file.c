@@ -32,13 +32,15 @@ static int unknown(const char *name, const char *where, struct err *e)
 	snprintf(dir, sizeof dir, "%s/scenarios/cpus", paths_root());
 	paths_each(dir, ".lua", add_name, &all);
 	near = err_nearest(name, name_at, &all, all.n);
-	snprintf(hint, sizeof hint, "%s%s%sall profiles: vmscope list profiles", near ? "did you mean '" : "", near ? near : "",
+	snprintf(hint, sizeof hint, "%s%s%sall profiles: vmscope list profiles",
+	         near ? "did you mean '" : "", near ? near : "",
 	         near ? "'? " : "");
 	return err_set(e, where, hint, "unknown profile '%s'", name);
 }
 
 /* The row at the top of the stack. */
-static int read_row(lua_State *L, lua_Integer i, const char *path, profile_row_fn *fn, void *arg, struct err *e)
+static int read_row(lua_State *L, lua_Integer i, const char *path, profile_row_fn *fn, void *arg,
+                    struct err *e)
 {
 	char where[4400];
 	lua_Integer v;
@@ -51,7 +53,8 @@ static int read_row(lua_State *L, lua_Integer i, const char *path, profile_row_f
 	lua_rawgeti(L, -2, 2);
 	lua_rawgeti(L, -3, 3);
 	v = lua_tointegerx(L, -2, &ok);
-	if (lua_type(L, -3) != LUA_TSTRING || !ok || v < 0 || lua_type(L, -1) != LUA_TSTRING || lua_rawlen(L, -1) < 5)
+	if (lua_type(L, -3) != LUA_TSTRING || !ok || v < 0 || lua_type(L, -1) != LUA_TSTRING ||
+	    lua_rawlen(L, -1) < 5)
 		return err_set(e, where, NULL, "expected { \"key\", whole number, \"source\" }: a number without a source says nothing");
 	if (fn(arg, lua_tostring(L, -3), (uint64_t)v, lua_tostring(L, -1), where, e) != 0)
 		return -1;
@@ -71,7 +74,8 @@ int profile_each(const char *name, const char *where, profile_row_fn *fn, void *
 		return -1;
 	status = sandbox_run_file(&s, path, 1, e);
 	if (status == 0 && !lua_istable(s.L, -1))
-		status = err_set(e, path, NULL, "expected: return { { \"key\", value, \"source\" }, ... }");
+		status = err_set(e, path, NULL,
+		                 "expected: return { { \"key\", value, \"source\" }, ... }");
 	for (lua_Integer i = 1; status == 0 && lua_rawgeti(s.L, -1, i) != LUA_TNIL; i++) {
 		status = read_row(s.L, i, path, fn, arg, e);
 		lua_settop(s.L, 1);
@@ -80,7 +84,8 @@ int profile_each(const char *name, const char *where, profile_row_fn *fn, void *
 	return status;
 }
 
-static int set_row(void *arg, const char *key, uint64_t value, const char *source, const char *where, struct err *e)
+static int set_row(void *arg, const char *key, uint64_t value, const char *source,
+                   const char *where, struct err *e)
 {
 	(void)source;
 	return profile_set(arg, key, value, where, e);

@@ -4,7 +4,8 @@
 
 #include "sim/err.h"
 
-typedef int profile_row_fn(void *arg, const char *key, uint64_t value, const char *source, const char *where, struct err *e);
+typedef int profile_row_fn(void *arg, const char *key, uint64_t value, const char *source,
+                           const char *where, struct err *e);
 int profile_each(const char *name, const char *where, profile_row_fn *fn, void *arg, struct err *e);
 
 #endif

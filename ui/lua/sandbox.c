@@ -58,7 +58,8 @@ static void count_hook(lua_State *L, lua_Debug *ar)
 	/* From now on every instruction fails, so that pcall cannot carry on. */
 	lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
 	luaL_where(L, 0);       /* a hook runs in the frame of the function it interrupts */
-	lua_pushfstring(L, "%sthe scenario ran too long (%I Lua instructions)", lua_tostring(L, -1), (lua_Integer)s->instructions_max);
+	lua_pushfstring(L, "%sthe scenario ran too long (%I Lua instructions)", lua_tostring(L, -1),
+	                (lua_Integer)s->instructions_max);
 	lua_error(L);
 }
 
@@ -95,7 +96,8 @@ static int require(lua_State *L)
 	lua_pop(L, 1);
 	if (!s->folder[0])
 		return luaL_error(L, "require is not available here");
-	if (strlen(name) > 200 || strstr(name, "..") || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")])
+	if (strlen(name) > 200 || strstr(name, "..") ||
+	    name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")])
 		return luaL_error(L, "module name '%s': letters, digits, '_' and single dots are allowed", name);
 	snprintf(path, sizeof path, "%s/", s->folder);
 	p = path + strlen(path);
@@ -126,7 +128,8 @@ static void open_libraries(lua_State *L)
 		{ LUA_GNAME, luaopen_base }, { LUA_STRLIBNAME, luaopen_string }, { LUA_TABLIBNAME, luaopen_table },
 		{ LUA_MATHLIBNAME, luaopen_math }, { LUA_UTF8LIBNAME, luaopen_utf8 }, { LUA_COLIBNAME, luaopen_coroutine },
 	};
-	static const char *const closed[] = { "load", "loadfile", "loadstring", "dofile", "collectgarbage", "warn" };
+	static const char *const closed[] = { "load", "loadfile", "loadstring", "dofile",
+	                                      "collectgarbage", "warn" };
 
 	for (size_t i = 0; i < ARRAY_LEN(lib); i++) {
 		luaL_requiref(L, lib[i].name, lib[i].func, 1);
@@ -151,7 +154,8 @@ static int open_protected(lua_State *L)
 	return 0;
 }
 
-int sandbox_init(struct sandbox *s, uint64_t seed, size_t memory, uint64_t instructions, struct err *e)
+int sandbox_init(struct sandbox *s, uint64_t seed, size_t memory, uint64_t instructions,
+                 struct err *e)
 {
 	memset(s, 0, sizeof *s);
 	s->memory_max = memory;
@@ -204,14 +208,17 @@ int sandbox_call(lua_State *L, int args, int results, struct err *e)
 
 		lua_pop(L, 1);
 		return err_set(e, s->file[0] ? s->file : NULL, "large data belongs into the guest",
-		               "the scenario's Lua data need more than %zu MB", s->memory_max >> 20);
+		               "the scenario's Lua data need more than %zu MB",
+		               s->memory_max >> 20);
 	}
-	err_set(e, NULL, NULL, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error in error handling");
+	err_set(e, NULL, NULL, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) :
+	        "error in error handling");
 	lua_pop(L, 1);
 	return -1;
 }
 
-int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name, int results, struct err *e)
+int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name, int results,
+                struct err *e)
 {
 	char chunk[4200];
 
@@ -240,7 +247,8 @@ int sandbox_run_file(struct sandbox *s, const char *path, int results, struct er
 	fclose(f);
 	if (n > SOURCE_MAX)
 		status = err_set(e, path, NULL, "longer than 4 MB: not a scenario");
-	if (n && text[0] == '#')        /* a #! line, kept as an empty one so that line numbers stay */
+	/* a #! line, kept as an empty one so that line numbers stay */
+	if (n && text[0] == '#')
 		skip = strcspn(text, "\n");
 	if (status == 0)
 		status = sandbox_run(s, text + skip, n - skip, path, results, e);

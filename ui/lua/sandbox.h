@@ -1,9 +1,9 @@
 /* sandbox.h - a Lua state that is bounded, deterministic and cannot reach outside.
  *
  * Bounded: memory by the allocator, VM instructions by a hook that cannot be caught away.
- * Deterministic: pairs and next in sorted order, a stable sort, a seeded math.random, tostring without addresses.
- * Closed: no io, os, debug, package, load*, dofile, collectgarbage, string.dump, no __gc; require reads source files of the
- * scenario's own folder. */
+ * Deterministic: pairs and next in sorted order, a stable sort, a seeded math.random, tostring
+ * without addresses. Closed: no io, os, debug, package, load*, dofile, collectgarbage, string.dump,
+ * no __gc; require reads source files of the scenario's own folder. */
 #ifndef UI_LUA_SANDBOX_H
 #define UI_LUA_SANDBOX_H
 
@@ -28,11 +28,14 @@ struct sandbox {
 #define SANDBOX_MEMORY       (256u << 20)
 #define SANDBOX_INSTRUCTIONS 1000000000ull
 
-int sandbox_init(struct sandbox *s, uint64_t seed, size_t memory, uint64_t instructions, struct err *e);
+int sandbox_init(struct sandbox *s, uint64_t seed, size_t memory, uint64_t instructions,
+                 struct err *e);
 void sandbox_fini(struct sandbox *s);
 struct sandbox *sandbox_of(lua_State *L);
-/* Source text only: byte code is refused. 0, or -1 with the message in *e. Results stay on the stack. */
-int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name, int results, struct err *e);
+/* Source text only: byte code is refused. 0, or -1 with the message in *e. Results stay on
+ * the stack. */
+int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name, int results,
+                struct err *e);
 int sandbox_run_file(struct sandbox *s, const char *path, int results, struct err *e);
 /* lua_pcall with the message moved to *e. */
 int sandbox_call(lua_State *L, int args, int results, struct err *e);

@@ -1,4 +1,5 @@
-/* scenario.c - one scenario: a sandbox with the scenario language in it, and what remains of it afterwards. */
+/* scenario.c - one scenario: a sandbox with the scenario language in it, and what remains of it
+ * afterwards. */
 #include "ui/lua/scenario.h"
 
 #include <stdio.h>
@@ -13,14 +14,16 @@ static int install(lua_State *L)
 	return 0;
 }
 
-static int start(struct scenario *s, struct session *session, const struct scenario_options *o, const char *path, struct err *e)
+static int start(struct scenario *s, struct session *session, const struct scenario_options *o,
+                 const char *path, struct err *e)
 {
 	const char *slash = strrchr(path, '/');
 
 	memset(s, 0, sizeof *s);
 	for (unsigned i = 0; i < o->sets; i++)
 		if (!strchr(o->set[i], '='))
-			return err_set(e, "--set", "for example: --set n=200", "'%s': expected KEY=VALUE", o->set[i]);
+			return err_set(e, "--set", "for example: --set n=200",
+			               "'%s': expected KEY=VALUE", o->set[i]);
 	if (sandbox_init(&s->sandbox, session->o.seed, o->memory ? o->memory : SANDBOX_MEMORY,
 	                 o->instructions ? o->instructions : SANDBOX_INSTRUCTIONS, e) != 0)
 		return -1;
@@ -29,7 +32,8 @@ static int start(struct scenario *s, struct session *session, const struct scena
 	s->o = o;
 	s->used = xcalloc(o->sets + 1, sizeof *s->used);
 	snprintf(s->file, sizeof s->file, "%s", path);
-	snprintf(s->folder, sizeof s->folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+	snprintf(s->folder, sizeof s->folder, "%.*s", slash ? (int)(slash - path) : 1,
+	         slash ? path : ".");
 	if (slash == path)
 		snprintf(s->folder, sizeof s->folder, "/");
 	snprintf(s->sandbox.folder, sizeof s->sandbox.folder, "%s", s->folder);
@@ -46,7 +50,8 @@ static int finish(struct scenario *s, int status, struct err *e)
 	}
 	for (unsigned i = 0; status == 0 && i < s->o->sets && !s->session->o.quiet; i++)
 		if (!s->used[i])
-			fprintf(stderr, "warning: --set %s: the scenario did not ask for it\n", s->o->set[i]);
+			fprintf(stderr, "warning: --set %s: the scenario did not ask for it\n",
+			        s->o->set[i]);
 	handlers_free(s);
 	for (size_t i = 0; i < s->session->n; i++)
 		s->session->runs[i]->console_line = NULL;
@@ -55,7 +60,8 @@ static int finish(struct scenario *s, int status, struct err *e)
 	return status == 0 ? s->status : -1;
 }
 
-int scenario_run_file(struct session *session, const struct scenario_options *o, const char *path, struct err *e)
+int scenario_run_file(struct session *session, const struct scenario_options *o, const char *path,
+                      struct err *e)
 {
 	struct scenario *s = xcalloc(1, sizeof *s);
 	int status = start(s, session, o, path, e);
@@ -68,7 +74,8 @@ int scenario_run_file(struct session *session, const struct scenario_options *o,
 	return status;
 }
 
-int scenario_run_text(struct session *session, const struct scenario_options *o, const char *text, size_t n, const char *name,
+int scenario_run_text(struct session *session, const struct scenario_options *o, const char *text,
+                      size_t n, const char *name,
                       struct err *e)
 {
 	struct scenario *s = xcalloc(1, sizeof *s);

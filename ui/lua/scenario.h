@@ -11,9 +11,12 @@ struct scenario_options {
 	uint64_t instructions;
 };
 
-/* Exit status of the scenario: 0, 1 when a check failed, or what exit() was given; -1 with err: the user's mistake. */
-int scenario_run_file(struct session *s, const struct scenario_options *o, const char *path, struct err *e);
-int scenario_run_text(struct session *s, const struct scenario_options *o, const char *text, size_t n, const char *name,
+/* Exit status of the scenario: 0, 1 when a check failed, or what exit() was given; -1 with err: the
+ * user's mistake. */
+int scenario_run_file(struct session *s, const struct scenario_options *o, const char *path,
+                      struct err *e);
+int scenario_run_text(struct session *s, const struct scenario_options *o, const char *text,
+                      size_t n, const char *name,
                       struct err *e);
 
 #endif

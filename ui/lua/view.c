@@ -1,11 +1,13 @@
-/* view.c - registers and device state by name: m.cpu[0].rip, m.cpu[0].gdtr.base, m.cpu[0]["cr0.pg"], m.dev.pit.count.
- * Reading changes nothing; writing is possible between instructions only. */
+/* view.c - registers and device state by name: m.cpu[0].rip, m.cpu[0].gdtr.base,
+ * m.cpu[0]["cr0.pg"], m.dev.pit.count. Reading changes nothing; writing is possible between
+ * instructions only. */
 #include <stdio.h>
 #include <string.h>
 
 #include "ui/lua/api.h"
 
-static const char *full_name(lua_State *L, const struct object *o, const char *key, char *buf, size_t n)
+static const char *full_name(lua_State *L, const struct object *o, const char *key, char *buf,
+                             size_t n)
 {
 	if ((size_t)snprintf(buf, n, "%s%s%s", o->prefix, o->prefix[0] ? "." : "", key) >= n)
 		luaL_error(L, "unknown field '%s'", key);
@@ -13,7 +15,8 @@ static const char *full_name(lua_State *L, const struct object *o, const char *k
 }
 
 /* "cr0.pg": the field and the bits in it. */
-static const struct field_bits *bits_of(const struct fields *f, const char *name, const struct field_group **g, const struct field_row **r)
+static const struct field_bits *bits_of(const struct fields *f, const char *name,
+                                        const struct field_group **g, const struct field_row **r)
 {
 	const char *dot = strrchr(name, '.');
 	char field[96];
@@ -36,7 +39,8 @@ static bool is_prefix(const struct fields *f, const char *name)
 
 	for (size_t i = 0; i < f->n; i++)
 		for (size_t k = 0; k < f->groups[i].n; k++) {
-			snprintf(full, sizeof full, "%s.%s", f->groups[i].prefix, f->groups[i].rows[k].name);
+			snprintf(full, sizeof full, "%s.%s", f->groups[i].prefix,
+			         f->groups[i].rows[k].name);
 			if (strncmp(full, name, n) == 0 && full[n] == '.')
 				return true;
 		}
@@ -52,7 +56,8 @@ static const char *below_at(const void *table, size_t i)
 
 	for (size_t g = 0; g < b->f->n; g++) {
 		if (i < b->f->groups[g].n)
-			return strcmp(b->f->groups[g].prefix, b->prefix) == 0 || !b->prefix[0] ? b->f->groups[g].rows[i].name : NULL;
+			return strcmp(b->f->groups[g].prefix, b->prefix) == 0 ||
+			       !b->prefix[0] ? b->f->groups[g].rows[i].name : NULL;
 		i -= b->f->groups[g].n;
 	}
 	return NULL;
@@ -124,7 +129,8 @@ int l_dev(lua_State *L)
 
 static int no_such_cpu(lua_State *L)
 {
-	return luaL_error(L, "no CPU %s: this machine has 0..%I", luaL_tolstring(L, 2, NULL), lua_tointeger(L, lua_upvalueindex(1)) - 1);
+	return luaL_error(L, "no CPU %s: this machine has 0..%I", luaL_tolstring(L, 2, NULL),
+	                  lua_tointeger(L, lua_upvalueindex(1)) - 1);
 }
 
 int l_cpus(lua_State *L)

@@ -1,4 +1,5 @@
-/* watchdog.c - a timer that notices when nothing moves. It never changes a result: a run either ends by itself or not. */
+/* watchdog.c - a timer that notices when nothing moves. It never changes a result: a run either
+ * ends by itself or not. */
 #include "ui/lua/watchdog.h"
 
 #include <signal.h>

@@ -1,5 +1,6 @@
-/* watchdog.h - the one thing neither limit of the sandbox sees: a single library call that takes for ever, as a pattern
- * against a long string can. Half a minute of host time without a Lua instruction or a running machine ends the program. */
+/* watchdog.h - the one thing neither limit of the sandbox sees: a single library call that takes
+ * for ever, as a pattern against a long string can. Half a minute of host time without a Lua
+ * instruction or a running machine ends the program. */
 #ifndef UI_LUA_WATCHDOG_H
 #define UI_LUA_WATCHDOG_H
 

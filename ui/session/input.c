@@ -29,14 +29,16 @@ static int hex(char c)
 }
 
 /* A string in double quotes with C's escapes, alone on the rest of the line. */
-static int quoted(const char *p, const char *end, struct input_step *s, const char *where, struct err *e)
+static int quoted(const char *p, const char *end, struct input_step *s, const char *where,
+                  struct err *e)
 {
 	static const char from[] = "nrte\\\"", to[] = "\n\r\t\033\\\"";
 
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;
 	if (p == end || *p != '"')
-		return err_set(e, where, "for example: @expect \"login: \"", "a text in double quotes was expected");
+		return err_set(e, where, "for example: @expect \"login: \"",
+		               "a text in double quotes was expected");
 	s->bytes = xcalloc((size_t)(end - p) + 1, 1);
 	for (p++; p < end && *p != '"'; p++) {
 		const char *at;
@@ -50,7 +52,8 @@ static int quoted(const char *p, const char *end, struct input_step *s, const ch
 			s->bytes[s->n++] = to[at - from];
 			p++;
 		} else {
-			return err_set(e, where, "known: \\n \\r \\t \\e \\xNN \\\\ \\\"", "unknown escape after '\\'");
+			return err_set(e, where, "known: \\n \\r \\t \\e \\xNN \\\\ \\\"",
+			               "unknown escape after '\\'");
 		}
 	}
 	if (p == end)
@@ -62,13 +65,15 @@ static bool word(const char **p, const char *end, const char *name)
 {
 	size_t n = strlen(name);
 
-	if ((size_t)(end - *p) < n || memcmp(*p, name, n) != 0 || (*p + n < end && (*p)[n] != ' ' && (*p)[n] != '\t'))
+	if ((size_t)(end - *p) < n || memcmp(*p, name, n) != 0 ||
+	    (*p + n < end && (*p)[n] != ' ' && (*p)[n] != '\t'))
 		return false;
 	*p += n;
 	return true;
 }
 
-static int number(const char *p, const char *end, struct input_step *s, const char *where, struct err *e)
+static int number(const char *p, const char *end, struct input_step *s, const char *where,
+                  struct err *e)
 {
 	char text[32];
 
@@ -80,7 +85,8 @@ static int number(const char *p, const char *end, struct input_step *s, const ch
 	return 0;
 }
 
-static int command(struct input *in, const char *p, const char *end, const char *where, struct err *e)
+static int command(struct input *in, const char *p, const char *end, const char *where,
+                   struct err *e)
 {
 	if (word(&p, end, "#"))
 		return 0;
@@ -92,7 +98,8 @@ static int command(struct input *in, const char *p, const char *end, const char 
 		return number(p, end, step_add(in, INPUT_WAIT), where, e);
 	if (word(&p, end, "exit"))
 		return number(p, end, step_add(in, INPUT_EXIT), where, e);
-	return err_set(e, where, "known: @expect @send @wait @exit @# @@", "unknown command '@%.*s'",
+	return err_set(e, where, "known: @expect @send @wait @exit @# @@",
+	               "unknown command '@%.*s'",
 	               (int)(end - p < 40 ? end - p : 40), p);
 }
 
@@ -102,7 +109,8 @@ int input_parse(struct input *in, const char *text, size_t n, const char *where,
 
 	memset(in, 0, sizeof *in);
 	for (const char *p = text; p < text + n;) {
-		const char *nl = memchr(p, '\n', (size_t)(text + n - p)), *end = nl ? nl : text + n, *next = nl ? nl + 1 : end;
+		const char *nl = memchr(p, '\n', (size_t)(text + n - p)), *end = nl ? nl : text + n,
+		        *next = nl ? nl + 1 : end;
 		char at[256];
 
 		snprintf(at, sizeof at, "%s:%u", where, ++line);
@@ -142,7 +150,8 @@ int input_load(struct input *in, const char *path, struct err *e)
 	} while (got && n <= INPUT_MAX);
 	if (f != stdin)
 		fclose(f);
-	status = n > INPUT_MAX ? err_set(e, path, NULL, "longer than 16 MB") : input_parse(in, text, n, path, e);
+	status = n > INPUT_MAX ? err_set(e, path, NULL, "longer than 16 MB") :
+	         input_parse(in, text, n, path, e);
 	free(text);
 	return status;
 }

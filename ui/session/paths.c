@@ -75,7 +75,8 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-size_t paths_each(const char *dir, const char *suffix, void (*fn)(void *arg, const char *name), void *arg)
+size_t paths_each(const char *dir, const char *suffix, void (*fn)(void *arg, const char *name),
+                  void *arg)
 {
 	DIR *d = opendir(dir);
 	char **names = NULL;

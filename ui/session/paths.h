@@ -1,17 +1,20 @@
-/* paths.h - where vmscope's own files are: scenarios/ and the guests that were built beside the program. */
+/* paths.h - where vmscope's own files are: scenarios/ and the guests that were built beside
+ * the program. */
 #ifndef UI_SESSION_PATHS_H
 #define UI_SESSION_PATHS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The folder that holds scenarios/cpus: the program's own or the nearest above it; else the current one. */
+/* The folder that holds scenarios/cpus: the program's own or the nearest above it; else the
+ * current one. */
 const char *paths_root(void);
 bool paths_profile(const char *name, char *buf, size_t n);     /* scenarios/cpus/NAME.lua */
 bool paths_guest(const char *name, char *buf, size_t n);       /* build/guests/NAME.elf or .bin */
 /* Is `path` (which must exist) inside `folder`, symbolic links followed? */
 bool paths_inside(const char *folder, const char *path);
 /* Call fn with each NAME of DIR/NAME.suffix, sorted; returns how many. */
-size_t paths_each(const char *dir, const char *suffix, void (*fn)(void *arg, const char *name), void *arg);
+size_t paths_each(const char *dir, const char *suffix, void (*fn)(void *arg, const char *name),
+                  void *arg);
 
 #endif

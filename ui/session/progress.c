@@ -1,4 +1,5 @@
-/* progress.c - the progress line. It alone of all output reads the host's clock, and it goes to a terminal only. */
+/* progress.c - the progress line. It alone of all output reads the host's clock, and it goes to a
+ * terminal only. */
 #include "ui/session/progress.h"
 
 #include <stdio.h>
@@ -81,7 +82,8 @@ void progress_show(struct progress *p, const struct run *r)
 		return;
 	}
 	last_line(r, said, sizeof said);
-	snprintf(line, sizeof line, "%.3f s simulated, %.1f MIPS | %s", (double)machine_now(r->m) / (double)r->m->config.profile.hz,
+	snprintf(line, sizeof line, "%.3f s simulated, %.1f MIPS | %s",
+	         (double)machine_now(r->m) / (double)r->m->config.profile.hz,
 	         (double)(icount - p->last_icount) / (now - p->last) / 1e6, said);
 	fprintf(stderr, "\r%.*s\033[K", WIDTH, line);
 	fflush(stderr);

@@ -1,4 +1,5 @@
-/* progress.h - one line on a terminal's stderr while a run is long: simulated time, speed, the guest's last line. */
+/* progress.h - one line on a terminal's stderr while a run is long: simulated time, speed, the
+ * guest's last line. */
 #ifndef UI_SESSION_PROGRESS_H
 #define UI_SESSION_PROGRESS_H
 

@@ -1,4 +1,5 @@
-/* setup.c - keys and values of a machine's configuration, from config.def and the profile's rows. */
+/* setup.c - keys and values of a machine's configuration, from config.def and the
+ * profile's rows. */
 #include "ui/session/setup.h"
 
 #include <errno.h>
@@ -76,13 +77,16 @@ bool parse_number(const char *text, uint64_t *v)
 	return true;
 }
 
-static int number(const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *v, const char *where,
+static int number(const char *key, const char *value, uint64_t min, uint64_t max, uint64_t *v,
+                  const char *where,
                   struct err *e)
 {
 	if (!parse_number(value, v))
-		return err_set(e, where, "numbers: 12, 0x10, 512M, 2e9", "%s = %s: a number was expected", key, value);
+		return err_set(e, where, "numbers: 12, 0x10, 512M, 2e9",
+		               "%s = %s: a number was expected", key, value);
 	if (*v < min || *v > max)
-		return err_set(e, where, NULL, "%s = %s: expected %" PRIu64 "..%" PRIu64, key, value, min, max);
+		return err_set(e, where, NULL, "%s = %s: expected %" PRIu64 "..%" PRIu64, key,
+		               value, min, max);
 	return 0;
 }
 
@@ -116,13 +120,16 @@ static int unknown_key(const char *key, const char *where, struct err *e)
 	const char *near = err_nearest(key, key_at, NULL, config_rows_n + profile_rows_n);
 	char hint[160];
 
-	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config", near ? "did you mean '" : "", near ? near : "",
+	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config",
+	         near ? "did you mean '" : "", near ? near : "",
 	         near ? "'? " : "");
 	return err_set(e, where, hint, "unknown key '%s'", key);
 }
 
-/* A profile row: checked against its range now, so that the position is right; applied when the profile is loaded. */
-static int set_row(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+/* A profile row: checked against its range now, so that the position is right; applied when the
+ * profile is loaded. */
+static int set_row(struct setup *s, const char *key, const char *value, const char *where,
+                   struct err *e)
 {
 	struct profile scratch;
 	struct setup_row *r;
@@ -162,15 +169,18 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		id++;
 	switch (id) {
 	case CONFIG_PROFILE:
-		if ((size_t)snprintf(s->profile, sizeof s->profile, "%s", value) >= sizeof s->profile)
-			return err_set(e, where, "all profiles: vmscope list profiles", "unknown profile '%s'", value);
+		if ((size_t)snprintf(s->profile, sizeof s->profile, "%s",
+		                     value) >= sizeof s->profile)
+			return err_set(e, where, "all profiles: vmscope list profiles",
+			               "unknown profile '%s'", value);
 		snprintf(s->profile_where, sizeof s->profile_where, "%s", where ? where : "");
 		return 0;
 	case CONFIG_RAM:
 		if (number(key, value, 1 << 20, 1ull << 40, &v, where, e) != 0)
 			return -1;
 		if (v % PAGE_SIZE)
-			return err_set(e, where, NULL, "ram = %s: expected a multiple of 4096", value);
+			return err_set(e, where, NULL, "ram = %s: expected a multiple of 4096",
+			               value);
 		c->ram = v;
 		return 0;
 	case CONFIG_CPUS:
@@ -180,7 +190,8 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return 0;
 	case CONFIG_SPEED:
 		if (strcmp(value, "fast") != 0 && strcmp(value, "detailed") != 0)
-			return err_set(e, where, NULL, "speed = %s: expected detailed or fast", value);
+			return err_set(e, where, NULL, "speed = %s: expected detailed or fast",
+			               value);
 		c->fast = strcmp(value, "fast") == 0;
 		return 0;
 	case CONFIG_SEED:
@@ -196,7 +207,8 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		if (number(key, value, 1, 1 << 24, &v, where, e) != 0)
 			return -1;
 		if (v & (v - 1))
-			return err_set(e, where, NULL, "trace_ring = %s: expected a power of two", value);
+			return err_set(e, where, NULL, "trace_ring = %s: expected a power of two",
+			               value);
 		c->trace_ring = v;
 		return 0;
 	case CONFIG_TEST_DEVICE:
@@ -226,10 +238,13 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 
 int setup_finish(struct setup *s, struct err *e)
 {
-	if (profile_load(s->profile, &s->config.profile, s->profile_where[0] ? s->profile_where : NULL, e) != 0)
+	if (profile_load(s->profile, &s->config.profile,
+	                 s->profile_where[0] ? s->profile_where : NULL, e) != 0)
 		return -1;
 	for (size_t i = 0; i < s->n_rows; i++)
-		if (profile_set(&s->config.profile, s->rows[i].key, s->rows[i].value, s->rows[i].where, e) != 0)
+		if (profile_set(&s->config.profile, s->rows[i].key, s->rows[i].value,
+		                s->rows[i].where, e) != 0)
 			return -1;
-	return profile_check(&s->config.profile, s->n_rows ? s->rows[s->n_rows - 1].where : s->profile, e);
+	return profile_check(&s->config.profile,
+	                     s->n_rows ? s->rows[s->n_rows - 1].where : s->profile, e);
 }

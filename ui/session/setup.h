@@ -1,4 +1,5 @@
-/* setup.h - from keys and values to a machine's configuration: the command line and Lua use the same keys.
+/* setup.h - from keys and values to a machine's configuration: the command line and Lua use
+ * the same keys.
  *
  * Keys may come in any order: the profile is loaded first, then single rows override it. */
 #ifndef UI_SESSION_SETUP_H
@@ -12,7 +13,8 @@ struct setup {
 	char profile[32];
 	char profile_where[128];
 	bool reset_on_shutdown;
-	struct setup_row { char key[48], where[128]; uint64_t value; } *rows;   /* overrides of profile rows */
+	/* overrides of profile rows */
+	struct setup_row { char key[48], where[128]; uint64_t value; } *rows;
 	size_t n_rows;
 	char **texts;                   /* owned strings the configuration points at */
 	size_t n_texts;
@@ -25,7 +27,8 @@ extern const size_t config_rows_n;
 void setup_init(struct setup *s);
 void setup_fini(struct setup *s);
 /* Set one key from text. where: as in err_set. */
-int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e);
+int setup_set(struct setup *s, const char *key, const char *value, const char *where,
+              struct err *e);
 /* "key=value" */
 int setup_set_pair(struct setup *s, const char *pair, const char *where, struct err *e);
 /* Load the profile and apply the rows: config is complete afterwards. */
