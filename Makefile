@@ -47,8 +47,8 @@ objects: $(OBJ)
 # Set-up first, then build in a second make: what the first one found missing is there by then.
 setup:
 	@.ci/setup $(PACKAGES)
-setup-test: setup
-	@.ci/setup $(TEST_PACKAGES)
+setup-test:
+	@.ci/setup $(PACKAGES) $(TEST_PACKAGES)
 
 demo: setup
 	@$(MAKE) -s all
