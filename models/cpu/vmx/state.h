@@ -18,6 +18,21 @@ struct vmx_state {
 	struct vmcs slot[VMCS_SLOTS];
 };
 
+/* A VM-entry check that failed (vmx.h), and all those of the last VM entry that did: for people, not state. */
+struct vmx_failure {
+	uint32_t check;                 /* enum vmx_check */
+	uint32_t entry, msr;            /* area MSR: number of the entry from 1, and its MSR */
+	uint32_t pad;
+	uint64_t found, wrong;          /* the field's (the entry's) value; the bits of it that are wrong */
+};
+#define VMX_FAILED_MAX 32
+struct vmx_failed {
+	cycle_t when;
+	uint64_t rip;                   /* of the VMLAUNCH or VMRESUME */
+	uint32_t n;                     /* checks that failed; 0: no VM entry has */
+	struct vmx_failure f[VMX_FAILED_MAX];   /* the first of them */
+};
+
 /* A VM exit on its way. */
 struct vmx_exit {
 	uint32_t reason;                /* enum exit_reason, and bits 31:27 */

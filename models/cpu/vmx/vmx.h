@@ -128,7 +128,7 @@ enum vmx_result vmx_enter(struct cpu *c, bool launch, unsigned *error);
 
 /* One VM-entry check (check.def). Order is the SDM's. */
 enum vmx_check {
-#define CHECK(NAME, area, field, title, expected, hint) VMX_CHECK_##NAME,
+#define CHECK(NAME, ...) VMX_CHECK_##NAME,
 #include "models/cpu/vmx/check.def"
 	VMX_CHECKS
 };
@@ -138,10 +138,12 @@ struct vmx_check_row {
 	uint8_t area; uint16_t field;                   /* enum vmcs_field */
 };
 extern const struct vmx_check_row vmx_check_rows[VMX_CHECKS];
-struct vmx_failure { uint32_t check, pad; uint64_t found; };    /* found: the field's value */
-/* All checks of the areas control, host and guest that fail, in order; at most n are stored, all are counted. The MSR
- * areas are looked at while loading (entry.c) and by this without loading. */
+/* All checks that fail, in order; at most n are stored, all are counted. Those of area MSR, which come last, tell what
+ * loading would meet. vmx_check_entry() is VM entry's: it leaves the failures in c->failed and in the trace. */
+unsigned vmx_check_all(const struct cpu *c, struct vmx_failure *out, unsigned n);
 unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n);
+uint64_t vmx_check_qualification(enum vmx_check k);     /* of the exit with reason 33 this check causes */
+const char *vmx_check_when(enum vmx_check k);           /* when the check applies: a condition, or the name of a control */
 bool vmx_check_msr_load(struct cpu *c, uint32_t nr, uint64_t value);    /* may this entry stand in a VM-entry MSR-load area? */
 
 /* ---- the instructions as modelled root software uses them (insn_vmx.c): the same operation, cost and effects ---- */

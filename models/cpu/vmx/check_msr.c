@@ -1,0 +1,58 @@
+/* check_msr.c - tests of the VM-entry MSR-load area, entry by entry. A failure is a VM exit with reason 34, whose
+ * qualification is the number of the entry, the first being 1.
+ * Source: SDM Vol. 3C, "Loading MSRs". */
+#include "models/cpu/sys.h"
+#include "models/cpu/vmx/check.h"
+
+#define TEST(name) uint64_t test_##name(const struct check_view *w, enum vmcs_field f, uint64_t v, uint64_t arg)
+#define UNUSED_() ((void)w, (void)f, (void)v, (void)arg)
+#define FAILS ~0ull
+
+/* "512 * (N + 1) is the recommended maximum number of MSRs to be included in each" area, N being IA32_VMX_MISC 27:25 (0
+ * here); beyond, "undefined processor behavior may result": entries beyond are not looked at. */
+#define AREA_MAX 512
+
+TEST(msr_base) { UNUSED_(); return w->msr.nr == arg ? FAILS : 0; }
+TEST(msr_x2apic) { UNUSED_(); return w->msr.nr >> 8 == 8 ? FAILS : 0; }
+TEST(msr_smm) { UNUSED_(); return w->msr.nr == 0x9B || w->msr.nr == 0x9E ? FAILS : 0; }
+TEST(msr_model) { UNUSED_(); return w->msr.nr == 0x79 || w->msr.nr == 0x8B ? FAILS : 0; }
+TEST(msr_reserved) { UNUSED_(); return w->msr.reserved ? FAILS : 0; }
+TEST(msr_value) { UNUSED_(); return 0; }
+
+static bool entry_fails(const struct check_view *w, struct vmx_failure *out)
+{
+	for (enum vmx_check k = VMX_CHECK_MSR_FS_BASE; k < VMX_CHECKS; k++) {
+		if (check_fails(w, k, out)) {
+			out->found = w->msr.value;
+			out->msr = w->msr.nr;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool vmx_check_msr_load(struct cpu *c, uint32_t nr, uint64_t value)
+{
+	struct check_view w;
+	struct vmx_failure x;
+	check_view_init(&w, c);
+	w.msr.nr = nr;
+	w.msr.value = value;
+	return !entry_fails(&w, &x);
+}
+
+void check_msr_area(struct check_view *w, struct vmx_failure *out, unsigned n, unsigned *k)
+{
+	uint64_t at = fld(w, ENTRY_MSR_LOAD_ADDR), count = fld(w, ENTRY_MSR_LOAD_COUNT);
+	for (uint32_t i = 0; i < count && i < AREA_MAX; i++, at += 16) {
+		struct vmx_failure one;
+		if (!mem_peek(w->c->mmu.mem, HPA(at), &w->msr, 16))
+			break;
+		if (!entry_fails(w, &one))
+			continue;
+		one.entry = i + 1;
+		if (*k < n)
+			out[*k] = one;
+		(*k)++;
+	}
+}
