@@ -28,37 +28,24 @@ TEST(vtpr)
 
 /* ---- EPT ---- */
 
-static uint64_t ept_cap(const struct check_view *w)
-{
-	uint64_t cap = 0;
-	vmx_msr_read(w->c, 0x48C, &cap);
-	return cap;
-}
-
 TEST(eptp_type)
 {
 	UNUSED_();
-	uint64_t cap = ept_cap(w), type = v & arg;
-	return (type == 0 && cap & BIT(8)) || (type == 6 && cap & BIT(14)) ? 0 : arg;
+	uint64_t cap = vmx_ept_vpid_cap(w->c), type = v & arg;
+	return (type == 0 && cap & EPT_CAP_UC) || (type == 6 && cap & EPT_CAP_WB) ? 0 : arg;
 }
 
 TEST(eptp_walk)
 {
 	UNUSED_();
-	uint64_t cap = ept_cap(w), length = v >> 3 & 7;
-	return (length == 3 && cap & BIT(6)) || (length == 4 && cap & BIT(7)) ? 0 : arg;
+	uint64_t cap = vmx_ept_vpid_cap(w->c), length = v >> 3 & 7;
+	return (length == 3 && cap & EPT_CAP_WALK_4) || (length == 4 && cap & EPT_CAP_WALK_5) ? 0 : arg;
 }
 
-TEST(eptp_ad) { UNUSED_(); return ept_cap(w) & BIT(21) ? 0 : v & arg; }
+TEST(eptp_ad) { UNUSED_(); return vmx_ept_vpid_cap(w->c) & EPT_CAP_AD ? 0 : v & arg; }
 TEST(eptp_reserved) { UNUSED_(); return v & (arg | ~MASK(w->c->profile->phys_bits)); }
 
-TEST(vmfunc)
-{
-	UNUSED_();
-	uint64_t may = 0;
-	vmx_msr_read(w->c, 0x491, &may);
-	return v & ~may;
-}
+TEST(vmfunc) { UNUSED_(); return v & ~vmx_vmfunc_cap(w->c); }
 
 /* ---- event injection: SDM Vol. 3C, "VM-Entry Control Fields", the VM-entry interruption-information field ---- */
 
@@ -102,7 +89,5 @@ TEST(intr_error)
 TEST(insn_length)
 {
 	UNUSED_();
-	uint64_t misc = 0;
-	vmx_msr_read(w->c, 0x485, &misc);
-	return v > arg ? v & ~arg : v == 0 && !(misc & BIT(30)) ? arg : 0;
+	return v > arg ? v & ~arg : v == 0 && !(vmx_misc(w->c) & VMX_MISC_LENGTH_0) ? arg : 0;
 }

@@ -79,9 +79,7 @@ TEST(rip_width)
 TEST(activity)
 {
 	UNUSED_();
-	uint64_t misc = 0;
-	vmx_msr_read(w->c, 0x485, &misc);
-	return v == ACTIVITY_ACTIVE || (v <= ACTIVITY_WAIT_SIPI && misc >> (5 + v) & 1) ? 0 : v;
+	return v == ACTIVITY_ACTIVE || (v <= ACTIVITY_WAIT_SIPI && vmx_misc(w->c) >> (5 + v) & 1) ? 0 : v;
 }
 
 TEST(halted_cpl) { UNUSED_(); return dpl(w, SEG_SS) ? v : 0; }
