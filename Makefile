@@ -13,7 +13,7 @@ B     := build/$(MODE)
 CFLAGS   := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow $(if $(DEV),-Werror) -g
 CFLAGS   += $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,-O2)
 CPPFLAGS := -I. -I/usr/include/lua5.4 -MMD -MP
-LIBS     := -llua5.4 -lZydis -lmpfr -lgmp -lm
+LIBS     := -llua5.4 -lncursesw -lZydis -lmpfr -lgmp -lm
 
 SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c models/*/*/*.c ui/*/*.c))
 OBJ  := $(SRC:%.c=$B/%.o)

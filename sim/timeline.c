@@ -298,42 +298,69 @@ static bool last_hit(struct timeline *t, struct moment limit, timeline_hit *hit,
 			any = true;
 			*at = timeline_now(t);
 		}
-		struct moment was = timeline_now(t), next = { was.step + 1, limit.cycle };
-		bool ok = next.step > limit.step ? forward(t, limit) : piece(t, NEVER, next.step);
+		struct moment was = timeline_now(t);
+		bool ok = was.step + 1 > limit.step ? forward(t, limit) : piece(t, NEVER, was.step + 1);
 		if (!ok || moment_compare(was, timeline_now(t)) == 0)
 			break;
 	}
 	return any;
 }
 
-bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg)
+/* The last moment strictly before `limit` at which the driver stopped by itself. */
+static bool last_stop(struct timeline *t, struct moment limit, timeline_hit *hit, void *arg, struct moment *at)
+{
+	bool any = false, moved = true;
+	(void)hit, (void)arg;
+	while (moved && moment_compare(timeline_now(t), limit) < 0) {
+		struct moment was = timeline_now(t), now;
+		bool ok = forward(t, limit);
+		now = timeline_now(t);
+		if (!ok && moment_compare(now, limit) < 0) {
+			any = true;
+			*at = now;
+		}
+		moved = moment_compare(was, now) != 0;
+	}
+	return any;
+}
+
+/* Interval by interval backwards. `search` looks for the last moment that counts, from a snapshot up to a limit. */
+static bool back(struct timeline *t, bool (*search)(struct timeline *, struct moment, timeline_hit *, void *, struct moment *),
+                 timeline_hit *hit, void *arg)
 {
 	const size_t branch = t->present;
 	const struct moment start = timeline_now(t);
 	struct moment limit = start, at = start;
 	bool found = false;
-	if (t->d.replaying)
-		t->d.replaying(t->d.who, true);
-	for (;;) {
+	while (!found && (limit.step || limit.cycle)) {
 		size_t of = branch;
-		const struct stop *s = NULL;
-		if (limit.step || limit.cycle) {
-			struct moment just_before = limit.cycle ? (struct moment){ limit.step, limit.cycle - 1 } :
-			                                          (struct moment){ limit.step - 1, NEVER };
-			s = before(t, branch, just_before, &of);
-		}
+		struct moment earlier = limit.cycle ? (struct moment){ limit.step, limit.cycle - 1 } :
+		                                      (struct moment){ limit.step - 1, NEVER };
+		const struct stop *s = before(t, branch, earlier, &of);
 		if (!s)
 			break;
 		struct moment from = s->at;
 		restore(t, of, s);
-		if ((found = last_hit(t, limit, hit, arg, &at)))
-			break;
+		found = search(t, limit, hit, arg, &at);
 		limit = from;
 	}
-	if (t->d.replaying)
-		t->d.replaying(t->d.who, false);
 	timeline_switch(t, branch, found ? at : start);
 	return found;
+}
+
+bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg)
+{
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, true);
+	bool found = back(t, last_hit, hit, arg);
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, false);
+	return found;
+}
+
+bool timeline_back_stop(struct timeline *t)
+{
+	return back(t, last_stop, NULL, NULL);
 }
 
 /* ---- life ---- */

@@ -57,6 +57,9 @@ void timeline_changed(struct timeline *t);
  * not touch. True: that moment is now. False: never; now is as it was. */
 typedef bool timeline_hit(void *arg);
 bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg);
+/* The same for what stops the driver by itself (a breakpoint, an event it was told to stop at): the last such moment
+ * before now. At full speed, and exact: an event between two instructions is a moment of its own. */
+bool timeline_back_stop(struct timeline *t);
 
 /* Branches, in order of their making; "main" is the first. */
 struct timeline_branch { const char *name; struct moment fork, end; int parent; unsigned snapshots; };

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, ALL = ~0 };
+enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, ANY = RUN | BOOT | STEP, ALL = ~0 };
 
 enum flag_id {
 #define FLAG(ID, name, argument, commands, sentence) FLAG_##ID,
@@ -111,6 +111,8 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_LEDGER: a->o.ledger = true; return 0;
 	case FLAG_SCREEN: a->o.screen = true; return 0;
 	case FLAG_QUIET: a->o.quiet = true; return 0;
+	case FLAG_MONO: a->mono = true; return 0;
+	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_HELP: a->help = true; return 0;
 	case FLAG_N: break;
 	}

@@ -20,11 +20,11 @@ struct args {
 	uint64_t lua_limit;             /* 0: the default */
 	struct setup setup;             /* boot's flags */
 	struct options o;
-	bool help;
+	bool help, mono, ascii;
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
-command_fn cmd_run, cmd_boot, cmd_list, cmd_explain, cmd_later, cmd_help;
+command_fn cmd_run, cmd_boot, cmd_step, cmd_list, cmd_explain, cmd_later, cmd_help;
 
 struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
 extern const struct command_row command_rows[CMD_N];

@@ -244,6 +244,13 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 	until = least(until, o->max_cycles);
 	if (o->max_instructions && (!end || end > o->max_instructions))
 		end = o->max_instructions;
+	if (r->session->stepper) {
+		int (*stepper)(void *, struct run *, struct err *) = r->session->stepper;
+
+		r->session->stepper = NULL;
+		(void)stepper(r->session->stepper_who, r, &r->session->late);
+		return r->last;
+	}
 	r->started = true;
 	r->stop_asked = false;
 	for (;;) {

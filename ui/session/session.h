@@ -53,6 +53,9 @@ struct session {
 	struct trace_export *trace_export;
 	struct progress *progress;
 	struct err late;                /* what went wrong where no error can be returned */
+	/* When set, the first run goes to it instead: a person steps through it. -1 with err: it could not begin. */
+	int (*stepper)(void *who, struct run *r, struct err *e);
+	void *stepper_who;
 };
 
 #define CONSOLE_MAX (16u << 20)

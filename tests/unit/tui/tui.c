@@ -1,0 +1,172 @@
+/* The stepping screen without a terminal: what the canvas shows, what keys do, and that looking changes nothing. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ui/tui/screen.h"
+#include "ui/tui/tui.h"
+
+static struct session session;
+
+static struct tui *open_on(const char *kernel, const char *cmdline, int w, int h)
+{
+	static const struct options o = { .max_cycles = NEVER, .quiet = true };
+	struct err e = { "" };
+	struct setup setup;
+	session_init(&session, &o);
+	setup_init(&setup);
+	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
+	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
+	struct run *r = session_machine(&session, &setup, &e);
+	cr_assert(r != NULL, "%s", e.text);
+	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
+	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	return tui_new(r, w, h, false);
+}
+
+static void close_it(struct tui *t)
+{
+	tui_free(t);
+	session_fini(&session);
+}
+
+static void keys(struct tui *t, const char *text)
+{
+	for (; *text; text++)
+		tui_key(t, *text);
+	tui_draw(t);
+}
+
+static bool shows(struct tui *t, const char *text)
+{
+	char *all = canvas_dump(&t->canvas);
+	bool yes = strstr(all, text) != NULL;
+	free(all);
+	return yes;
+}
+
+Test(tui, the_first_screen_says_where_we_are)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	tui_draw(t);
+	cr_expect(shows(t, "_start:"));
+	cr_expect(shows(t, "ring 0 32-bit"));
+	cr_expect(shows(t, "00100020"));
+	cr_expect(shows(t, "? lists the keys"));
+	close_it(t);
+}
+
+Test(tui, a_step_and_a_step_back)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "20s");
+	uint64_t hash = machine_hash(t->m);
+	keys(t, "s");
+	cr_expect(ne(u64, machine_hash(t->m), hash));
+	keys(t, "rs");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	cr_expect(shows(t, "PAST"));
+	keys(t, "G");
+	cr_expect(not(shows(t, "PAST")));
+	close_it(t);
+}
+
+Test(tui, looking_changes_nothing)
+{
+	struct tui *t = open_on("build/guests/kernel32.elf", "pgfault n=3", 200, 60);
+	keys(t, "50000s");
+	uint64_t hash = machine_hash(t->m);
+	for (unsigned i = 0; i < layout_rows_n; i++) {
+		keys(t, "L");
+		for (unsigned k = 0; k < PANE_N; k++)
+			keys(t, "\tzz]j");
+	}
+	keys(t, "??");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	close_it(t);
+}
+
+Test(tui, any_size_is_drawn)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	for (int w = 1; w < 260; w += 13)
+		for (int h = 1; h < 90; h += 7) {
+			canvas_resize(&t->canvas, w, h);
+			t->layout = layout_for(w, h);
+			tui_draw(t);
+		}
+	close_it(t);
+}
+
+Test(tui, events_forth_and_back)
+{
+	struct tui *t = open_on("build/guests/kernel32.elf", "pgfault n=3", 80, 24);
+	keys(t, "e");
+	struct moment first = timeline_now(t->timeline);
+	struct snap *first_snap = snap_take(t->m->snaps, "first");
+	uint64_t hash = machine_hash(t->m);
+	keys(t, "ee");
+	cr_expect(gt(u64, timeline_now(t->timeline).step, first.step));
+	keys(t, "rere");
+	cr_expect(eq(u64, timeline_now(t->timeline).step, first.step));
+	char where[200] = "";
+	snap_differs(t->m->snaps, first_snap, where, sizeof where);
+	cr_expect(eq(u64, machine_hash(t->m), hash), "%s", where);
+	close_it(t);
+}
+
+Test(tui, a_breakpoint_both_ways)
+{
+	struct tui *t = open_on("build/guests/kernel32.elf", "syscall n=5", 80, 24);
+	keys(t, ":break kernel_main\n");
+	cr_expect(not(t->bad), "%s", t->message);
+	keys(t, "c");
+	uint64_t hash = machine_hash(t->m);
+	cr_expect(shows(t, "kernel_main"));
+	keys(t, "5000src");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	close_it(t);
+}
+
+Test(tui, a_wrong_command_suggests)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, ":brek x\n");
+	cr_expect(shows(t, "did you mean 'break'"));
+	keys(t, ":break nosuchsymbol\n");
+	cr_expect(shows(t, "neither a number nor a symbol"));
+	keys(t, "@");
+	cr_expect(shows(t, "does nothing here"));
+	close_it(t);
+}
+
+Test(tui, every_key_is_in_the_help_and_no_key_twice)
+{
+	for (size_t i = 0; i < action_rows_n; i++)
+		for (const char *p = action_rows[i].keys; *p; p += strcspn(p, " "), p += *p == ' ') {
+			size_t n = strcspn(p, " ");
+			if (n == 1)
+				cr_expect(action_by_key(0, *p) == &action_rows[i], "%c", *p);
+			else if (n == 2 && *p == 'r')
+				cr_expect(action_by_key('r', p[1]) == &action_rows[i], "%.2s", p);
+		}
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 200, 60);
+	keys(t, "?");
+	for (size_t i = 0; i < action_rows_n; i++)
+		cr_expect(shows(t, action_rows[i].sentence), "%s", action_rows[i].name);
+	close_it(t);
+}
+
+Test(tui, a_change_in_the_past_branches)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "1000s500srs");
+	keys(t, ":set rax=0x1234\n");
+	cr_expect(not(t->bad), "%s", t->message);
+	cr_expect(eq(u64, t->m->cpu[0]->s.r[R_RAX], 0x1234));
+	cr_expect(eq(sz, timeline_branches(t->timeline), 2));
+	keys(t, ":branch main\n");
+	cr_expect(eq(u64, timeline_now(t->timeline).step, 1500));
+	close_it(t);
+}

@@ -1,0 +1,54 @@
+/* cmd_step.c - vmscope step SCENARIO.lua | IMAGE: the stepping screen on the first machine that runs. */
+#include <string.h>
+
+#include "ui/cli/args.h"
+#include "ui/cli/technique.h"
+#include "ui/lua/scenario.h"
+#include "ui/tui/tui.h"
+
+static int screen(void *who, struct run *r, struct err *e)
+{
+	const struct args *a = who;
+	return tui_run(r, a->mono, a->ascii, e);
+}
+
+static bool is_scenario(const char *path)
+{
+	size_t n = strlen(path);
+	return n > 4 && strcmp(path + n - 4, ".lua") == 0;
+}
+
+static int boot(struct args *a, struct session *s, struct err *e)
+{
+	struct boot_image image = a->setup.image;
+	image.kernel = a->operand[0];
+	if (technique_check(a->cpu, a->mmu, e) != 0 || setup_finish(&a->setup, e) != 0)
+		return -1;
+	struct run *r = session_machine(s, &a->setup, e);
+	if (!r || run_boot(r, &image, e) != 0)
+		return -1;
+	run_until(r, NEVER, 0);
+	return 0;
+}
+
+int cmd_step(struct args *a, struct err *e)
+{
+	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow, .allows = a->allows,
+	                              .instructions = a->lua_limit };
+	struct session s;
+	if (a->operands != 1)
+		return err_set(e, NULL, "vmscope help step", "step takes one scenario or image, %u were given", a->operands);
+	a->o.quiet = true;
+	session_init(&s, &a->o);
+	s.stepper = screen;
+	s.stepper_who = a;
+	int status = is_scenario(a->operand[0]) ? scenario_run_file(&s, &o, a->operand[0], e) : boot(a, &s, e);
+	if (s.late.text[0]) {
+		*e = s.late;
+		status = -1;
+	} else if (session_finish(&s, e) != 0) {
+		status = -1;
+	}
+	session_fini(&s);
+	return status;
+}

@@ -1,0 +1,113 @@
+/* action.c - what each key does; the table is action.def. */
+#include <stdio.h>
+#include <string.h>
+
+#include "models/breakpoint.h"
+#include "models/cpu/block.h"
+#include "ui/tui/screen.h"
+#include "ui/tui/tui.h"
+
+static uint64_t times(const struct tui *t) { return t->count ? t->count : 1; }
+
+static void act_step(struct tui *t) { travel(t, TRAVEL_INSN, false, times(t)); }
+static void act_next(struct tui *t) { travel(t, TRAVEL_OVER, false, times(t)); }
+static void act_event(struct tui *t) { travel(t, TRAVEL_EVENT, false, times(t)); }
+static void act_exit(struct tui *t) { travel(t, TRAVEL_EXIT, false, times(t)); }
+static void act_continue(struct tui *t) { travel(t, TRAVEL_CONTINUE, false, 1); }
+static void act_rstep(struct tui *t) { travel(t, TRAVEL_INSN, true, times(t)); }
+static void act_rnext(struct tui *t) { travel(t, TRAVEL_OVER, true, times(t)); }
+static void act_revent(struct tui *t) { travel(t, TRAVEL_EVENT, true, times(t)); }
+static void act_rexit(struct tui *t) { travel(t, TRAVEL_EXIT, true, times(t)); }
+static void act_rcontinue(struct tui *t) { travel(t, TRAVEL_CONTINUE, true, 1); }
+static void act_begin(struct tui *t) { travel_goto(t, timeline_begin(t->timeline)); }
+static void act_end(struct tui *t) { travel_goto(t, timeline_end(t->timeline)); }
+
+static void act_break(struct tui *t)
+{
+	uint64_t lin = block_linear(looked_at(t));
+	struct breakpoints *b = t->m->breakpoints;
+	int change = 1;
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->at[i].lin == lin) {
+			breakpoint_remove(b, b->at[i].id);
+			change = -1;
+			break;
+		}
+	if (change > 0 && !breakpoint_add(b, lin, -1)) {
+		tui_say(t, true, "no room for another breakpoint: delete one");
+		return;
+	}
+	for (unsigned i = 0; i < t->m->config.cpus; i++)
+		t->m->cpu[i]->breakpoints = (uint8_t)(t->m->cpu[i]->breakpoints + change);
+}
+
+static void move_focus(struct tui *t, unsigned by)
+{
+	for (unsigned i = 0; i < t->places; i++)
+		if (t->place[i].pane == t->focus) {
+			t->focus = t->zoomed ? (enum pane_id)((t->focus + by % PANE_N) % PANE_N) : t->place[(i + by) % t->places].pane;
+			return;
+		}
+}
+static void act_focus(struct tui *t) { move_focus(t, 1); }
+static void act_unfocus(struct tui *t) { move_focus(t, t->zoomed ? PANE_N - 1 : t->places - 1); }
+static void act_zoom(struct tui *t) { t->zoomed = !t->zoomed; }
+static void act_layout(struct tui *t)
+{
+	t->layout = (t->layout + 1) % layout_rows_n;
+	tui_say(t, false, "layout %s: %s", layout_rows[t->layout].name, layout_rows[t->layout].sentence);
+}
+static void act_cpu(struct tui *t) { t->cpu = (t->cpu + 1) % t->m->config.cpus; }
+
+static struct pane_view *focused(struct tui *t) { return &t->view[t->focus]; }
+static int page_of(const struct tui *t)
+{
+	for (unsigned i = 0; i < t->places; i++)
+		if (t->place[i].pane == t->focus)
+			return t->place[i].h - 3 > 1 ? t->place[i].h - 3 : 1;
+	return 1;
+}
+static void act_down(struct tui *t) { focused(t)->top += (int)times(t); }
+static void act_up(struct tui *t) { focused(t)->top -= (int)times(t); }
+static void act_page(struct tui *t) { focused(t)->top += page_of(t); }
+static void act_unpage(struct tui *t) { focused(t)->top -= page_of(t); }
+static void act_top(struct tui *t) { focused(t)->top = 0; }
+static void act_bottom(struct tui *t) { focused(t)->top = 1 << 20; }
+static void act_more(struct tui *t) { focused(t)->choice++; }
+static void act_less(struct tui *t) { focused(t)->choice--; }
+static void act_command(struct tui *t) { t->prompt.kind = ':'; }
+static void act_search(struct tui *t) { t->prompt.kind = '/'; }
+static void act_help(struct tui *t) { t->help = !t->help; }
+static void act_quit(struct tui *t) { t->quit = true; }
+
+const struct action_row action_rows[] = {
+#define ACTION(keys, name, fn, sentence) { keys, name, sentence, fn },
+#include "ui/tui/action.def"
+};
+const size_t action_rows_n = ARRAY_LEN(action_rows);
+
+static const struct { const char *name; int key; } named_keys[] = {
+	{ "Tab", '\t' }, { "BackTab", SCREEN_BACKTAB }, { "Space", ' ' }, { "Up", SCREEN_UP }, { "Down", SCREEN_DOWN },
+	{ "Left", SCREEN_LEFT }, { "Right", SCREEN_RIGHT }, { "PgUp", SCREEN_PAGE_UP }, { "PgDn", SCREEN_PAGE_DOWN },
+	{ "Home", SCREEN_HOME }, { "End", SCREEN_END },
+};
+
+const char *key_name(int key, char *buf, size_t n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(named_keys); i++)
+		if (named_keys[i].key == key)
+			return named_keys[i].name;
+	snprintf(buf, n, "%c", key >= ' ' && key < 0x7f ? key : '?');
+	return buf;
+}
+
+const struct action_row *action_by_key(int prefix, int key)
+{
+	char one[8], name[16];
+	snprintf(name, sizeof name, "%.1s%s", prefix ? (char[]){ (char)prefix, 0 } : "", key_name(key, one, sizeof one));
+	for (size_t i = 0; i < action_rows_n; i++)
+		for (const char *p = action_rows[i].keys; *p; p += strcspn(p, " "), p += *p == ' ')
+			if (strcspn(p, " ") == strlen(name) && strncmp(p, name, strlen(name)) == 0)
+				return &action_rows[i];
+	return NULL;
+}

@@ -1,0 +1,337 @@
+/* prompt.c - the command line: editing, history, completion, and the commands themselves. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/breakpoint.h"
+#include "models/symbols.h"
+#include "ui/tui/screen.h"
+#include "ui/tui/tui.h"
+
+/* ---- operands ---- */
+
+static int address(struct tui *t, const char *text, uint64_t *v, struct err *e)
+{
+	if (parse_number(text, v) || symtab_find(t->m->symbols, text, v))
+		return 0;
+	return err_set(e, NULL, NULL, "'%s' is neither a number nor a symbol", text);
+}
+
+static const char *field_at(const void *table, size_t i)
+{
+	return ((const struct field_group *)table)->rows[i].name;
+}
+
+static int field(struct tui *t, const char *name, const struct field_group **g, const struct field_row **r, struct err *e)
+{
+	char full[80];
+	if (fields_find(&t->m->fields, name, g, r))
+		return 0;
+	snprintf(full, sizeof full, "cpu%u.%s", t->cpu, name);
+	if (fields_find(&t->m->fields, full, g, r))
+		return 0;
+	const char *near = err_nearest(name, field_at, &t->m->fields.groups[0], t->m->fields.groups[0].n);
+	return err_set(e, NULL, NULL, "no field '%s'%s%s%s", name, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+/* ---- the commands ---- */
+
+static int cmd_goto(struct tui *t, char *args, struct err *e)
+{
+	char *end = args + strcspn(args, "c");
+	bool cycles = strcmp(end, "cycles") == 0;
+	uint64_t n;
+	if (cycles)
+		*end = '\0';
+	if (!parse_number(args, &n))
+		return err_set(e, NULL, NULL, "'%s': expected a number of instructions, or of cycles as in 1000000cycles", args);
+	if (!cycles) {
+		travel_goto(t, (struct moment){ n, 0 });
+		return 0;
+	}
+	/* by the clock: instructions completed at that cycle are not known before it is reached */
+	travel_goto(t, timeline_begin(t->timeline));
+	timeline_run(t->timeline, n, 0);
+	return 0;
+}
+
+static int cmd_break(struct tui *t, char *args, struct err *e)
+{
+	uint64_t lin;
+	if (address(t, args, &lin, e) != 0)
+		return -1;
+	if (!breakpoint_add(t->m->breakpoints, lin, -1))
+		return err_set(e, NULL, NULL, "there are %d breakpoints already: delete one", BREAKPOINTS_MAX);
+	for (unsigned i = 0; i < t->m->config.cpus; i++)
+		t->m->cpu[i]->breakpoints++;
+	tui_say(t, false, "breakpoint at %#" PRIx64, lin);
+	return 0;
+}
+
+static int cmd_delete(struct tui *t, char *args, struct err *e)
+{
+	struct breakpoints *b = t->m->breakpoints;
+	uint64_t lin = 0;
+	unsigned gone = 0;
+	if (*args && address(t, args, &lin, e) != 0)
+		return -1;
+	for (unsigned i = b->n; i-- > 0;)
+		if (!*args || b->at[i].lin == lin) {
+			breakpoint_remove(b, b->at[i].id);
+			gone++;
+		}
+	for (unsigned i = 0; i < t->m->config.cpus; i++)
+		t->m->cpu[i]->breakpoints = (uint8_t)b->n;
+	tui_say(t, false, "%u breakpoint%s deleted", gone, gone == 1 ? "" : "s");
+	return 0;
+}
+
+static int look(struct tui *t, enum pane_id pane, const char *args, struct err *e)
+{
+	if (strcmp(args, "cpu") == 0) {
+		t->view[pane].address = ~0ull;
+		return 0;
+	}
+	return address(t, args, &t->view[pane].address, e);
+}
+static int cmd_mem(struct tui *t, char *args, struct err *e)
+{
+	if (look(t, PANE_MEMORY, args, e) != 0)
+		return -1;
+	t->view[PANE_TABLES].address = t->view[PANE_MEMORY].address;
+	return 0;
+}
+static int cmd_code(struct tui *t, char *args, struct err *e) { return look(t, PANE_CODE, args, e); }
+
+static int cmd_print(struct tui *t, char *args, struct err *e)
+{
+	const struct field_group *g;
+	const struct field_row *r;
+	char text[160];
+	if (field(t, args, &g, &r, e) != 0)
+		return -1;
+	field_format(r, field_read(g, r), text, sizeof text);
+	tui_say(t, false, "%s.%s = %s: %s", g->prefix, r->name, text, r->what);
+	return 0;
+}
+
+static int cmd_set(struct tui *t, char *args, struct err *e)
+{
+	const struct field_group *g;
+	const struct field_row *r;
+	char *eq = strchr(args, '=');
+	uint64_t v;
+	if (!eq)
+		return err_set(e, NULL, NULL, "expected FIELD=VALUE, as in set rax=1");
+	*eq = '\0';
+	if (field(t, args, &g, &r, e) != 0)
+		return -1;
+	if (!parse_number(eq + 1, &v))
+		return err_set(e, NULL, NULL, "'%s' is no number", eq + 1);
+	if (!field_write(g, r, v))
+		return err_set(e, NULL, NULL, "%s.%s cannot be written: other state follows from it", g->prefix, r->name);
+	travel_changed(t);
+	return 0;
+}
+
+static int cmd_type(struct tui *t, char *args, struct err *e)
+{
+	char line[220];
+	(void)e;
+	int n = snprintf(line, sizeof line, "%s\n", args);
+	timeline_input(t->timeline, 0, line, (size_t)n);
+	tui_say(t, false, "typed: the guest reads it when it runs");
+	return 0;
+}
+
+static int cmd_branch(struct tui *t, char *args, struct err *e)
+{
+	char list[160] = "";
+	for (size_t i = 0; i < timeline_branches(t->timeline); i++) {
+		struct timeline_branch b = timeline_branch(t->timeline, i);
+		if (strcmp(b.name, args) == 0) {
+			timeline_switch(t->timeline, i, b.end);
+			return 0;
+		}
+		snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", b.name);
+	}
+	if (*args)
+		return err_set(e, NULL, NULL, "no branch '%s': there are %s", args, list);
+	tui_say(t, false, "branches: %s", list);
+	return 0;
+}
+
+static const char *pane_at(const void *table, size_t i) { return ((const struct pane_row *)table)[i].name; }
+static const char *layout_at(const void *table, size_t i) { return ((const struct layout_row *)table)[i].name; }
+
+static int cmd_pane(struct tui *t, char *args, struct err *e)
+{
+	for (unsigned i = 0; i < PANE_N; i++)
+		if (strcmp(pane_rows[i].name, args) == 0) {
+			t->focus = (enum pane_id)i;
+			t->zoomed = true;
+			return 0;
+		}
+	const char *near = err_nearest(args, pane_at, pane_rows, PANE_N);
+	return err_set(e, NULL, NULL, "no pane '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static int cmd_arrange(struct tui *t, char *args, struct err *e)
+{
+	for (unsigned i = 0; i < layout_rows_n; i++)
+		if (strcmp(layout_rows[i].name, args) == 0) {
+			t->layout = i;
+			t->zoomed = false;
+			return 0;
+		}
+	const char *near = err_nearest(args, layout_at, layout_rows, layout_rows_n);
+	return err_set(e, NULL, NULL, "no arrangement '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+const struct command tui_commands[] = {
+#define COMMAND(name, operands, fn, sentence) { name, operands, sentence, fn },
+#include "ui/tui/command.def"
+};
+const size_t tui_commands_n = ARRAY_LEN(tui_commands);
+
+static const char *word_at(const void *table, size_t i)
+{
+	(void)table;
+	return i < tui_commands_n ? tui_commands[i].name : action_rows[i - tui_commands_n].name;
+}
+
+int prompt_run(struct tui *t, const char *line, struct err *e)
+{
+	char name[32], args[200];
+	size_t n = strcspn(line, " ");
+	snprintf(name, sizeof name, "%.*s", (int)n, line);
+	snprintf(args, sizeof args, "%s", line + n + strspn(line + n, " "));
+	for (size_t i = strlen(args); i-- > 0 && isspace((unsigned char)args[i]);)
+		args[i] = '\0';
+	if (!*name)
+		return 0;
+	for (size_t i = 0; i < tui_commands_n; i++)
+		if (strcmp(tui_commands[i].name, name) == 0)
+			return tui_commands[i].run(t, args, e);
+	for (size_t i = 0; i < action_rows_n; i++)
+		if (strcmp(action_rows[i].name, name) == 0) {
+			if (*args && !parse_number(args, &t->count))
+				return err_set(e, NULL, NULL, "%s: '%s' is no number", name, args);
+			action_rows[i].run(t);
+			t->count = 0;
+			return 0;
+		}
+	const char *near = err_nearest(name, word_at, NULL, tui_commands_n + action_rows_n);
+	return err_set(e, NULL, NULL, "no command '%s'%s%s%s", name, near ? ": did you mean '" : "; ? lists them", near ? near : "", near ? "'?" : "");
+}
+
+/* ---- editing ---- */
+
+static void replace(struct prompt *p, const char *text)
+{
+	snprintf(p->text, sizeof p->text, "%s", text);
+	p->n = p->cursor = (int)strlen(p->text);
+}
+
+static void close_prompt(struct tui *t)
+{
+	t->prompt.kind = 0;
+	replace(&t->prompt, "");
+	t->prompt.at = t->prompt.lines;
+}
+
+static void enter(struct tui *t)
+{
+	struct prompt *p = &t->prompt;
+	struct err e = { "" };
+	char line[200], kind = p->kind;
+	snprintf(line, sizeof line, "%s", p->text);
+	if (*line) {
+		if (p->lines == (int)ARRAY_LEN(p->history)) {
+			free(p->history[0]);
+			memmove(p->history, p->history + 1, sizeof p->history - sizeof *p->history);
+			p->lines--;
+		}
+		p->history[p->lines++] = xstrdup(line);
+	}
+	close_prompt(t);
+	if (kind == '/')
+		snprintf(t->search, sizeof t->search, "%.79s", line);
+	else if (prompt_run(t, line, &e) != 0)
+		tui_say(t, true, "%s", e.text);
+}
+
+/* The first word completes to a command, later ones to a symbol or field. */
+static void complete(struct tui *t)
+{
+	struct prompt *p = &t->prompt;
+	const char *found = NULL;
+	int from = p->cursor;
+	while (from > 0 && p->text[from - 1] != ' ')
+		from--;
+	size_t n = (size_t)(p->cursor - from);
+	if (from == 0) {
+		for (size_t i = 0; i < tui_commands_n + action_rows_n && !found; i++)
+			if (strncmp(word_at(NULL, i), p->text, n) == 0)
+				found = word_at(NULL, i);
+	} else {
+		for (size_t i = 0; i < t->m->symbols->n && !found; i++)
+			if (strncmp(t->m->symbols->sym[i].name, p->text + from, n) == 0)
+				found = t->m->symbols->sym[i].name;
+		for (size_t i = 0; i < t->m->fields.groups[0].n && !found; i++)
+			if (strncmp(t->m->fields.groups[0].rows[i].name, p->text + from, n) == 0)
+				found = t->m->fields.groups[0].rows[i].name;
+	}
+	if (found && (size_t)from + strlen(found) + 1 < sizeof p->text) {
+		strcpy(p->text + from, found);
+		p->n = p->cursor = from + (int)strlen(found);
+	}
+}
+
+void prompt_key(struct tui *t, int key)
+{
+	struct prompt *p = &t->prompt;
+	switch (key) {
+	case '\n':
+		enter(t);
+		break;
+	case 27: case 3:
+		close_prompt(t);
+		break;
+	case '\t':
+		complete(t);
+		break;
+	case SCREEN_UP:
+		if (p->at > 0)
+			replace(p, p->history[--p->at]);
+		break;
+	case SCREEN_DOWN:
+		if (p->at < p->lines)
+			p->at++;
+		replace(p, p->at < p->lines ? p->history[p->at] : "");
+		break;
+	case SCREEN_LEFT:
+		p->cursor -= p->cursor > 0;
+		break;
+	case SCREEN_RIGHT:
+		p->cursor += p->cursor < p->n;
+		break;
+	case SCREEN_BACKSPACE:
+		if (p->cursor > 0) {
+			memmove(p->text + p->cursor - 1, p->text + p->cursor, (size_t)(p->n - p->cursor) + 1);
+			p->cursor--;
+			p->n--;
+		} else if (p->n == 0) {
+			close_prompt(t);
+		}
+		break;
+	default:
+		if (key >= ' ' && key < 0x7f && p->n + 1 < (int)sizeof p->text) {
+			memmove(p->text + p->cursor + 1, p->text + p->cursor, (size_t)(p->n - p->cursor) + 1);
+			p->text[p->cursor++] = (char)key;
+			p->n++;
+		}
+	}
+}
