@@ -33,6 +33,16 @@ enum vmm_stat {
 	VMM_STAT_N
 };
 
+enum vmm_trace {
+	VMM_TRACE_BASE_ = TRACE_VMM - 1,
+#define EVENT(NAME, name, args, sentence) VMM_TRACE_##NAME,
+#include "models/vmm/vmm_trace.def"
+	VMM_TRACE_END_
+};
+extern const struct stat_row vmm_stat_rows[VMM_STAT_N];
+extern const struct trace_row vmm_trace_rows[];        /* at TRACE_VMM */
+extern const size_t vmm_trace_rows_n;
+
 struct vm_config {
 	char name[16];
 	const char *cpu, *mmu;          /* technique: "vmx"; "ept", "shadow.wp", ... (technique.def) */
@@ -105,6 +115,7 @@ struct vm {
 	struct vmm *vmm;
 	uint64_t stat[VMM_STAT_N];
 	uint32_t stopped, exit_status;  /* the guest asked to end */
+	char refused[96];               /* why the VMM had to stop it: what is not modelled, by name; "" */
 };
 
 /* ---- what a service routine may use ---- */
