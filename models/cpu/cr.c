@@ -37,10 +37,19 @@ uint64_t cr4_valid_bits(const struct cpu *c)
 	return v;
 }
 
+uint64_t efer_valid_bits(const struct cpu *c)
+{
+	return EFER_SCE | EFER_LME | EFER_LMA | (cpu_has(c, FEATURE_NX) ? EFER_NXE : 0);
+}
+
+bool efer_valid(const struct cpu *c, uint64_t v)
+{
+	return !(v & ~efer_valid_bits(c)) && !((v ^ c->s.efer) & EFER_LME && c->s.cr0 & CR0_PG);
+}
+
 bool efer_write(struct cpu *c, uint64_t v)
 {
-	uint64_t valid = EFER_SCE | EFER_LME | EFER_LMA | (cpu_has(c, FEATURE_NX) ? EFER_NXE : 0);
-	if (v & ~valid || ((v ^ c->s.efer) & EFER_LME && c->s.cr0 & CR0_PG))
+	if (!efer_valid(c, v))
 		return false;
 	/* LMA follows LME and PG; writes do not matter */
 	v = (v & ~(uint64_t)EFER_LMA) | (c->s.efer & EFER_LMA);

@@ -562,7 +562,7 @@ static void power_up(struct lapic *l)
 }
 
 /* "Legal transitions: xAPIC -> x2APIC, x2APIC -> disabled, disabled <-> xAPIC"; all others #GP. */
-static bool base_write(struct lapic *l, uint64_t v)
+static bool base_valid(const struct lapic *l, uint64_t v)
 {
 	uint64_t legal = BASE_BSP | BASE_EXTD | BASE_EN | (MASK(profile(l)->phys_bits) & PAGE_MASK);
 	uint64_t old = l->s.base & (BASE_EN | BASE_EXTD), new = v & (BASE_EN | BASE_EXTD);
@@ -570,7 +570,13 @@ static bool base_write(struct lapic *l, uint64_t v)
 		return false;
 	if (new == (BASE_EN | BASE_EXTD) && !(old & BASE_EN))
 		return false;
-	if (new == BASE_EN && old & BASE_EXTD)
+	return !(new == BASE_EN && old & BASE_EXTD);
+}
+
+static bool base_write(struct lapic *l, uint64_t v)
+{
+	uint64_t old = l->s.base & (BASE_EN | BASE_EXTD), new = v & (BASE_EN | BASE_EXTD);
+	if (!base_valid(l, v))
 		return false;
 	l->s.base = v;
 	if (old && !new)
@@ -598,24 +604,31 @@ static uint64_t msr_writable(unsigned off)
 	return 0;
 }
 
+static bool x2apic_valid(unsigned off, uint64_t v)
+{
+	uint64_t legal = msr_writable(off);
+	switch (off) {
+	case REG_EOI: case REG_ESR: return v == 0;      /* "#GP on non-zero values" */
+	case REG_SELF:              return !(v >> 8);
+	default:                    return legal && !(v & ~legal);
+	}
+}
+
 static bool x2apic_write(struct lapic *l, unsigned off, uint64_t v)
 {
+	if (!x2apic_valid(off, v))
+		return false;
 	switch (off) {
 	case REG_EOI:
 	case REG_ESR:
-		return v == 0 && reg_write(l, off, 0);  /* "#GP on non-zero values" */
+		return reg_write(l, off, 0);
 	case REG_SELF:
-		if (v >> 8)
-			return false;
 		if ((uint8_t)v < 16)
 			error(l, ESR_SEND_ILLEGAL);
 		else
 			accept_vector(l, (uint8_t)v, false);
 		return true;
 	}
-	uint64_t legal = msr_writable(off);
-	if (!legal || v & ~legal)
-		return false;
 	if (off == REG_ICR) {
 		l->s.icr = v & ~(uint64_t)LVT_STATUS;
 		send(l, l->s.icr);
@@ -649,6 +662,13 @@ bool lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *v)
 	else
 		return msr - MSR_X2APIC < 0x100 && x2apic(l) && x2apic_read(l, (msr - MSR_X2APIC) << 4, v);
 	return true;
+}
+
+bool lapic_msr_valid(const struct lapic *l, uint32_t msr, uint64_t v)
+{
+	if (msr == MSR_APIC_BASE)
+		return base_valid(l, v);
+	return msr == MSR_TSC_DEADLINE || (msr - MSR_X2APIC < 0x100 && x2apic(l) && x2apic_valid((msr - MSR_X2APIC) << 4, v));
 }
 
 bool lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t v)

@@ -55,6 +55,7 @@ uint32_t lapic_mmio_read(struct lapic *l, unsigned off);
 void lapic_mmio_write(struct lapic *l, unsigned off, uint32_t v);
 /* x2APIC MSRs and IA32_APIC_BASE, IA32_TSC_DEADLINE: false means #GP(0). */
 bool lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *v);
+bool lapic_msr_valid(const struct lapic *l, uint32_t msr, uint64_t v);
 bool lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t v);
 void lapic_tsc_changed(struct lapic *l);                /* the TSC was written: an armed deadline is as far off as it says now */
 static inline unsigned lapic_cr8(const struct lapic *l) { return l->s.tpr >> 4 & 15; }

@@ -12,7 +12,9 @@
 
 struct msr_def;
 typedef bool msr_read_fn(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v);
-typedef bool msr_write_fn(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v);
+/* May the value be written? Asked before msr_write_fn, which then just does it; VM entry asks without writing. */
+typedef bool msr_valid_fn(const struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v);
+typedef void msr_write_fn(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v);
 
 struct msr_def {
 	uint32_t first, count;
@@ -20,9 +22,14 @@ struct msr_def {
 	uint16_t feature;
 	uint64_t reset, valid;
 	msr_read_fn *read;
+	msr_valid_fn *can;
 	msr_write_fn *write;
 };
 #define NO_HOME (~0u)
+
+#define ARGS_() ((void)c, (void)m, (void)nr, (void)v)
+#define VALID(access) static bool msr_valid_##access(const struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
+#define WRITE(access) static void msr_write_##access(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
 
 static uint64_t *home(struct cpu *c, const struct msr_def *m, uint32_t nr)
 {
@@ -37,33 +44,20 @@ static bool msr_read_RW(struct cpu *c, const struct msr_def *m, uint32_t nr, uin
 	*v = p ? *p : m->reset;
 	return true;
 }
-static bool msr_write_RW(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	if (v & ~m->valid)
-		return false;
-	*home(c, m, nr) = v;
-	return true;
-}
+VALID(RW) { ARGS_(); return !(v & ~m->valid); }
+WRITE(RW) { *home(c, m, nr) = v; }
+
 #define msr_read_RO msr_read_RW
-static bool msr_write_RO(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)c, (void)m, (void)nr, (void)v;
-	return false;
-}
+VALID(RO) { ARGS_(); return false; }
+WRITE(RO) { ARGS_(); }
+
 #define msr_read_WI msr_read_RW
-static bool msr_write_WI(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)c, (void)m, (void)nr, (void)v;
-	return true;
-}
+VALID(WI) { ARGS_(); return true; }
+#define msr_write_WI msr_write_RO
+
 #define msr_read_CANON msr_read_RW
-static bool msr_write_CANON(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	if (!canonical_max(c, v))
-		return false;
-	*home(c, m, nr) = v;
-	return true;
-}
+VALID(CANON) { ARGS_(); return canonical_max(c, v); }
+#define msr_write_CANON msr_write_RW
 
 /* ---- time ---- */
 
@@ -83,19 +77,12 @@ static void tsc_add(struct cpu *c, uint64_t by)
 	if (c->lapic)
 		lapic_tsc_changed(c->lapic);
 }
-static bool msr_write_TSC(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)m, (void)nr;
-	tsc_add(c, v - cpu_tsc(c));
-	return true;
-}
+#define msr_valid_TSC msr_valid_WI
+WRITE(TSC) { ARGS_(); tsc_add(c, v - cpu_tsc(c)); }
+
 #define msr_read_TSC_ADJUST msr_read_RW
-static bool msr_write_TSC_ADJUST(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)m, (void)nr;
-	tsc_add(c, v - c->s.tsc_adjust);
-	return true;
-}
+#define msr_valid_TSC_ADJUST msr_valid_WI
+WRITE(TSC_ADJUST) { ARGS_(); tsc_add(c, v - c->s.tsc_adjust); }
 
 static bool msr_read_PLATFORM(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
 {
@@ -104,49 +91,36 @@ static bool msr_read_PLATFORM(struct cpu *c, const struct msr_def *m, uint32_t n
 	*v = (ratio & 0xff) << 8 | (ratio & 0xff) << 40;
 	return true;
 }
+#define msr_valid_PLATFORM msr_valid_RO
 #define msr_write_PLATFORM msr_write_RO
 
 /* ---- modes ---- */
 
 #define msr_read_LOCKED msr_read_RW
-static bool msr_write_LOCKED(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	uint64_t *p = home(c, m, nr);
-	if (*p & 1)     /* "Lock bit: when set, further writes cause #GP(0)" until RESET */
-		return false;
-	if (v & ~5ull)  /* 0 lock | 2 VMX outside SMX; there is no SMX */
-		return false;
-	*p = v;
-	return true;
-}
+/* "Lock bit: when set, further writes cause #GP(0)" until RESET. 0 lock | 2 VMX outside SMX; there is no SMX */
+VALID(LOCKED) { ARGS_(); return !(c->s.feature_control & 1) && !(v & ~5ull); }
+#define msr_write_LOCKED msr_write_RW
 
 static bool msr_read_VMX(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
 {
 	(void)m;
 	return vmx_msr_read(c, nr, v);
 }
+#define msr_valid_VMX msr_valid_RO
 #define msr_write_VMX msr_write_RO
 
 #define msr_read_EFER msr_read_RW
-static bool msr_write_EFER(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)m, (void)nr;
-	return efer_write(c, v);
-}
+VALID(EFER) { ARGS_(); return efer_valid(c, v); }
+WRITE(EFER) { ARGS_(); efer_write(c, v); }
 
 /* 34 XD disable | 23 xTPR disable | 22 limit CPUID | 18 MONITOR | 16 EIST | 12 PEBS unavailable, 11
  * BTS unavailable, 7 performance monitoring available: read-only | 3 thermal control | 0 fast
  * strings */
+#define MISC_WRITABLE 0x400c50009ull
+#define MISC_FIXED    0x1880ull
 #define msr_read_MISC_ENABLE msr_read_RW
-static bool msr_write_MISC_ENABLE(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	const uint64_t writable = 0x400c50009, fixed = 0x1880;
-	(void)m, (void)nr;
-	if (v & ~(writable | fixed))
-		return false;
-	c->s.misc_enable = (v & writable) | (c->s.misc_enable & fixed);
-	return true;
-}
+VALID(MISC_ENABLE) { ARGS_(); return !(v & ~(MISC_WRITABLE | MISC_FIXED)); }
+WRITE(MISC_ENABLE) { ARGS_(); c->s.misc_enable = (v & MISC_WRITABLE) | (c->s.misc_enable & MISC_FIXED); }
 
 /* ---- memory types ---- */
 
@@ -156,32 +130,29 @@ static bool memory_type(unsigned t, bool pat)
 	return t == 0 || t == 1 || (t >= 4 && t <= 6) || (pat && t == 7);
 }
 #define msr_read_MEMTYPES msr_read_RW
-static bool msr_write_MEMTYPES(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
+VALID(MEMTYPES)
 {
+	ARGS_();
 	for (unsigned i = 0; i < 64; i += 8)
 		if (!memory_type(v >> i & 0xff, nr == 0x277))
 			return false;
-	*home(c, m, nr) = v;
 	return true;
 }
+#define msr_write_MEMTYPES msr_write_RW
+
 #define msr_read_MTRR_DEF msr_read_RW
-static bool msr_write_MTRR_DEF(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	if (v & ~0xcffull || !memory_type(v & 0xff, false))
-		return false;
-	*home(c, m, nr) = v;
-	return true;
-}
+VALID(MTRR_DEF) { ARGS_(); return !(v & ~0xcffull) && memory_type(v & 0xff, false); }
+#define msr_write_MTRR_DEF msr_write_RW
+
 #define msr_read_MTRR_PHYS msr_read_RW
-static bool msr_write_MTRR_PHYS(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
+VALID(MTRR_PHYS)
 {
+	ARGS_();
 	uint64_t address = MASK(c->profile->phys_bits) & PAGE_MASK;
 	bool mask = nr & 1;
-	if (v & ~(address | (mask ? 0x800 : 0xff)) || (!mask && !memory_type(v & 0xff, false)))
-		return false;
-	*home(c, m, nr) = v;
-	return true;
+	return !(v & ~(address | (mask ? 0x800 : 0xff))) && (mask || memory_type(v & 0xff, false));
 }
+#define msr_write_MTRR_PHYS msr_write_RW
 
 /* ---- the local APIC's ---- */
 
@@ -190,11 +161,8 @@ static bool msr_read_LAPIC(struct cpu *c, const struct msr_def *m, uint32_t nr, 
 	(void)m;
 	return c->lapic && lapic_msr_read(c->lapic, nr, v);
 }
-static bool msr_write_LAPIC(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t v)
-{
-	(void)m;
-	return c->lapic && lapic_msr_write(c->lapic, nr, v);
-}
+VALID(LAPIC) { ARGS_(); return c->lapic && lapic_msr_valid(c->lapic, nr, v); }
+WRITE(LAPIC) { ARGS_(); lapic_msr_write(c->lapic, nr, v); }
 
 /* ---- the table ---- */
 
@@ -204,7 +172,7 @@ static const struct msr_def msrs[] = {
 #define FEATURE_ALWAYS FEATURE_N
 #define MSR(nr, n, NAME, name, where, rst, access, bits, feat, sentence) \
 	{ .first = nr, .count = n, .home = where, .feature = FEATURE_##feat, .reset = rst, .valid = bits, \
-	  .read = msr_read_##access, .write = msr_write_##access },
+	  .read = msr_read_##access, .can = msr_valid_##access, .write = msr_write_##access },
 #include "models/cpu/msr.def"
 };
 const struct msr_row msr_list[] = {
@@ -234,7 +202,16 @@ bool msr_read(struct cpu *c, uint32_t nr, uint64_t *v)
 bool msr_write(struct cpu *c, uint32_t nr, uint64_t v)
 {
 	const struct msr_def *m = find(c, nr);
-	return m && m->write(c, m, nr, v);
+	if (!m || !m->can(c, m, nr, v))
+		return false;
+	m->write(c, m, nr, v);
+	return true;
+}
+
+bool msr_valid(const struct cpu *c, uint32_t nr, uint64_t v)
+{
+	const struct msr_def *m = find(c, nr);
+	return m && m->can(c, m, nr, v);
 }
 
 void msr_reset(struct cpu *c)

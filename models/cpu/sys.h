@@ -100,6 +100,8 @@ void task_gate(struct cpu *c, uint16_t tss_sel, enum task_how how, uint64_t next
 void cr0_write(struct cpu *c, uint64_t v);
 void cr3_write(struct cpu *c, uint64_t v);
 void cr4_write(struct cpu *c, uint64_t v);
+uint64_t efer_valid_bits(const struct cpu *c);
+bool efer_valid(const struct cpu *c, uint64_t v);
 bool efer_write(struct cpu *c, uint64_t v);      /* false: #GP(0) */
 uint64_t cr4_valid_bits(const struct cpu *c);
 uint64_t xcr0_valid_bits(const struct cpu *c);
@@ -107,6 +109,7 @@ uint64_t xcr0_valid_bits(const struct cpu *c);
 /* ---- MSRs (msr.c): false means #GP(0) ---- */
 bool msr_read(struct cpu *c, uint32_t nr, uint64_t *v);
 bool msr_write(struct cpu *c, uint32_t nr, uint64_t v);
+bool msr_valid(const struct cpu *c, uint32_t nr, uint64_t v);   /* would msr_write() do it? */
 void msr_reset(struct cpu *c);                  /* power-up values of msr.def */
 struct msr_row { uint32_t nr, count; const char *name, *sentence; };
 extern const struct msr_row msr_list[];         /* for `vmscope list msrs` */

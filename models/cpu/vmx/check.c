@@ -70,11 +70,7 @@ TEST(pat)
 	return wrong;
 }
 
-TEST(efer_reserved)
-{
-	UNUSED_();
-	return v & ~(EFER_SCE | EFER_LME | EFER_LMA | (cpu_has(w->c, FEATURE_NX) ? EFER_NXE : 0));
-}
+TEST(efer_reserved) { UNUSED_(); return v & ~efer_valid_bits(w->c); }
 
 /* "bits 29 and 30 (NW, CD) are never checked because the values of these bits are not changed by VM entry" or exit. */
 TEST(cr0_fixed)

@@ -11,6 +11,8 @@
 
 /* ---- control registers and MSRs ---- */
 
+#define MSR_DEBUGCTL 0x1D9
+
 /* "the processor exempts bits 0 (PE) and 31 (PG)" with unrestricted guest */
 TEST(guest_cr0)
 {
@@ -18,7 +20,7 @@ TEST(guest_cr0)
 	return ctl_on(w, UNRESTRICTED) ? wrong & ~(uint64_t)(CR0_PE | CR0_PG) : wrong;
 }
 
-TEST(debugctl) { UNUSED_(); return v; }
+TEST(debugctl) { UNUSED_(); return msr_valid(w->c, MSR_DEBUGCTL, v) ? 0 : v; }
 TEST(guest_64) { UNUSED_(); return !(v & arg) == !ctl_on(w, ENTRY_GUEST_64) ? 0 : arg; }
 TEST(efer_lme) { UNUSED_(); return !(v & EFER_LME) == !(v & EFER_LMA) ? 0 : arg; }
 

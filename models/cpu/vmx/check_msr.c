@@ -11,13 +11,28 @@
 /* "512 * (N + 1) is the recommended maximum number of MSRs to be included in each" area, N being IA32_VMX_MISC 27:25 (0
  * here); beyond, "undefined processor behavior may result": entries beyond are not looked at. */
 #define AREA_MAX 512
+#define MSR_EFER 0xC0000080
 
 TEST(msr_base) { UNUSED_(); return w->msr.nr == arg ? FAILS : 0; }
 TEST(msr_x2apic) { UNUSED_(); return w->msr.nr >> 8 == 8 ? FAILS : 0; }
 TEST(msr_smm) { UNUSED_(); return w->msr.nr == 0x9B || w->msr.nr == 0x9E ? FAILS : 0; }
 TEST(msr_model) { UNUSED_(); return w->msr.nr == 0x79 || w->msr.nr == 0x8B ? FAILS : 0; }
 TEST(msr_reserved) { UNUSED_(); return w->msr.reserved ? FAILS : 0; }
-TEST(msr_value) { UNUSED_(); return 0; }
+
+/* "If VM entry has established CR0.PG = 1, the IA32_EFER MSR should not be included in the VM-entry MSR-load area for the
+ * purpose of modifying the LME bit": WRMSR could not. The guest's own EFER is what the fields will have made it. */
+static bool efer_ok(const struct check_view *w, uint64_t v)
+{
+	uint64_t loaded = ctl_on(w, ENTRY_LOAD_EFER) ? fld(w, GUEST_EFER) : ctl_on(w, ENTRY_GUEST_64) ? EFER_LME : 0;
+	return !(v & ~efer_valid_bits(w->c)) && !((v ^ loaded) & EFER_LME && fld(w, GUEST_CR0) & CR0_PG);
+}
+
+TEST(msr_value)
+{
+	UNUSED_();
+	bool ok = w->msr.nr == MSR_EFER ? efer_ok(w, w->msr.value) : msr_valid(w->c, w->msr.nr, w->msr.value);
+	return ok ? 0 : FAILS;
+}
 
 static bool entry_fails(const struct check_view *w, struct vmx_failure *out)
 {
