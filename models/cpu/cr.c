@@ -153,11 +153,20 @@ static unsigned reg_size(const struct cpu *c)
 	return cpu_long64(c) ? 8 : 4;
 }
 
+enum { CR_OF_GUEST = 0x100 };   /* what the host may own or want to know of */
+
 void insn_mov_from_cr(struct cpu *c, const struct uop *u)
 {
 	uint64_t v;
+	bool guest = vmx_guest(c);
 	need_cpl0(c);
-	switch (u->reg[1]) {
+	switch (guest && u->reg[1] != 2 ? CR_OF_GUEST : u->reg[1]) {
+	case CR_OF_GUEST:
+		if (u->reg[1] > 8 || !(0x119 >> u->reg[1] & 1))
+			cpu_raise(c, VEC_UD);
+		if (u->reg[1] != 8 || vmx_on(c, CR8_STORE_EXITING) || !vmx_tpr_read(c, &v))
+			v = vmx_cr_read(c, u, u->reg[1]);
+		break;
 	case 0: v = c->s.cr0; break;
 	case 2: v = c->s.cr2; break;
 	case 3: v = c->s.cr3; break;
@@ -172,6 +181,7 @@ void insn_mov_to_cr(struct cpu *c, const struct uop *u)
 {
 	need_cpl0(c);
 	uint64_t v = reg_get(c, u->reg[1], reg_size(c));
+	vmx_cr_write(c, u, u->reg[0], &v);
 	switch (u->reg[0]) {
 	case 0: cr0_write(c, v); break;
 	case 2: c->s.cr2 = v; break;
@@ -180,6 +190,8 @@ void insn_mov_to_cr(struct cpu *c, const struct uop *u)
 	case 8:
 		if (v >> 4)
 			cpu_gp0(c);
+		if (vmx_guest(c) && vmx_tpr_write(c, u, v))
+			break;
 		if (c->lapic)
 			lapic_set_cr8(c->lapic, (unsigned)v);
 		cpu_attention(c);
@@ -190,9 +202,9 @@ void insn_mov_to_cr(struct cpu *c, const struct uop *u)
 
 void insn_clts(struct cpu *c, const struct uop *u)
 {
-	(void)u;
 	need_cpl0(c);
-	cr0_write(c, c->s.cr0 & ~(uint64_t)CR0_TS);
+	if (vmx_clts(c, u))
+		cr0_write(c, c->s.cr0 & ~(uint64_t)CR0_TS);
 }
 
 /* LMSW can set PE but not clear it. */
@@ -201,16 +213,17 @@ void insn_lmsw(struct cpu *c, const struct uop *u)
 	need_cpl0(c);
 	uint64_t v = u->kind[0] == OPK_REG ? c->s.r[u->reg[0]] :
 	                                     cpu_load16(c, u, ea_linear(c, u, 2, false));
-	cr0_write(c, (c->s.cr0 & ~0xeull) | (v & 0xf));
+	cr0_write(c, vmx_lmsw(c, u, (uint16_t)v));
 }
 
 void insn_smsw(struct cpu *c, const struct uop *u)
 {
 	need_umip(c);
+	uint64_t cr0 = vmx_guest(c) ? vmx_cr_read(c, u, 0) : c->s.cr0;
 	if (u->kind[0] == OPK_REG)
-		reg_set(c, u->reg[0], u->osz, c->s.cr0);
+		reg_set(c, u->reg[0], u->osz, cr0);
 	else
-		cpu_store16(c, u, ea_linear(c, u, 2, true), (uint16_t)c->s.cr0);
+		cpu_store16(c, u, ea_linear(c, u, 2, true), (uint16_t)cr0);
 }
 
 /* ---- XCR0, PKRU ---- */
@@ -242,9 +255,9 @@ void insn_xgetbv(struct cpu *c, const struct uop *u)
 /* Bit 0 (x87) must be set; AVX needs SSE. */
 void insn_xsetbv(struct cpu *c, const struct uop *u)
 {
-	(void)u;
 	need_osxsave(c);
 	need_cpl0(c);
+	vmx_intercept(c, u, VMX_I_XSETBV);
 	uint64_t v = c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX];
 	if ((uint32_t)c->s.r[R_RCX] || v & ~xcr0_valid_bits(c) || !(v & 1) || (v & 4 && !(v & 2)))
 		cpu_gp0(c);

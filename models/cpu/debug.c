@@ -13,6 +13,7 @@
  * Simplified: no last-branch records, no single-step on branches: IA32_DEBUGCTL accepts 0 only. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 enum { RW_EXEC, RW_WRITE, RW_IO, RW_DATA };
 
@@ -111,9 +112,14 @@ void dr_write(struct cpu *c, unsigned i, uint64_t v)
 }
 
 /* DR4 and DR5 are DR6 and DR7 unless CR4.DE makes them #UD. GD comes after privilege. */
-static void check_access(struct cpu *c, unsigned i)
+static void check_access(struct cpu *c, const struct uop *u, unsigned i, bool from)
 {
-	if (i > 7 || (c->s.cr4 & CR4_DE && (i == 4 || i == 5)))
+	if (i > 7)
+		cpu_raise(c, VEC_UD);
+	/* "they take priority over ... general-protection exceptions based on privilege level; and invalid-opcode
+	 * exceptions that occur because CR4.DE = 1" */
+	vmx_mov_dr(c, u, i, from);
+	if (c->s.cr4 & CR4_DE && (i == 4 || i == 5))
 		cpu_raise(c, VEC_UD);
 	need_cpl0(c);
 	if (c->s.dr[7] & BIT(13))
@@ -124,14 +130,14 @@ static void check_access(struct cpu *c, unsigned i)
 
 void insn_mov_from_dr(struct cpu *c, const struct uop *u)
 {
-	check_access(c, u->reg[1]);
+	check_access(c, u, u->reg[1], true);
 	reg_set(c, u->reg[0], cpu_long64(c) ? 8 : 4, dr_read(c, u->reg[1]));
 }
 
 void insn_mov_to_dr(struct cpu *c, const struct uop *u)
 {
 	unsigned i = u->reg[0];
-	check_access(c, i);
+	check_access(c, u, i, false);
 	uint64_t v = reg_get(c, u->reg[1], cpu_long64(c) ? 8 : 4);
 	if (i >= 4 && v >> 32)
 		cpu_gp0(c);

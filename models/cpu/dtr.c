@@ -4,6 +4,7 @@
  * Registers". */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 static uint16_t selector_operand(struct cpu *c, const struct uop *u)
 {
@@ -16,6 +17,7 @@ static uint16_t selector_operand(struct cpu *c, const struct uop *u)
 static void load_table(struct cpu *c, const struct uop *u, struct dtr *t)
 {
 	need_cpl0(c);
+	vmx_intercept(c, u, VMX_I_GDTR_IDTR);
 	unsigned n = cpu_long64(c) ? 8 : 4;
 	uint8_t buf[10];
 	uint16_t limit;
@@ -36,6 +38,7 @@ void insn_lidt(struct cpu *c, const struct uop *u) { load_table(c, u, &c->s.idtr
 static void store_table(struct cpu *c, const struct uop *u, const struct dtr *t)
 {
 	need_umip(c);
+	vmx_intercept(c, u, VMX_I_GDTR_IDTR);
 	unsigned n = cpu_long64(c) ? 8 : 4;
 	uint8_t buf[10];
 	uint16_t limit = (uint16_t)t->limit;
@@ -51,6 +54,7 @@ void insn_lldt(struct cpu *c, const struct uop *u)
 	struct desc d;
 	need_protected(c);
 	need_cpl0(c);
+	vmx_intercept(c, u, VMX_I_LDTR_TR);
 	uint16_t sel = selector_operand(c, u);
 	if (sel_null(sel)) {
 		seg_set_null(c, SEG_LDTR, sel);
@@ -75,6 +79,7 @@ void insn_ltr(struct cpu *c, const struct uop *u)
 	struct desc d;
 	need_protected(c);
 	need_cpl0(c);
+	vmx_intercept(c, u, VMX_I_LDTR_TR);
 	uint16_t sel = selector_operand(c, u);
 	if (sel_null(sel))
 		cpu_gp0(c);
@@ -100,6 +105,7 @@ static void store_selector(struct cpu *c, const struct uop *u, enum seg_reg i)
 {
 	need_protected(c);
 	need_umip(c);
+	vmx_intercept(c, u, VMX_I_LDTR_TR);
 	uint16_t sel = c->s.seg[i].sel;
 	if (u->kind[0] == OPK_REG)
 		reg_set(c, u->reg[0], u->osz, sel);

@@ -14,6 +14,7 @@
 #include "models/cpu/fpstate.h"
 
 #include "models/cpu/sse.h"
+#include "models/cpu/vmx/vmx.h"
 
 /* ---- the image ---- */
 static unsigned xmm_count(const struct uop *u) { return u->flags & UOP_LONG ? 16 : 8; }
@@ -263,20 +264,23 @@ void fp_xsavec64(struct cpu *c, const struct uop *u)
 	xsave(c, u, XSAVE_COMPACT, true);
 }
 
-static void supervisor(struct cpu *c)
+static void supervisor(struct cpu *c, const struct uop *u, bool restore)
 {
+	if (vmx_guest(c) && !vmx_on(c, XSAVES))
+		cpu_raise(c, VEC_UD);
 	xsave_enter(c);
 	if (c->s.cpl)
 		cpu_raise_ec(c, VEC_GP, 0);
+	vmx_xsaves(c, u, restore);
 }
 void fp_xsaves(struct cpu *c, const struct uop *u)
 {
-	supervisor(c);
+	supervisor(c, u, false);
 	xsave(c, u, XSAVE_COMPACT, false);
 }
 void fp_xsaves64(struct cpu *c, const struct uop *u)
 {
-	supervisor(c);
+	supervisor(c, u, false);
 	xsave(c, u, XSAVE_COMPACT, true);
 }
 
@@ -348,8 +352,8 @@ static void xrstor(struct cpu *c, const struct uop *u, bool wide, bool superviso
 }
 void fp_xrstor(struct cpu *c, const struct uop *u) { xsave_enter(c); xrstor(c, u, false, false); }
 void fp_xrstor64(struct cpu *c, const struct uop *u) { xsave_enter(c); xrstor(c, u, true, false); }
-void fp_xrstors(struct cpu *c, const struct uop *u) { supervisor(c); xrstor(c, u, false, true); }
-void fp_xrstors64(struct cpu *c, const struct uop *u) { supervisor(c); xrstor(c, u, true, true); }
+void fp_xrstors(struct cpu *c, const struct uop *u) { supervisor(c, u, true); xrstor(c, u, false, true); }
+void fp_xrstors64(struct cpu *c, const struct uop *u) { supervisor(c, u, true); xrstor(c, u, true, true); }
 
 /* ---- MXCSR ---- */
 void fp_ldmxcsr(struct cpu *c, const struct uop *u)

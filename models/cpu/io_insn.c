@@ -8,6 +8,7 @@
 #include "models/cpu/access.h"
 #include "models/cpu/insn.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 /* "the processor reads two bytes from the I/O permission bit map" at the port's byte: both must lie
  * in the TSS. */
@@ -60,6 +61,7 @@ void insn_in(struct cpu *c, const struct uop *u)
 {
 	uint16_t port = port_operand(c, u, 1);
 	check_port(c, port, u->sz[0]);
+	vmx_port(c, u, port, u->sz[0], true);
 	reg_set(c, u->reg[0], u->sz[0], port_read(c, port, u->sz[0]));
 }
 
@@ -67,6 +69,7 @@ void insn_out(struct cpu *c, const struct uop *u)
 {
 	uint16_t port = port_operand(c, u, 0);
 	check_port(c, port, u->sz[1]);
+	vmx_port(c, u, port, u->sz[1], false);
 	port_write(c, port, u->sz[1], reg_get(c, u->reg[1], u->sz[1]));
 }
 
@@ -92,6 +95,7 @@ static void string(struct cpu *c, const struct uop *u, unsigned size, unsigned i
 	if (rep && !addr_reg(c, u, R_RCX))
 		return;
 	check_port(c, (uint16_t)c->s.r[R_RDX], size);
+	vmx_port(c, u, (uint16_t)c->s.r[R_RDX], size, index == R_RDI);
 	step(c, u, size);
 	addr_add(c, u, index, c->s.flags & RFLAGS_DF ? -(int64_t)size : (int64_t)size);
 	if (!rep)

@@ -15,6 +15,7 @@
  * callers see to it. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 /* Where a TSS keeps what. SDM Vol. 3A, "Task-State Segment (TSS)", "16-Bit Task-State Segment
  * (TSS)". */
@@ -162,6 +163,9 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
 	if (tr->limit < o->min_limit)
 		cpu_raise_ec(c, VEC_TS, sel_error(old_sel));
+	static const uint8_t source[] = { [TASK_JMP] = VMX_TASK_JMP, [TASK_CALL] = VMX_TASK_CALL, [TASK_INT] = VMX_TASK_GATE,
+		                          [TASK_IRET] = VMX_TASK_IRET };
+	vmx_task_switch(c, sel, source[how]);
 	probe(c, old_base, o->ip, o->ldt - 1u, ACC_WRITE);
 	probe(c, d->base, 0, n->ldt + 1u,
 	      how == TASK_CALL || how == TASK_INT ? ACC_WRITE : ACC_READ);

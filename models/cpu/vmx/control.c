@@ -124,6 +124,17 @@ uint64_t vmx_ept_vpid_cap(const struct cpu *c)
 	return v;
 }
 
+/* 2:0 memory type | 5:3 walk length - 1 | 6 accessed and dirty flags | 11:7 0 | the PML4 or PML5 table's address */
+bool vmx_eptp_valid(const struct cpu *c, uint64_t eptp)
+{
+	uint64_t cap = vmx_ept_vpid_cap(c);
+	unsigned type = eptp & 7, length = (eptp >> 3 & 7) + 1;
+	bool type_ok = type == 0 ? cap & EPT_CAP_UC : type == 6 && cap & EPT_CAP_WB;
+	bool length_ok = length == 4 ? cap & EPT_CAP_WALK_4 : length == 5 && cap & EPT_CAP_WALK_5;
+	return type_ok && length_ok && !(eptp & BIT(6) && !(cap & EPT_CAP_AD)) && !(eptp & 0xf80) &&
+	       !(eptp & ~MASK(c->profile->phys_bits));
+}
+
 uint64_t vmx_vmfunc_cap(const struct cpu *c)
 {
 	return vmx_may_be(c, VMX_ENABLE_VMFUNC) ? VMFUNC_EPTP_SWITCHING : 0;

@@ -39,6 +39,7 @@ uint64_t vmx_cr0_fixed0(const struct cpu *c), vmx_cr0_fixed1(const struct cpu *c
 uint64_t vmx_cr4_fixed0(const struct cpu *c), vmx_cr4_fixed1(const struct cpu *c);
 
 uint64_t vmx_misc(const struct cpu *c), vmx_ept_vpid_cap(const struct cpu *c), vmx_vmfunc_cap(const struct cpu *c);  /* 485H, 48CH, 491H */
+bool vmx_eptp_valid(const struct cpu *c, uint64_t eptp);        /* would VM entry accept this EPT pointer? */
 #define VMX_TIMER_SHIFT      5          /* IA32_VMX_MISC 4:0: the VMX-preemption timer counts down when this bit of the TSC changes */
 #define VMX_MISC_LMA         BIT(5)     /* VM exits store EFER.LMA into the control "IA-32e mode guest" */
 #define VMX_MISC_ACTIVITY    (7ull << 6)/* activity states HLT, shutdown, wait-for-SIPI */
@@ -90,7 +91,15 @@ uint32_t vmx_insn_info(struct cpu *c, const struct uop *u);     /* SDM Vol. 3C, 
 /* With operands. Each returns when there is no exit. */
 void vmx_port(struct cpu *c, const struct uop *u, uint16_t port, unsigned size, bool in);
 void vmx_msr_access(struct cpu *c, const struct uop *u, uint32_t nr, bool write);
-/* MOV to CR: true: go on with *v, which has the host-owned bits put in; the exit otherwise. */
+void vmx_invlpg(struct cpu *c, const struct uop *u, uint64_t lin);
+void vmx_xsaves(struct cpu *c, const struct uop *u, bool restore);
+void vmx_pause(struct cpu *c, const struct uop *u);
+enum { VMX_TASK_CALL, VMX_TASK_IRET, VMX_TASK_JMP, VMX_TASK_GATE };     /* exit qualification 31:30 */
+void vmx_task_switch(struct cpu *c, uint16_t sel, unsigned source);
+void vmx_mov_dr(struct cpu *c, const struct uop *u, unsigned dr, bool from);
+bool vmx_clts(struct cpu *c, const struct uop *u);                      /* false: CR0.TS stays */
+uint64_t vmx_lmsw(struct cpu *c, const struct uop *u, uint16_t src);    /* the new CR0 */
+/* MOV to CR: go on with *v, which has the host-owned bits put in; the exit otherwise. */
 void vmx_cr_write(struct cpu *c, const struct uop *u, unsigned cr, uint64_t *v);
 uint64_t vmx_cr_read(struct cpu *c, const struct uop *u, unsigned cr);  /* MOV from CR in a guest: shadows applied */
 uint64_t vmx_tsc(const struct cpu *c);          /* the TSC as the guest reads it: offset and scaled */
