@@ -32,7 +32,7 @@ expect 2 "--ram does not go with vmscope run" run x --ram 1M
 expect 2 "--ram needs SIZE" boot x --ram
 expect 2 "--quiet takes no value" boot x --quiet=1
 expect 2 "step takes one scenario or image" step
-expect 2 "vmscope compare is not there yet" compare
+expect 2 "unknown technique 'nix'" compare --technique nix
 expect 2 "vmscope grade is not there yet" grade x
 expect 2 "EPT needs VMX" boot x --cpu pv --mmu ept
 expect 2 "--cpu native goes with --mmu native" boot x --cpu native --mmu shadow

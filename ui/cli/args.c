@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, ANY = RUN | BOOT | STEP, ALL = ~0 };
+enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE,
+       ANY = RUN | BOOT | STEP, ALL = ~0 };
 
 enum flag_id {
 #define FLAG(ID, name, argument, commands, sentence) FLAG_##ID,
@@ -76,13 +77,52 @@ static int add(const char **list, unsigned *n, unsigned room, const char *flag, 
 	return 0;
 }
 
+/* compare's own flags, and those of boot that mean a list or a default here; false: not one of them. */
+static bool compare_flag(struct args *a, enum flag_id id, const char *v)
+{
+	struct compare_options *o = &a->compare;
+
+	switch (id) {
+	case FLAG_WORKLOAD: names_split(&o->workload, v, ','); return true;
+	case FLAG_TECHNIQUE: names_split(&o->technique, v, ','); return true;
+	case FLAG_PROFILE: names_split(&o->profile, v, ','); return true;
+	case FLAG_PAGE: names_split(&o->page, v, ','); return true;
+	case FLAG_EXCEPT: names_split(&o->except, v, ','); return true;
+	case FLAG_SET: names_add(&o->set, v, strlen(v)); return true;
+	case FLAG_IMAGE: free(o->image); o->image = xstrdup(v); return true;
+	case FLAG_INITRD: free(o->initrd); o->initrd = xstrdup(v); return true;
+	case FLAG_RAM: free(o->ram); o->ram = xstrdup(v); return true;
+	case FLAG_SWEEP: free(o->sweep); o->sweep = xstrdup(v); return true;
+	case FLAG_RESULTS: free(o->results); o->results = xstrdup(v); return true;
+	case FLAG_FRESH: o->fresh = true; return true;
+	case FLAG_CONSOLE: o->console_only = true; return true;
+	default: return false;
+	}
+}
+
+static int jobs(struct args *a, const char *v, struct err *e)
+{
+	uint64_t n;
+
+	if (!parse_number(v, &n) || n < 1 || n > 256)
+		return err_set(e, "--jobs", NULL, "'%s': expected 1..256", v);
+	a->compare.jobs = (unsigned)n;
+	return 0;
+}
+
 static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *e)
 {
 	struct setup *s = &a->setup;
 	struct boot_image *b = &s->image;
 	const char *flag = flag_rows[id].name;
 
+	if (a->command == CMD_COMPARE && compare_flag(a, id, v))
+		return 0;
 	switch (id) {
+	case FLAG_CSV: a->csv = v; return 0;
+	case FLAG_PLOT: a->plot = v; return 0;
+	case FLAG_SHOW: a->show = v; return 0;
+	case FLAG_JOBS: return jobs(a, v, e);
 	case FLAG_CPU: a->cpu = v; return 0;
 	case FLAG_MMU: a->mmu = v; return 0;
 	case FLAG_PROFILE: case FLAG_RAM: case FLAG_CPUS: case FLAG_SPEED: case FLAG_DISK: case FLAG_DISK2: case FLAG_RTC:
@@ -114,7 +154,9 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_HELP: a->help = true; return 0;
-	case FLAG_N: break;
+	case FLAG_WORKLOAD: case FLAG_TECHNIQUE: case FLAG_PAGE: case FLAG_EXCEPT: case FLAG_IMAGE: case FLAG_SWEEP:
+	case FLAG_RESULTS: case FLAG_FRESH: case FLAG_CONSOLE: case FLAG_N:
+		break;
 	}
 	BUG("flag %d has no case", id);
 }
@@ -156,6 +198,7 @@ int args_parse(struct args *a, int argc, char **argv, struct err *e)
 
 	memset(a, 0, sizeof *a);
 	setup_init(&a->setup);
+	compare_options_init(&a->compare);
 	a->o.max_cycles = NEVER;
 	if (argc < 2)
 		return err_set(e, NULL, "vmscope help", "a command is missing");
@@ -182,4 +225,5 @@ int args_parse(struct args *a, int argc, char **argv, struct err *e)
 void args_fini(struct args *a)
 {
 	setup_fini(&a->setup);
+	compare_options_fini(&a->compare);
 }

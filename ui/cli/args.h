@@ -2,6 +2,7 @@
 #ifndef UI_CLI_ARGS_H
 #define UI_CLI_ARGS_H
 
+#include "ui/compare/options.h"
 #include "ui/session/session.h"
 
 enum command_id {
@@ -20,11 +21,13 @@ struct args {
 	uint64_t lua_limit;             /* 0: the default */
 	struct setup setup;             /* boot's flags */
 	struct options o;
+	struct compare_options compare;
+	const char *csv, *plot, *show;  /* compare's */
 	bool help, mono, ascii;
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
-command_fn cmd_run, cmd_boot, cmd_step, cmd_list, cmd_explain, cmd_later, cmd_help;
+command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_list, cmd_explain, cmd_later, cmd_help;
 
 struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
 extern const struct command_row command_rows[CMD_N];

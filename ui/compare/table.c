@@ -1,0 +1,370 @@
+/* table.c - a comparison as text, at most 80 columns wide, for somebody who has not read the manual. */
+#include "ui/compare/compare.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "ui/compare/text.h"
+
+enum { COLUMNS = 80, LABEL_MAX = 26, CELL = 6 };
+
+int show_parse(struct show *s, const char *text, struct err *e)
+{
+	static const char *const name[] = { "summary", "why", "exits", "walks", "ledger" };
+	bool *const part[] = { &s->summary, &s->why, &s->exits, &s->walks, &s->ledger };
+	struct names words = { NULL, 0 };
+	int status = 0;
+
+	*s = (struct show){ false, false, false, false, false };
+	names_split(&words, text ? text : "summary,why,exits,walks,ledger", ',');
+	for (size_t i = 0; i < words.n; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_LEN(name); k++)
+			if (strcmp(words.v[i], name[k]) == 0)
+				*part[k] = known = true;
+		if (!known)
+			status = err_set(e, "--show", "parts: summary, why, exits, walks, ledger", "unknown part '%s'", words.v[i]);
+	}
+	names_fini(&words);
+	return status;
+}
+
+/* ---- words ---- */
+
+const char *compact(uint64_t v, char *buf, size_t n)
+{
+	static const char unit[] = "kMGTPE";
+	double x = (double)v;
+	int i = -1;
+
+	if (v < 10000) {
+		snprintf(buf, n, "%" PRIu64, v);
+		return buf;
+	}
+	while (x >= 999.5) {
+		x /= 1000;
+		i++;
+	}
+	snprintf(buf, n, x < 99.95 ? "%.1f%c" : "%.0f%c", x, unit[i]);
+	return buf;
+}
+
+const char *short_name(const struct comparison *c, size_t technique)
+{
+	const struct case_spec *s = &c->plan.spec[technique];   /* the first block has one case of each */
+	const char *name = c->plan.technique.v[technique];
+
+	for (size_t t = 1; t < c->plan.technique.n; t++)
+		if (strcmp(c->plan.spec[t].cpu, "vmx") != 0)
+			return name;    /* several kinds: the whole name */
+	return strcmp(s->cpu, "native") == 0 ? "native" : name + strlen(s->cpu) + 1;
+}
+
+static size_t label_width(const struct comparison *c)
+{
+	size_t n = 8;
+
+	for (size_t w = 0; w < c->plan.workload.n; w++)
+		if (strlen(c->plan.workload.v[w]) > n)
+			n = strlen(c->plan.workload.v[w]);
+	return n < LABEL_MAX ? n : LABEL_MAX;
+}
+
+static size_t technique_width(const struct comparison *c)
+{
+	size_t n = 6;
+
+	for (size_t t = 0; t < c->plan.technique.n; t++)
+		if (strlen(short_name(c, t)) > n)
+			n = strlen(short_name(c, t));
+	return n;
+}
+
+static bool differs(const struct comparison *c, size_t at)
+{
+	for (size_t i = 0; i < c->divergences; i++)
+		if (c->divergence[i].at == at)
+			return true;
+	return false;
+}
+
+/* What stands in a cell that has no number. */
+static const char *trouble(const struct comparison *c, size_t at)
+{
+	static const char *const word[] = {
+		[CASE_OK] = "", [CASE_FAILED] = "FAILED", [CASE_LIMIT] = "LIMIT", [CASE_REFUSED] = "refused", [CASE_CRASHED] = "CRASHED",
+		[CASE_NOT_RUN] = "-",
+	};
+
+	return word[c->record[at].end];
+}
+
+/* The best of the techniques with a VMM, 0: none. */
+static size_t best_of(const struct comparison *c, size_t block)
+{
+	size_t best = 0;
+
+	for (size_t t = 1; t < c->plan.technique.n; t++)
+		if (slowdown(c, block + t) > 0 && (!best || slowdown(c, block + t) < slowdown(c, block + best)))
+			best = t;
+	return best;
+}
+
+/* ---- summary: slowdowns ---- */
+
+static void summary_row(const struct comparison *c, FILE *f, size_t block, size_t wide, size_t from, size_t to)
+{
+	size_t best = best_of(c, block);
+	char text[32];
+
+	fprintf(f, "%9s", record_good(&c->record[block]) ? compact(record_cycles(&c->record[block]), text, sizeof text) : trouble(c, block));
+	for (size_t t = from; t < to; t++) {
+		double x = slowdown(c, block + t);
+
+		if (x > 0)
+			snprintf(text, sizeof text, x < 99.95 ? "%.2f%c" : "%.0f%c", x, differs(c, block + t) ? '!' : t == best && to > 2 ? '*' : ' ');
+		else
+			snprintf(text, sizeof text, "%s ", trouble(c, block + t));
+		fprintf(f, "  %*s", (int)wide, text);
+	}
+	fputc('\n', f);
+}
+
+static void summary_head(const struct comparison *c, FILE *f, const char *label, size_t label_wide, size_t wide, size_t from, size_t to)
+{
+	fprintf(f, "%-*s%9s", (int)label_wide, label, "native");
+	for (size_t t = from; t < to; t++)
+		fprintf(f, "  %*s ", (int)wide - 1, short_name(c, t));
+	fputc('\n', f);
+}
+
+static void summary(const struct comparison *c, FILE *f, size_t profile)
+{
+	const struct plan *p = &c->plan;
+	size_t label = label_width(c), wide = technique_width(c) + 1, fit = (COLUMNS - label - 9) / (wide + 2), from = 1;
+
+	if (p->technique.n > 1)
+		fprintf(f, "\nSlowdown on %s: cycles on the bare machine, then how many times as many%s\n", p->profile.v[profile],
+		        p->technique.n > 2 ? " (* best)" : "");
+	else
+		fprintf(f, "\nCycles on %s\n", p->profile.v[profile]);
+	do {
+		size_t to = from + fit < p->technique.n ? from + fit : p->technique.n;
+
+		if (!p->sweep.n)
+			summary_head(c, f, "workload", label, wide, from, to);
+		for (size_t w = 0; w < p->workload.n; w++) {
+			if (p->sweep.n) {
+				fprintf(f, "%s\n", p->workload.v[w]);
+				summary_head(c, f, p->sweep.name, label, wide, from, to);
+			}
+			for (size_t v = 0; v < p->values; v++) {
+				if (p->sweep.n)
+					fprintf(f, "%*" PRIu64, (int)label, p->sweep.value[v]);
+				else
+					fprintf(f, "%-*.*s", (int)label, (int)label, p->workload.v[w]);
+				summary_row(c, f, plan_at(p, profile, w, v, 0), wide, from, to);
+			}
+		}
+		from = to;
+	} while (from < p->technique.n);
+}
+
+/* ---- tables with a line per workload and technique ---- */
+
+typedef void cells_fn(const struct comparison *c, size_t at, FILE *f);
+
+static void lines(const struct comparison *c, FILE *f, size_t profile, size_t first, const char *title, const char *head, cells_fn *cells)
+{
+	const struct plan *p = &c->plan;
+	size_t technique = technique_width(c), room = COLUMNS - 9 * CELL - technique - 1, label = label_width(c);
+
+	label = label < room ? label : room;
+	fprintf(f, "\n%s\n%-*s %-*s%s\n", title, (int)label, p->sweep.n ? p->sweep.name : "workload", (int)technique, "under", head);
+	for (size_t w = 0; w < p->workload.n; w++) {
+		if (p->sweep.n && p->workload.n > 1)
+			fprintf(f, "%s\n", p->workload.v[w]);
+		for (size_t v = 0; v < p->values; v++)
+			for (size_t t = first; t < p->technique.n; t++) {
+				size_t at = plan_at(p, profile, w, v, t);
+				char text[32];
+
+				snprintf(text, sizeof text, "%" PRIu64, p->sweep.n ? p->sweep.value[v] : 0);
+				fprintf(f, "%-*.*s %-*s", (int)label, (int)label, t > first ? "" : p->sweep.n ? text : p->workload.v[w],
+				        (int)technique, short_name(c, t));
+				if (record_good(&c->record[at]))
+					cells(c, at, f);
+				else
+					fprintf(f, " %s", trouble(c, at));
+				fputc('\n', f);
+			}
+	}
+}
+
+static void put(FILE *f, uint64_t v)
+{
+	char text[24];
+
+	fprintf(f, " %*s", CELL - 1, v ? compact(v, text, sizeof text) : ".");
+}
+
+static void exit_cells(const struct comparison *c, size_t at, FILE *f)
+{
+	static const enum metric shown[] = { METRIC_EXIT_FAULT, METRIC_EXIT_CR, METRIC_EXIT_INVLPG, METRIC_EXIT_EPT, METRIC_EXIT_IO,
+	                                     METRIC_EXIT_CPUID, METRIC_EXIT_IRQ };
+	const struct case_record *r = &c->record[at];
+	uint64_t all = record_metric(r, METRIC_EXITS), rest = all;
+
+	put(f, all);
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++) {
+		uint64_t v = record_metric(r, shown[i]);
+
+		rest -= v;
+		put(f, v);
+	}
+	put(f, rest);
+}
+
+static void walk_cells(const struct comparison *c, size_t at, FILE *f)
+{
+	static const enum metric shown[] = { METRIC_TLB_MISS, METRIC_REF_GUEST, METRIC_REF_EPT, METRIC_REF_SHADOW, METRIC_WALK_CYCLES,
+	                                     METRIC_PAGE_FAULT, METRIC_SHADOW_FILL, METRIC_SHADOW_SYNC, METRIC_MEMORY };
+
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+		put(f, record_metric(&c->record[at], shown[i]));
+}
+
+static void percent(FILE *f, uint64_t part, uint64_t whole)
+{
+	if (part)
+		fprintf(f, " %*.1f", CELL - 1, whole ? 100.0 * (double)part / (double)whole : 0);
+	else
+		fprintf(f, " %*s", CELL - 1, ".");
+}
+
+static void ledger_cells(const struct comparison *c, size_t at, FILE *f)
+{
+	static const char *const owner[] = { "*.ledger.vm*.user/*", "*.ledger.vm*.kernel/*", "*.ledger.vmm/*", "*.ledger.hardware/*",
+	                                     "*.ledger.idle/*" };
+	static const enum share cause[] = { SHARE_EXECUTE, SHARE_MEMORY, SHARE_WALK, SHARE_SHADOW };
+	const struct case_record *r = &c->record[at];
+	uint64_t all = record_sum(r, "*.ledger.*");
+
+	for (size_t i = 0; i < ARRAY_LEN(owner); i++)
+		percent(f, record_sum(r, owner[i]), all);
+	for (size_t i = 0; i < ARRAY_LEN(cause); i++)
+		percent(f, record_share(r, cause[i]), all);
+}
+
+/* ---- all of it ---- */
+
+static void failures(const struct comparison *c, FILE *f)
+{
+	for (size_t i = 0; i < c->plan.n; i++) {
+		const struct case_spec *s = &c->plan.spec[i];
+		const struct case_record *r = &c->record[i];
+		char text[1024];
+
+		if (record_good(r) || r->end == CASE_NOT_RUN)
+			continue;
+		snprintf(text, sizeof text, "%s under %s on %s: %s: %s", s->workload, s->technique, s->profile, case_end_name[r->end],
+		         r->why ? r->why : "?");
+		fputc('\n', f);
+		wrap(f, text, COLUMNS);
+	}
+	for (size_t i = 0; i < c->divergences; i++) {
+		const struct case_spec *s = &c->plan.spec[c->divergence[i].at];
+
+		fprintf(f, "\n%s under %s on %s DIVERGES from the bare machine: %s", s->cmdline, s->technique, s->profile, c->divergence[i].text);
+	}
+}
+
+static void verdict(const struct comparison *c, FILE *f)
+{
+	size_t good = 0, missing = 0, checked = 0;
+
+	for (size_t i = 0; i < c->plan.n; i++) {
+		good += record_good(&c->record[i]);
+		missing += c->record[i].end == CASE_NOT_RUN;
+		checked += i != native_of(c, i) && record_good(&c->record[i]) && record_good(&c->record[native_of(c, i)]);
+	}
+	if (missing)
+		fprintf(f, "Interrupted: %zu of %zu cases were not run%s.\n", missing, c->plan.n,
+		        c->options.results ? "; the same command goes on from here" : "");
+	if (c->divergences)
+		fprintf(f, "NOT the same work: %zu of %zu cases diverge from the bare machine (marked !).\n", c->divergences, checked);
+	else if (checked)
+		fprintf(f, "Verified: under every technique the guest printed the same%s as on the\nbare machine (%zu cases).\n",
+		        c->options.console_only ? "" : " and left the same memory", checked);
+	if (good + missing < c->plan.n)
+		fprintf(f, "%zu of %zu cases failed: see the end.\n", c->plan.n - good - missing, c->plan.n);
+}
+
+static void sentences(const struct comparison *c, FILE *f, size_t profile)
+{
+	fputs("\nWhy\n", f);
+	for (size_t w = 0; w < c->plan.workload.n; w++) {
+		char text[512];
+
+		if (c->plan.sweep.n)
+			crossover_sentence(c, profile, w, text, sizeof text);
+		else
+			why_sentence(c, profile, w, 0, text, sizeof text);
+		wrap(f, text, COLUMNS);
+	}
+}
+
+/* A paragraph, later lines indented. */
+void wrap(FILE *f, const char *text, size_t columns)
+{
+	size_t at = 0;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+
+		if (at && at + 1 + n > columns) {
+			fputs("\n  ", f);
+			at = 2;
+		} else if (at) {
+			fputc(' ', f);
+			at++;
+		}
+		fwrite(text, 1, n, f);
+		at += n;
+		text += n;
+		text += *text == ' ';
+	}
+	fputc('\n', f);
+}
+
+void comparison_print(const struct comparison *c, const struct show *s, FILE *f)
+{
+	const struct plan *p = &c->plan;
+	bool virtual = p->technique.n > 1;
+
+	fprintf(f, "%zu workload%s under %zu technique%s on %zu CPU profile%s", p->workload.n, p->workload.n > 1 ? "s" : "", p->technique.n,
+	        virtual ? "s" : "", p->profile.n, p->profile.n > 1 ? "s" : "");
+	if (p->sweep.n)
+		fprintf(f, ", %s at %zu values", p->sweep.name, p->sweep.n);
+	fprintf(f, "; the guest has %s of memory\n", p->spec[0].ram);
+	verdict(c, f);
+	for (size_t i = 0; i < p->profile.n; i++) {
+		if (s->summary)
+			summary(c, f, i);
+		if (s->why && virtual)
+			sentences(c, f, i);
+		if (s->exits && virtual)
+			lines(c, f, i, 1, "VM exits by reason",
+			      "   all fault    CR INVLP   EPT   I/O CPUID   IRQ other", exit_cells);
+		if (s->walks)
+			lines(c, f, i, 0, "Address translation: TLB misses; walk references to the tables of guest, EPT,\n"
+			      "shadow; cycles in walks; page faults; shadow entries; bytes of the VMM's tables",
+			      "  miss guest   EPT shadw cycle fault  fill  sync bytes", walk_cells);
+		if (s->ledger)
+			lines(c, f, i, 0, "Whose the cycles were, then what for, in percent (walks: TLB misses and page\n"
+			      "walks; shdw: building shadow tables)",
+			      "  user kern.   VMM  HW   idle  exec cache walks  shdw", ledger_cells);
+	}
+	failures(c, f);
+}
