@@ -199,7 +199,7 @@ static void drop(struct cpu *c, struct block *b)
 		k->suspended = NULL;
 		block_forget(c);
 	}
-	c->mmu.epoch++;         /* links and jump-cache entries that lead to it are void */
+	mmu_void_links(&c->mmu);        /* links and jump-cache entries that lead to it are void */
 	c->deadline = 0;        /* the block running may be the one, or jump to it */
 	c->blocks_dropped++;
 }

@@ -58,12 +58,19 @@ bool efer_write(struct cpu *c, uint64_t v)
 	return true;
 }
 
-/* With PAE paging the page-directory-pointer entries are read as the registers are written:
- * reserved bits set in one is #GP(0). */
+/* With PAE paging the page-directory-pointer entries are read as the registers are written: reserved
+ * bits set in one is #GP(0); in a guest EPT may stand in the way. */
+static void load_failed(struct cpu *c)
+{
+	if (c->mmu.load_fault.kind != MMU_OK)
+		cpu_raise_mmu(c, &c->mmu.load_fault, SEG_DS);
+	cpu_gp0(c);
+}
+
 static void set_paging(struct cpu *c, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	if (mmu_set_paging(&c->mmu, cr0, cr4, efer))
-		cpu_gp0(c);
+		load_failed(c);
 	c->s.cr0 = cr0;
 	c->s.cr4 = cr4;
 	c->s.efer = efer;
@@ -125,7 +132,7 @@ void cr3_write(struct cpu *c, uint64_t v)
 	if (!cpu_lma(c))
 		v &= 0xffffffff;
 	if (mmu_set_cr3(&c->mmu, v | keep))
-		cpu_gp0(c);
+		load_failed(c);
 	c->s.cr3 = v;
 	c->stat[CPU_STAT_CR3_WRITE]++;
 	traced(c, 3, v);

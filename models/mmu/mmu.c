@@ -37,10 +37,21 @@ static const uint8_t size_shift[3] = { [SIZE_4K] = 12, [SIZE_2M] = 21, [SIZE_1G]
 /* Soft entries that hang on one modelled large-page entry; beyond ROOM of them, all are searched. */
 #define ROOM 6
 struct soft_list {
-	uint16_t generation;
 	uint8_t n, overflow;            /* overflow: a bit per table to search */
 	uint16_t at[ROOM];              /* table * SOFT_TLB_N + index */
 };
+
+/* What soft entries and block links depend on beyond the modelled entries: they live on while another context is in force.
+ * A generation and an epoch belong to one context; those of a context that lost its slot or was invalidated match nothing. */
+#define CONTEXTS 16
+struct soft_context {
+	uint64_t tag, apic_access, how; /* mmu->context; the APIC-access page; PCID, rights, PKRU */
+	uint64_t generation, epoch;     /* generation NO_GENERATION: nothing of it is left */
+	uint64_t links;                 /* mmu->links when it was left */
+	uint64_t used;
+	uint64_t code_pages[64];        /* hashes of the pages fetched from since the last flush: invalidating others moves no epoch */
+};
+#define NO_GENERATION (~0ull)
 
 /* A translation found: what an access needs. */
 struct hit {
@@ -76,16 +87,83 @@ static void soft_wipe(struct mmu *m)
 			m->fetch[t][i].tag = SOFT_NONE;
 }
 
-void mmu_drop_soft(struct mmu *m)
+/* A generation nobody has: soft entries of the older ones that nobody has any more may stay, they match nothing. */
+static uint64_t new_generation(struct mmu *m)
 {
-	m->epoch++;
-	memset(m->code_pages, 0, sizeof m->code_pages);
-	if (++m->generation < 4095)
-		return;
-	m->generation = 0;
+	if (++m->generation_clock < 4095)
+		return m->generation_clock;
+	for (unsigned i = 0; i < CONTEXTS; i++)
+		m->contexts[i].generation = NO_GENERATION;
 	soft_wipe(m);
 	uint32_t n = m->tlbs->array[FLAT_D_4K].base - m->tlbs->array[DTLB_2M].base;
 	memset(m->lists, 0, n * sizeof *m->lists);
+	return m->generation_clock = 0;
+}
+
+static void renew_context(struct mmu *m)
+{
+	m->generation = new_generation(m);
+	m->context_now->generation = m->generation;
+	m->epoch = ++m->epoch_clock;
+	memset(m->context_now->code_pages, 0, sizeof m->context_now->code_pages);
+}
+
+static uint64_t how(const struct mmu *m)
+{
+	const struct paging *g = &m->paging;
+	return (uint64_t)g->pcid | (uint64_t)g->levels << 12 | (uint64_t)g->large << 15 | (uint64_t)g->wp << 20 | (uint64_t)g->smep << 21 |
+	       (uint64_t)g->smap << 22 | (uint64_t)g->pke << 23 | (uint64_t)g->nx << 24 | (uint64_t)g->pge << 25 |
+	       (uint64_t)(m->guest.mode_execute != 0) << 26 | (g->pke ? m->pkru << 32 : 0);
+}
+
+/* The registers may have changed: go on with what the context they make left behind. */
+static void choose_context(struct mmu *m)
+{
+	struct soft_context *now = m->context_now, *c = NULL, *oldest = m->contexts;
+	const uint64_t h = how(m);
+	if (now->tag == m->context && now->how == h && now->apic_access == m->guest.apic_access)
+		return;
+	now->epoch = m->epoch;
+	now->links = m->links;
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		struct soft_context *k = &m->contexts[i];
+		if (k->tag == m->context && k->how == h && k->apic_access == m->guest.apic_access && k->generation != NO_GENERATION)
+			c = k;
+		if (k->used < oldest->used)
+			oldest = k;
+	}
+	m->context_now = c ? c : oldest;
+	m->context_now->used = ++m->context_clock;
+	if (c) {
+		m->generation = c->generation;
+		m->epoch = c->links == m->links ? c->epoch : ++m->epoch_clock;
+		return;
+	}
+	oldest->tag = m->context;
+	oldest->how = h;
+	oldest->apic_access = m->guest.apic_access;
+	renew_context(m);
+}
+
+/* Translations of contexts with these tag bits (and this PCID, if not ANY_PCID) were invalidated. */
+#define ANY_PCID (~0u)
+static void drop_contexts(struct mmu *m, uint64_t mask, uint64_t tag, unsigned pcid)
+{
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		struct soft_context *k = &m->contexts[i];
+		if ((k->tag & mask) != tag || (pcid != ANY_PCID && (k->how & 0xfff) != pcid))
+			continue;
+		if (k == m->context_now)
+			renew_context(m);
+		else
+			k->generation = NO_GENERATION;
+	}
+}
+
+void mmu_drop_soft(struct mmu *m)
+{
+	choose_context(m);
+	drop_contexts(m, 0, 0, ANY_PCID);
 }
 
 void mmu_drop_writable(struct mmu *m, hpa_t page)
@@ -113,7 +191,7 @@ static struct soft_list *list_of(struct mmu *m, uint32_t entry)
 
 static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 {
-	if (h->soft || m->tlbs->tag[h->entry] != h->tag)
+	if (h->soft || m->tlbs->tag[h->entry] != h->tag || (h->pa & PAGE_MASK) == m->guest.apic_access)
 		return;
 	uint8_t *page = mem_ptr(m->mem, HPA(h->pa & PAGE_MASK));
 	if (!page)
@@ -122,7 +200,7 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 	unsigned view = view_of(m, access), index = (h->lin >> PAGE_SHIFT) & (SOFT_TLB_N - 1), who = access & (ACC_USER | ACC_IMPLICIT);
 	uint64_t lin_page = h->lin & PAGE_MASK, tag = lin_page | m->generation;
 	struct soft_tlb_entry *e = &m->table[view][index];
-	e->tag_r = paging_denies(m, h->info, who) < 0 ? tag : SOFT_NONE;
+	e->tag_r = paging_denies(m, h->info, who) < 0 && !(h->info & INFO_NR) ? tag : SOFT_NONE;
 	e->tag_w = SOFT_NONE;
 	if (h->info & INFO_D && !(*flags & PAGE_SLOW_WRITE) && paging_denies(m, h->info, who | ACC_WRITE) < 0) {
 		e->tag_w = tag;
@@ -134,8 +212,6 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 		return;
 	struct soft_list *l = list_of(m, h->entry);
 	uint16_t at = (uint16_t)(view * SOFT_TLB_N + index);
-	if (l->generation != m->generation)
-		*l = (struct soft_list){ .generation = (uint16_t)m->generation };
 	for (unsigned i = 0; i < l->n; i++)
 		if (l->at[i] == at)
 			return;
@@ -170,8 +246,6 @@ static void soft_kill(struct mmu *m, uint8_t id, uint32_t entry)
 			soft_kill_range(&m->table[t][(first >> 12) & (SOFT_TLB_N - 1)], first, shift);
 	} else {
 		struct soft_list *l = list_of(m, entry);
-		if (l->generation != m->generation)
-			return;
 		for (unsigned i = 0; i < l->n; i++)
 			soft_kill_range(m->table[0] + l->at[i], first, shift);
 		/* the page's part of a table: 512 entries of 2 MB, all of 1 GB */
@@ -197,8 +271,28 @@ static uint32_t find(const struct mmu *m, uint8_t id, uint64_t lin, enum tlb_siz
 	return tlb_find(m->tlbs, (enum tlb_id)id, lin, size_shift[size], size, m->paging.pcid, m->context);
 }
 
-/* Invalidate the entries of one array that a linear address would use under `pcid`; global ones too if asked. */
-static void forget_in(struct mmu *m, uint8_t id, uint64_t lin, unsigned pcid, bool globals)
+/* "INVLPG and INVPCID ... invalidate linear mappings and combined mappings. They are required to do so only for the current VPID
+ * (but, for combined mappings, all EP4TAs)." */
+static uint64_t vpid_of(const struct mmu *m)
+{
+	return m->context & CONTEXT_VPID;
+}
+
+/* Whom invalidations of a linear address concern. */
+struct whom {
+	uint64_t vpid;
+	unsigned pcid;                  /* or ANY_PCID */
+	bool globals;
+};
+
+static bool concerns(const struct tlb_set *t, uint32_t i, const struct whom *w)
+{
+	uint64_t tag = t->tag[i];
+	return (t->context[i] & CONTEXT_VPID) == w->vpid && (tag & TAG_G ? w->globals : w->pcid == ANY_PCID || BITS(tag, 15, 4) == w->pcid);
+}
+
+/* Invalidate the entries of one array that a linear address would use. */
+static void forget_in(struct mmu *m, uint8_t id, uint64_t lin, const struct whom *w)
 {
 	struct tlb_set *t = m->tlbs;
 	const struct tlb_array *a = &t->array[id];
@@ -207,10 +301,10 @@ static void forget_in(struct mmu *m, uint8_t id, uint64_t lin, unsigned pcid, bo
 	for (unsigned size = SIZE_4K; size <= SIZE_1G; size++) {
 		if (!(a->size_mask >> size & 1))
 			continue;
-		uint64_t tag = tlb_tag(lin, size_shift[size], size, pcid, false), global = tlb_tag(lin, size_shift[size], size, 0, true);
+		uint64_t tag = tlb_tag(lin, size_shift[size], size, 0, false);
 		uint32_t i = tlb_set_base(a, tlb_page(lin, size_shift[size])), end = i + a->ways;
 		for (; i < end; i++)
-			if ((t->tag[i] == tag || (globals && t->tag[i] == global)) && t->context[i] == m->context)
+			if ((t->tag[i] & ~(TAG_PCID | TAG_G)) == tag && concerns(t, i, w))
 				drop_entry(m, id, i);
 	}
 	if (!t->pieces[id])
@@ -219,7 +313,7 @@ static void forget_in(struct mmu *m, uint8_t id, uint64_t lin, unsigned pcid, bo
 	 * entries for that page, the instruction invalidates all of them." */
 	for (uint32_t i = a->base, end = i + a->sets * a->ways; i < end; i++) {
 		uint64_t tag = t->tag[i];
-		if (!tag || t->context[i] != m->context || !(tag & TAG_G ? globals : BITS(tag, 15, 4) == pcid))
+		if (!tag || !concerns(t, i, w))
 			continue;
 		unsigned shift = size_shift[BITS(tag, 3, 2)], whole = tlb_whole_shift[INFO_WHOLE(t->info[i])];
 		if (whole > shift && (tlb_lin(tag, shift) ^ lin) << 7 >> 7 >> whole == 0)
@@ -227,19 +321,24 @@ static void forget_in(struct mmu *m, uint8_t id, uint64_t lin, unsigned pcid, bo
 	}
 }
 
-static void forget(struct mmu *m, uint64_t lin, unsigned pcid, bool globals)
+static void forget(struct mmu *m, uint64_t lin, const struct whom *w)
 {
 	for (uint8_t id = DTLB_4K; id <= STLB_1G; id++)
-		forget_in(m, id, lin, pcid, globals);
+		forget_in(m, id, lin, w);
+}
+
+/* Of the current VPID and one PCID. */
+static void forget_page(struct mmu *m, uint64_t lin, unsigned pcid, bool globals)
+{
+	forget(m, lin, &(struct whom){ vpid_of(m), pcid, globals });
 }
 
 static void forget_structures(struct mmu *m, uint64_t lin, unsigned pcid)
 {
 	for (unsigned level = 2; level <= m->paging.levels; level++) {
 		enum tlb_id id = (enum tlb_id)(PSC_PDE + level - 2);
-		uint32_t entry = tlb_find(m->tlbs, id, lin, 12 + (level - 1) * m->paging.index_bits, SIZE_PSC, pcid, m->context);
-		if (entry)
-			tlb_kill(m->tlbs, id, entry);
+		uint64_t tag = tlb_tag(lin, 12 + (level - 1) * m->paging.index_bits, SIZE_PSC, pcid, false);
+		tlb_kill_if(m->tlbs, id, ~0ull, tag, CONTEXT_VPID, vpid_of(m));
 	}
 }
 
@@ -252,37 +351,50 @@ static unsigned code_hash(uint64_t lin, unsigned whole)
 static void code_fetched(struct mmu *m, uint64_t lin, unsigned whole)
 {
 	unsigned n = code_hash(lin, whole);
-	m->code_pages[n / 64] |= BIT(n % 64);
+	m->context_now->code_pages[n / 64] |= BIT(n % 64);
 }
 
-static void code_forgotten(struct mmu *m, uint64_t lin)
+static void code_forgotten(struct mmu *m, uint64_t lin, uint64_t vpid)
 {
-	for (unsigned whole = WHOLE_4K; whole <= WHOLE_1G; whole++) {
-		unsigned n = code_hash(lin, whole);
-		if (m->code_pages[n / 64] >> (n % 64) & 1) {
-			m->epoch++;
-			return;
-		}
+	unsigned n[4];
+	for (unsigned whole = WHOLE_4K; whole <= WHOLE_1G; whole++)
+		n[whole] = code_hash(lin, whole);
+	for (unsigned i = 0; i < CONTEXTS; i++) {
+		struct soft_context *k = &m->contexts[i];
+		if ((k->tag & CONTEXT_VPID) != vpid || k->generation == NO_GENERATION)
+			continue;
+		bool was = false;
+		for (unsigned whole = WHOLE_4K; whole <= WHOLE_1G; whole++)
+			was |= k->code_pages[n[whole] / 64] >> (n[whole] % 64) & 1;
+		if (was && k == m->context_now)
+			m->epoch = ++m->epoch_clock;
+		else if (was)
+			k->links = ~0ull;
 	}
 }
 
 enum flush_scope { FLUSH_PCID, FLUSH_PCID_GLOBAL, FLUSH_NOT_GLOBAL, FLUSH_ALL };
 
-static void flush(struct mmu *m, enum flush_scope scope, unsigned pcid)
+static void flush_of(struct mmu *m, enum flush_scope scope, unsigned pcid, uint64_t vpid)
 {
 	for (enum tlb_id id = DTLB_4K; id <= PSC_PML5E; id++) {
 		if (scope == FLUSH_ALL)
-			tlb_kill_if(m->tlbs, id, TAG_V, TAG_V, ~0ull, m->context);
+			tlb_kill_if(m->tlbs, id, TAG_V, TAG_V, CONTEXT_VPID, vpid);
 		else if (scope == FLUSH_NOT_GLOBAL)
-			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G, TAG_V, ~0ull, m->context);
+			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G, TAG_V, CONTEXT_VPID, vpid);
 		else
-			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G | TAG_PCID, TAG_V | (uint64_t)pcid << 4, ~0ull, m->context);
+			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G | TAG_PCID, TAG_V | (uint64_t)pcid << 4, CONTEXT_VPID, vpid);
 		if (scope == FLUSH_PCID_GLOBAL)
-			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G, TAG_V | TAG_G, ~0ull, m->context);
+			tlb_kill_if(m->tlbs, id, TAG_V | TAG_G, TAG_V | TAG_G, CONTEXT_VPID, vpid);
 	}
-	mmu_drop_soft(m);
+	drop_contexts(m, CONTEXT_VPID, vpid, scope == FLUSH_PCID ? pcid : ANY_PCID);
 	m->stat[MMU_STAT_FLUSH]++;
-	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_FLUSH, scope, pcid, 0, 0);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_FLUSH, scope, pcid, vpid, 0);
+}
+
+static void flush(struct mmu *m, enum flush_scope scope, unsigned pcid)
+{
+	flush_of(m, scope, pcid, vpid_of(m));
 }
 
 /* Write a translation into one array, as the piece of it that fits there. 0: the array does not take this size. */
@@ -298,6 +410,8 @@ static uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin,
 		entry = tlb_victim(t, (enum tlb_id)id, lin, shift);
 	if (id <= FLAT_I_1G && t->tag[entry])
 		soft_kill(m, id, entry);
+	else if (is_large_data(id))
+		*list_of(m, entry) = (struct soft_list){ 0 };
 	tlb_write(t, (enum tlb_id)id, entry, tlb_tag(lin, shift, size, m->paging.pcid, global), m->context, piece | (info & 0xfff));
 	if (tlb_whole_shift[INFO_WHOLE(info)] > shift)
 		t->pieces[id] = 1;
@@ -333,18 +447,30 @@ static void put_second(struct mmu *m, uint64_t lin, uint64_t info, unsigned info
 
 /* ---- translation ---- */
 
+void mmu_ept_fault(struct mmu *m, const struct mmu_fault *f)
+{
+	m->stat[MMU_STAT_EPT_FAULT]++;
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_EPT_FAULT, f->gpa.v, f->kind, f->qualification, f->lin);
+}
+
+/* "An EPT violation ... also invalidates any combined mappings for that linear address associated with the current PCID, the
+ * current VPID and the current EP4TA"; a misconfiguration and a full log need not, and do the same. */
 static void fault_done(struct mmu *m, uint64_t lin, unsigned access, const struct mmu_fault *f)
 {
-	m->stat[MMU_STAT_PAGE_FAULT]++;
-	code_forgotten(m, lin);
-	forget(m, lin, m->paging.pcid, true);
+	code_forgotten(m, lin, vpid_of(m));
+	forget_page(m, lin, m->paging.pcid, true);
 	forget_structures(m, lin, m->paging.pcid);
+	if (f->kind != MMU_PF) {
+		mmu_ept_fault(m, f);
+		return;
+	}
+	m->stat[MMU_STAT_PAGE_FAULT]++;
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_PAGE_FAULT, lin, f->error_code, access, 0);
 }
 
 static bool sufficient(const struct mmu *m, uint64_t info, unsigned access)
 {
-	return paging_denies(m, info, access) < 0 && (info & INFO_D || !access_writes(access));
+	return paging_denies(m, info, access) < 0 && (info & INFO_D || !access_writes(access)) && (!(info & INFO_NR) || access & ACC_EXEC);
 }
 
 static void found(struct mmu *m, struct hit *h, uint8_t id, uint32_t entry, unsigned shift)
@@ -374,7 +500,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 	const struct paging *g = &m->paging;
 	struct tlb_set *t = m->tlbs;
 	h->soft = 0;
-	if (!g->levels) {
+	if (!g->levels && !m->guest.ept) {
 		h->info = INFO_W | INFO_U | INFO_X | INFO_D;
 		h->entry = 0;
 		h->tag = 0;
@@ -427,7 +553,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 		return -1;
 	}
 	if (stale)
-		forget(m, lin, g->pcid, true);
+		forget_page(m, lin, g->pcid, true);
 	unsigned shift = w.rec->page_shift;
 	h->info = w.info;
 	h->pa = INFO_ADDR(w.info) | (lin & MASK(shift));
@@ -531,8 +657,21 @@ static void io_write(struct mmu *m, uint64_t pa, const uint8_t *from, unsigned s
 	}
 }
 
+/* An access to the APIC-access page of a guest: true when it was served. */
+static bool apic_page(struct mmu *m, const struct hit *h, void *buf, unsigned size, unsigned access)
+{
+	struct walk_record rec;
+	if (likely((h->pa & PAGE_MASK) != m->guest.apic_access) || !m->apic_access)
+		return false;
+	mmu_peek(m, h->lin, &rec);
+	m->apic_access(m->apic_who, h->lin, rec.gpa, (unsigned)(h->pa & 0xfff), buf, size, access);
+	return true;
+}
+
 static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned size, unsigned access)
 {
+	if (unlikely(apic_page(m, h, to, size, access)))
+		return;
 	const uint8_t *p = mem_ptr(m->mem, HPA(h->pa));
 	if (unlikely(!p)) {
 		io_read(m, h->pa, to, size);
@@ -546,6 +685,12 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 
 static void write_piece(struct mmu *m, const struct hit *h, const void *from, unsigned size, unsigned access)
 {
+	uint8_t copy[64];
+	if (unlikely((h->pa & PAGE_MASK) == m->guest.apic_access) && size <= sizeof copy) {
+		memcpy(copy, from, size);
+		if (apic_page(m, h, copy, size, access))
+			return;
+	}
 	uint8_t *p = mem_ptr(m->mem, HPA(h->pa));
 	if (unlikely(!p)) {
 		io_write(m, h->pa, from, size);
@@ -614,6 +759,10 @@ int mmu_fetch(struct mmu *m, uint64_t lin, hpa_t *pa, struct mmu_fault *f)
 	struct hit h = { .lin = lin };
 	if (translate_slow(m, ACC_EXEC | (m->user ? ACC_USER : 0), &h, f))
 		return -1;
+	if (unlikely(apic_page(m, &h, NULL, 0, ACC_EXEC | (m->user ? ACC_USER : 0)))) {
+		*pa = HPA(h.pa);
+		return 0;
+	}
 	code_fetched(m, lin, INFO_WHOLE(h.info));
 	e->tag = (lin & PAGE_MASK) | m->generation;
 	e->pa = h.pa & PAGE_MASK;
@@ -655,13 +804,17 @@ void mmu_phys_write(struct mmu *m, hpa_t pa, unsigned size, uint64_t v, enum why
 /* ---- registers ---- */
 
 /* The PDPTEs are loaded into the CPU by one reference of 32 bytes. */
-static void charge_pdptes(struct mmu *m, uint64_t cr3)
+static int load_pdptes(struct mmu *m, uint64_t cr3, uint64_t pdpte[4])
 {
-	hpa_t at = HPA(cr3 & 0xffffffe0);
+	hpa_t at;
+	m->load_fault = (struct mmu_fault){ 0 };
+	if (mmu_gpa(m, GPA(cr3 & 0xffffffe0), ACC_READ, &at, &m->load_fault) || !paging_load_pdptes(m, at, pdpte))
+		return -1;
 	if (m->detailed && mem_offset(m->mem, at) >= 0) {
 		bool present;
 		ledger_charge(m->ledger, WHY_WALK_GUEST, m->caches->latency[cache_data(m->caches, m->cpu, at.v >> 6, false, &present)]);
 	}
+	return 0;
 }
 
 int mmu_set_cr3(struct mmu *m, uint64_t cr3)
@@ -672,18 +825,16 @@ int mmu_set_cr3(struct mmu *m, uint64_t cr3)
 	if (pcide)
 		cr3 &= ~CR3_KEEP;
 	if (g->levels == 3) {
-		if (!paging_load_pdptes(m, cr3, pdpte))
+		if (load_pdptes(m, cr3, pdpte))
 			return -1;
 		memcpy(m->pdpte, pdpte, sizeof pdpte);
-		charge_pdptes(m, cr3);
 	}
 	m->cr3 = cr3;
 	if (!g->levels)
 		return 0;
 	m->paging.pcid = pcide ? cr3 & 0xfff : 0;
-	if (keep)
-		mmu_drop_soft(m);
-	else
+	choose_context(m);
+	if (!keep)
 		flush(m, FLUSH_PCID, m->paging.pcid);
 	return 0;
 }
@@ -697,23 +848,39 @@ int mmu_set_paging(struct mmu *m, uint64_t cr0, uint64_t cr4, uint64_t efer)
 	 * of CR0.CD, CR0.NW, CR0.PG, CR4.PAE, CR4.PGE, CR4.PSE, or CR4.SMEP; then the PDPTEs are loaded" */
 	if (pae && (d0 & (CR0_CD | CR0_NW | CR0_PG) || d4 & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))) {
 		uint64_t pdpte[4];
-		if (!paging_load_pdptes(m, m->cr3, pdpte))
+		if (load_pdptes(m, m->cr3, pdpte))
 			return -1;
 		memcpy(m->pdpte, pdpte, sizeof pdpte);
-		charge_pdptes(m, m->cr3);
 	}
 	const unsigned pcid = m->paging.pcid;
 	m->cr0 = cr0;
 	m->cr4 = cr4;
 	m->efer = efer;
 	paging_update(m);
+	choose_context(m);
 	/* All: what the SDM says (PG cleared, PGE changed, PCIDE cleared), and whatever changes the meaning of an entry. */
 	if (d0 & CR0_PG || (was_on && (d4 & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_LA57) || d4 & ~cr4 & CR4_PCIDE || de & (EFER_NXE | EFER_LMA))))
 		flush(m, FLUSH_ALL, pcid);
 	else if (was_on && d4 & cr4 & CR4_SMEP)
 		flush(m, FLUSH_PCID_GLOBAL, pcid);
-	else if (d0 & CR0_WP || d4 & (CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PCIDE))
-		mmu_drop_soft(m);
+	choose_soft(m);
+	return 0;
+}
+
+int mmu_load_paging(struct mmu *m, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, const uint64_t pdpte[4])
+{
+	uint64_t read[4];
+	if (cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA)) {
+		if (!pdpte && load_pdptes(m, cr3, read))
+			return -1;
+		memcpy(m->pdpte, pdpte ? pdpte : read, sizeof m->pdpte);
+	}
+	m->cr0 = cr0;
+	m->cr3 = cr3;
+	m->cr4 = cr4;
+	m->efer = efer;
+	paging_update(m);
+	choose_context(m);
 	choose_soft(m);
 	return 0;
 }
@@ -731,8 +898,7 @@ void mmu_set_pkru(struct mmu *m, uint32_t pkru)
 	if (m->pkru == pkru)
 		return;
 	m->pkru = pkru;
-	if (m->paging.pke)
-		mmu_drop_soft(m);
+	choose_context(m);
 }
 
 /* "INVLPG ... also invalidates all entries in all paging-structure caches associated with the current PCID, regardless of
@@ -740,10 +906,10 @@ void mmu_set_pkru(struct mmu *m, uint32_t pkru)
 void mmu_invlpg(struct mmu *m, uint64_t lin)
 {
 	const unsigned pcid = m->paging.pcid;
-	forget(m, lin, pcid, true);
+	forget_page(m, lin, pcid, true);
 	for (enum tlb_id id = PSC_PDE; id <= PSC_PML5E; id++)
-		tlb_kill_if(m->tlbs, id, TAG_V | TAG_PCID, TAG_V | (uint64_t)pcid << 4, ~0ull, m->context);
-	code_forgotten(m, lin);
+		tlb_kill_if(m->tlbs, id, TAG_V | TAG_PCID, TAG_V | (uint64_t)pcid << 4, CONTEXT_VPID, vpid_of(m));
+	code_forgotten(m, lin, vpid_of(m));
 	m->stat[MMU_STAT_INVLPG]++;
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVLPG, lin, pcid, 0, 0);
 }
@@ -753,9 +919,9 @@ void mmu_invpcid(struct mmu *m, enum invpcid_type type, unsigned pcid, uint64_t 
 	m->stat[MMU_STAT_INVLPG]++;
 	switch (type) {
 	case INVPCID_ADDRESS:
-		forget(m, lin, pcid, false);
+		forget_page(m, lin, pcid, false);
 		forget_structures(m, lin, pcid);
-		code_forgotten(m, lin);
+		code_forgotten(m, lin, vpid_of(m));
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVLPG, lin, pcid, 0, 0);
 		break;
 	case INVPCID_CONTEXT:
@@ -772,7 +938,72 @@ void mmu_invpcid(struct mmu *m, enum invpcid_type type, unsigned pcid, uint64_t 
 
 void mmu_flush_all(struct mmu *m)
 {
-	flush(m, FLUSH_ALL, 0);
+	for (enum tlb_id id = DTLB_4K; id < TLB_ARRAYS; id++)
+		tlb_kill_if(m->tlbs, id, TAG_V, TAG_V, 0, 0);
+	mmu_drop_soft(m);
+	m->stat[MMU_STAT_FLUSH]++;
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_FLUSH, FLUSH_ALL, 0, 0, 0);
+}
+
+/* ---- VMX ---- */
+
+static uint64_t ep4ta_of(uint64_t eptp)
+{
+	return CONTEXT_EPT | (eptp << 4 & CONTEXT_EP4TA);
+}
+
+void mmu_set_guest(struct mmu *m, const struct mmu_guest *g)
+{
+	static const struct mmu_guest root = { .apic_access = MMU_NO_PAGE };
+	const bool crosses = (g != NULL) != m->in_guest, untagged = !(g ? g->vpid : m->guest.vpid);
+	m->guest = g ? *g : root;
+	m->in_guest = g != NULL;
+	m->context = (uint64_t)m->guest.vpid | (m->guest.ept ? ep4ta_of(m->guest.eptp) : 0);
+	choose_context(m);
+	/* "If the 'enable VPID' VM-execution control is 0, VM entries and VM exits invalidate linear mappings and combined mappings
+	 * associated with VPID 0000H (for all PCIDs) ... for all EP4TA values." */
+	if (crosses && untagged)
+		flush_of(m, FLUSH_ALL, 0, 0);
+}
+
+void mmu_invept(struct mmu *m, enum invept_type type, uint64_t eptp)
+{
+	const uint64_t mask = type == INVEPT_SINGLE ? CONTEXT_EPT | CONTEXT_EP4TA : CONTEXT_EPT;
+	const uint64_t want = type == INVEPT_SINGLE ? ep4ta_of(eptp) : CONTEXT_EPT;
+	for (enum tlb_id id = DTLB_4K; id < TLB_ARRAYS; id++)
+		tlb_kill_if(m->tlbs, id, TAG_V, TAG_V, mask, want);
+	drop_contexts(m, mask, want, ANY_PCID);
+	m->stat[MMU_STAT_FLUSH]++;
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVEPT, type, eptp, 0, 0);
+}
+
+void mmu_invvpid(struct mmu *m, enum invvpid_type type, unsigned vpid, uint64_t lin)
+{
+	switch (type) {
+	case INVVPID_ADDRESS:
+		forget(m, lin, &(struct whom){ vpid, ANY_PCID, true });
+		/* how wide an index that guest's paging mode has is not known here: all its structure-cache entries go */
+		for (enum tlb_id id = PSC_PDE; id <= PSC_PML5E; id++)
+			tlb_kill_if(m->tlbs, id, TAG_V, TAG_V, CONTEXT_VPID, vpid);
+		code_forgotten(m, lin, vpid);
+		m->stat[MMU_STAT_INVLPG]++;
+		break;
+	case INVVPID_SINGLE:
+		flush_of(m, FLUSH_ALL, 0, vpid);
+		break;
+	case INVVPID_SINGLE_NOT_GLOBAL:
+		flush_of(m, FLUSH_NOT_GLOBAL, 0, vpid);
+		break;
+	case INVVPID_ALL:
+		for (enum tlb_id id = DTLB_4K; id <= PSC_PML5E; id++)
+			tlb_kill_tagged(m->tlbs, id);
+		for (unsigned i = 0; i < CONTEXTS; i++)
+			if (m->contexts[i].tag & CONTEXT_VPID)
+				drop_contexts(m, CONTEXT_VPID, m->contexts[i].tag & CONTEXT_VPID, ANY_PCID);
+		m->stat[MMU_STAT_FLUSH]++;
+		break;
+	}
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_INVVPID, type, vpid, lin, 0);
 }
 
 /* ---- life ---- */
@@ -798,6 +1029,8 @@ int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, con
 	m->profile = p;
 	m->caches = caches;
 	m->trace = t;
+	m->guest.apic_access = MMU_NO_PAGE;
+	m->ept_cap = EPT_CAP_ALL;
 	m->tlbs = tlb_new(p, e);
 	if (!m->tlbs)
 		return -1;
@@ -818,8 +1051,13 @@ int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, con
 	}
 	m->table_block = xcalloc(SOFT_TABLES * sizeof *m->table + 63, 1);
 	m->table = (void *)(((uintptr_t)m->table_block + 63) & ~(uintptr_t)63);
+	m->contexts = xcalloc(CONTEXTS, sizeof *m->contexts);
+	for (unsigned i = 0; i < CONTEXTS; i++)
+		m->contexts[i].generation = NO_GENERATION;
+	m->context_now = m->contexts;
 	soft_wipe(m);
 	paging_update(m);
+	mmu_drop_soft(m);
 	choose_soft(m);
 	return 0;
 }
@@ -828,6 +1066,7 @@ void mmu_fini(struct mmu *m)
 {
 	tlb_free(m->tlbs);
 	free(m->lists);
+	free(m->contexts);
 	free(m->table_block);
 	m->table_block = NULL;
 	m->tlbs = NULL;
@@ -842,7 +1081,10 @@ static bool registers_valid(void *who, const void *state)
 	uint32_t dtlb, itlb;
 	memcpy(&dtlb, p, sizeof dtlb);
 	memcpy(&itlb, p + offsetof(struct mmu, itlb_mru) - offsetof(struct mmu, dtlb_mru), sizeof itlb);
-	return dtlb < m->tlbs->n && itlb < m->tlbs->n;
+	struct mmu_guest g;
+	memcpy(&g, p + offsetof(struct mmu, guest) - offsetof(struct mmu, dtlb_mru), sizeof g);
+	uint64_t walk_length = BITS(g.eptp, 5, 3);
+	return dtlb < m->tlbs->n && itlb < m->tlbs->n && (!g.ept || walk_length == 3 || walk_length == 4) && !(g.pml & 0xfff);
 }
 
 void mmu_sections(struct mmu *m, struct snaps *s)
@@ -858,6 +1100,7 @@ void mmu_sections(struct mmu *m, struct snaps *s)
 
 void mmu_restored(struct mmu *m)
 {
+	m->context = (uint64_t)m->guest.vpid | (m->guest.ept ? ep4ta_of(m->guest.eptp) : 0);
 	paging_update(m);
 	choose_soft(m);
 	cache_restored(m->caches, m->cpu);

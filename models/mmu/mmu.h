@@ -44,6 +44,7 @@ struct mmu_fault {
 	uint64_t lin;           /* the linear address of the first byte that faulted */
 	gpa_t gpa;              /* EPT faults */
 	uint64_t qualification; /* EPT violations: as the exit qualification, bits 11:0; lin is valid when bit 7 is set */
+	uint64_t suppress_ve;   /* EPT violations: bit 63 of the entry that decided; 0: it may become a virtualization exception */
 };
 
 /* ---- the record of a walk: enough to draw each reference ---- */
@@ -111,7 +112,7 @@ struct soft_list;               /* mmu.c: which soft entries hang on a modelled 
 struct mmu {
 	/* hot: what the inline paths touch */
 	struct soft_tlb_entry *soft;
-	uint64_t generation;            /* 0..4094: changes when everything cached becomes invalid */
+	uint64_t generation;            /* 0..4094: soft entries of another one are not this context's, or void */
 	uint64_t *l1d_mru;              /* per set: line number of the most recently used line, ~0 none */
 	uint64_t *l1d_mru_dirty;        /* the same when that line is modified, else ~0 */
 	uint64_t l1d_set_mask;
@@ -134,12 +135,17 @@ struct mmu {
 	uint32_t itlb_mru;              /* the L1 instruction TLB entry used last */
 	uint8_t user, ac;               /* CPL 3; EFLAGS.AC */
 	uint8_t align_check;            /* every data access is to take the slow way */
-	uint8_t pad2;
+	uint8_t in_guest;               /* between mmu_set_guest(g) and mmu_set_guest(NULL) */
 	uint64_t stat[MMU_STAT_N];
 
 	struct ledger *ledger;
-	uint64_t epoch;                 /* code translations changed: block links made before are void */
-	uint64_t code_pages[64];        /* hashes of the pages fetched from since the last flush: invalidating others moves no epoch */
+	uint64_t epoch;                 /* code translations changed: block links made under another one are void */
+	uint64_t epoch_clock;           /* epochs given out */
+	uint64_t links;                 /* changes when links made in any context are void */
+	struct soft_context *context_now, *contexts;    /* mmu.c: generation and epoch of each context left, to come back to */
+	uint64_t context_clock, generation_clock;
+	uint64_t ept_cap;               /* what IA32_VMX_EPT_VPID_CAP says: EPT_CAP_*; the CPU may narrow it after mmu_init() */
+	struct mmu_fault load_fault;    /* why loading PDPTEs failed: kind MMU_OK, reserved bits; else EPT's */
 	uint64_t *l1i_mru;              /* per set, as l1d_mru */
 	uint64_t l1i_set_mask;
 	struct mem *mem;
@@ -173,6 +179,13 @@ struct mmu {
 /* What a reference is, where `write` is asked for (false a load, true a store). A store's wait is mostly hidden by the
  * store buffer; that of a read-modify-write's load is not, though it too must find its page and line writable. */
 enum touch { TOUCH_LOAD, TOUCH_STORE, TOUCH_RMW };
+
+/* Blocks of code are gone: links to them are void in every context. */
+static inline void mmu_void_links(struct mmu *m)
+{
+	m->epoch = ++m->epoch_clock;
+	m->links++;
+}
 
 /* Slow halves, mmu.c. */
 void mmu_touch_slow(struct mmu *m, uint64_t line, enum touch write);       /* L1D beyond the MRU way: hit, or stall and fill */
@@ -245,7 +258,8 @@ void mmu_phys_write(struct mmu *m, hpa_t pa, unsigned size, uint64_t v, enum why
 
 /* Register writes. The CPU has validated them; these load, flush what the SDM says must be flushed,
  * and switch the soft TLB in force. When the result is PAE paging, both load the PDPTEs where the SDM says so:
- * -1 when one has reserved bits set (the caller raises #GP and nothing changed). */
+ * -1 when that fails and nothing changed: load_fault is EPT's fault, or of kind MMU_OK when a PDPTE has reserved bits set
+ * (the caller raises #GP). */
 int mmu_set_cr3(struct mmu *m, uint64_t cr3);           /* bit 63 = keep translations of this PCID */
 int mmu_set_paging(struct mmu *m, uint64_t cr0, uint64_t cr4, uint64_t efer);
 void mmu_set_cpl(struct mmu *m, bool user, bool ac, bool align_check);
@@ -261,12 +275,26 @@ void mmu_drop_writable(struct mmu *m, hpa_t page);
 
 /* ---- VMX: a guest's memory (ept.c) ----
  * Entering or leaving a guest changes what translations are tagged with; what the SDM says VM entries and exits flush is
- * flushed by these too: everything of VPID 0000H when the guest is untagged, nothing else. g NULL: root operation.
+ * flushed by these too: everything of VPID 0000H when the guest is untagged, nothing else. g NULL: root operation; from guest
+ * to guest (VMFUNC, a control changed by hand) nothing is flushed.
  * CR0, CR3, CR4 and EFER are loaded by mmu_load_paging(), which flushes nothing and does not read PDPTEs from memory
- * unless `pdpte` is NULL (then -1 when one has reserved bits). */
+ * unless `pdpte` is NULL (then -1 as above). */
 #define MMU_NO_PAGE (~0ull)
 void mmu_set_guest(struct mmu *m, const struct mmu_guest *g);
 int mmu_load_paging(struct mmu *m, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, const uint64_t pdpte[4]);
+/* IA32_VMX_EPT_VPID_CAP: what of it the MMU obeys, and all it can do. */
+#define EPT_CAP_X_ONLY   BIT(0)
+#define EPT_CAP_4_LEVEL  BIT(6)
+#define EPT_CAP_5_LEVEL  BIT(7)
+#define EPT_CAP_2M       BIT(16)
+#define EPT_CAP_1G       BIT(17)
+#define EPT_CAP_AD       BIT(21)
+#define EPT_CAP_ADVANCED BIT(22)
+#define EPT_CAP_INVEPT   (BIT(20) | BIT(25) | BIT(26))
+#define EPT_CAP_INVVPID  (BIT(32) | BIT(40) | BIT(41) | BIT(42) | BIT(43))
+#define EPT_CAP_TYPES    (BIT(8) | BIT(14))     /* the EPT structures' memory type: UC, WB */
+#define EPT_CAP_ALL (EPT_CAP_X_ONLY | EPT_CAP_4_LEVEL | EPT_CAP_5_LEVEL | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD | EPT_CAP_ADVANCED | \
+                     EPT_CAP_INVEPT | EPT_CAP_INVVPID | EPT_CAP_TYPES)
 enum invept_type { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
 enum invvpid_type { INVVPID_ADDRESS, INVVPID_SINGLE, INVVPID_ALL, INVVPID_SINGLE_NOT_GLOBAL };
 void mmu_invept(struct mmu *m, enum invept_type type, uint64_t eptp);

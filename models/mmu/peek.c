@@ -1,11 +1,11 @@
-/* peek.c - looking at translations: the walk of walk.c from memory alone, with no consequence. */
+/* peek.c - looking at translations: the walk of walk.c, through both dimensions, from memory alone, with no consequence. */
 #include "models/mmu/walk.h"
 
 bool mmu_peek(const struct mmu *m, uint64_t lin, struct walk_record *out)
 {
 	*out = (struct walk_record){ .lin = lin, .page_shift = PAGE_SHIFT, .gpa = GPA(lin),
 	                             .hpa = HPA(lin) };
-	if (!m->paging.levels)
+	if (!m->paging.levels && !m->guest.ept)
 		return true;
 	unsigned extra = m->paging.canonical;
 	if ((uint64_t)((int64_t)(lin << extra) >> extra) != lin) {

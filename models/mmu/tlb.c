@@ -54,7 +54,7 @@ struct tlb_set *tlb_new(const struct profile *p, struct err *e)
 		{ PSC_PDPTE, "psc.pdpte", p->pdpt_cache, p->pdpt_cache, 30, 0 },
 		{ PSC_PML4E, "psc.pml4e", p->pml4_cache, p->pml4_cache, 39, 0 },
 		{ PSC_PML5E, "psc.pml5e", p->pml5_cache, p->pml5_cache, 48, 0 },
-		{ NESTED,    "nested.tlb", p->nested_tlb, p->nested_tlb, 12, SIZE(4K) },
+		{ NESTED,    "nested.tlb", p->nested_tlb, p->nested_tlb, 12, SIZE(4K) | SIZE(2M) | SIZE(1G) },
 		{ EPT_PDE,   "ept.psc",   p->ept_psc, p->ept_psc, 21, 0 },
 		{ EPT_PDPTE, "ept.psc",   p->ept_psc, p->ept_psc, 30, 0 },
 		{ EPT_PML4E, "ept.psc",   p->ept_psc, p->ept_psc, 39, 0 },
@@ -155,5 +155,15 @@ void tlb_kill_if(struct tlb_set *t, enum tlb_id id, uint64_t mask, uint64_t want
 		return;
 	for (uint32_t i = a->base, end = i + a->sets * a->ways; i < end; i++)
 		if ((t->tag[i] & mask) == want && (t->context[i] & context_mask) == context)
+			tlb_kill(t, id, i);
+}
+
+void tlb_kill_tagged(struct tlb_set *t, enum tlb_id id)
+{
+	const struct tlb_array *a = &t->array[id];
+	if (!t->live[id])
+		return;
+	for (uint32_t i = a->base, end = i + a->sets * a->ways; i < end; i++)
+		if (t->context[i] & CONTEXT_VPID)
 			tlb_kill(t, id, i);
 }

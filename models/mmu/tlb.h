@@ -43,21 +43,27 @@ enum tlb_size { SIZE_4K, SIZE_2M, SIZE_1G, SIZE_PSC };
  *          +------------+----------+------+---+---+
  *          | page number|   PCID   | size | G | V |         a global entry has PCID 0: it matches under any
  *          +------------+----------+------+---+---+
- * context:  55        16 15       0
- *          +------------+----------+
- *          |   EP4TA    |   VPID   |                        0 outside VMX non-root operation
- *          +------------+----------+
+ * context:  63   57  56  55        16 15       0
+ *          +-------+---+------------+----------+
+ *          |   0   |EPT|   EP4TA    |   VPID   |            0 outside VMX non-root operation; EPT: in use, EP4TA means something
+ *          +-------+---+------------+----------+            nested TLB, EPT structure caches: VPID 0, any guest's
  * contents: 51        12 11   8  7 6 5  4   3   2   1   0
  *          +------------+------+-------+---+---+---+---+
  *          |  address   | pkey | whole | D | X | U | W |    whole: size of the page this is a piece of, 4K 2M 4M 1G
- *          +------------+------+-------+---+---+---+---+    (bits 7, 6: whole; 5: 0) */
+ *          +------------+------+-------+---+---+---+---+    (bits 7, 6: whole; 5: 0; 4: NR)
+ * Combined mappings: the address is host-physical; X and D are allowed by both dimensions, NR: EPT does not allow reading.
+ * Structure caches: D: the next table's page may be written through EPT. Nested TLB and EPT structure caches: ept.c. */
 #define TAG_V       BIT(0)
 #define TAG_G       BIT(1)
 #define TAG_PCID    (0xfffull << 4)
+#define CONTEXT_VPID 0xffffull
+#define CONTEXT_EPT  BIT(56)
+#define CONTEXT_EP4TA (MASK(40) << 16)
 #define INFO_W      BIT(0)
 #define INFO_U      BIT(1)
 #define INFO_X      BIT(2)
 #define INFO_D      BIT(3)
+#define INFO_NR     BIT(4)
 #define INFO_WHOLE(i)  ((unsigned)BITS(i, 7, 6))
 #define INFO_PKEY(i)   ((unsigned)BITS(i, 11, 8))
 #define INFO_ADDR(i)   ((i) & ~0xfffull)
@@ -130,5 +136,6 @@ void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry);
 
 /* Invalidate the entries of one array with (tag & mask) == want and (context & context_mask) == context. */
 void tlb_kill_if(struct tlb_set *t, enum tlb_id id, uint64_t mask, uint64_t want, uint64_t context_mask, uint64_t context);
+void tlb_kill_tagged(struct tlb_set *t, enum tlb_id id);       /* those of any VPID but 0 */
 
 #endif

@@ -2,7 +2,7 @@
  *
  * One loop serves all modes: struct paging says how many levels, how wide an index and an entry are, which levels may map
  * a large page and which bits are reserved. Every reference goes through ref(): it turns the table's guest-physical
- * address into a host-physical one (here a second dimension is inserted), times it and records it.
+ * address into a host-physical one (through ept.c in a guest that has EPT), times it and records it.
  *
  * Source: SDM Vol. 3A, "32-Bit Paging", "PAE Paging", "4-Level Paging and 5-Level Paging", "Access Rights",
  *         "Page-Fault Exceptions", "Accessed and Dirty Flags", "Caching Translation Information".
@@ -13,6 +13,7 @@
  * be stale, and a fault must be caused by the structures in memory.
  * Simplified: PAT, PWT and PCD are ignored (all RAM is write-back); PSE-36 and 1 GB pages are always there. */
 #include "models/mmu/cache.h"
+#include "models/mmu/ept.h"
 #include "models/mmu/pte.h"
 #include "models/mmu/tlb.h"
 #include "models/mmu/walk.h"
@@ -85,10 +86,10 @@ void paging_update(struct mmu *m)
 
 /* "PAE paging: ... if any of the PDPTEs sets both the P flag and any reserved bit, the MOV to CR instruction causes a #GP(0)
  * and the PDPTEs are not loaded." */
-bool paging_load_pdptes(const struct mmu *m, uint64_t cr3, uint64_t pdpte[4])
+bool paging_load_pdptes(const struct mmu *m, hpa_t at, uint64_t pdpte[4])
 {
 	const uint64_t reserved = bits(63, (unsigned)m->profile->phys_bits) | bits(8, 5) | bits(2, 1);
-	if (!mem_peek(m->mem, HPA(cr3 & bits(31, 5)), pdpte, 32))
+	if (!mem_peek(m->mem, at, pdpte, 32))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
 		if (pdpte[i] & PTE_P && pdpte[i] & reserved)
@@ -136,13 +137,11 @@ int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
 
 /* ---- references ---- */
 
-/* Where the bytes of a guest-physical address are. One dimension: they are the same.
- * for_level: of the guest table being located, 0 for the final address. */
-static bool to_host(struct walk *w, gpa_t gpa, unsigned for_level, hpa_t *hpa)
+struct walk_ref *walk_row(struct walk_record *rec, struct walk_ref row)
 {
-	(void)w, (void)for_level;
-	*hpa = HPA(gpa.v);
-	return true;
+	struct walk_ref *r = &rec->ref[rec->n < WALK_REFS_MAX ? rec->n++ : WALK_REFS_MAX - 1];
+	*r = row;
+	return r;
 }
 
 /* Time one access of the walker to the memory hierarchy. */
@@ -156,15 +155,72 @@ static unsigned walker_access(struct mmu *m, hpa_t pa, bool write, uint8_t *serv
 	return m->caches->latency[level];
 }
 
-/* Read entry `index` of the table at guest-physical `table`. False: a fault of the second dimension. */
-static bool ref(struct walk *w, uint64_t table, unsigned level, unsigned index, hpa_t *where, uint64_t *entry)
+void walk_timed(struct walk *w, struct walk_ref *r, hpa_t at, enum why why)
 {
-	unsigned n = w->m->paging.entry_bytes;
-	if (!to_host(w, GPA(table + index * n), level, where))
+	struct mmu *m = w->live;
+	if (!m->detailed)
+		return;
+	unsigned cycles = walker_access(m, at, false, &r->served);
+	r->cycles = (uint16_t)cycles;
+	w->rec->cycles += cycles;
+	ledger_charge(m->ledger, why, cycles);
+}
+
+void walk_updated(struct walk *w, hpa_t at)
+{
+	struct mmu *m = w->live;
+	if (!m->detailed)
+		return;
+	uint8_t served;
+	unsigned l1 = m->caches->latency[LEVEL_L1], cycles = walker_access(m, at, true, &served);
+	cycles = (unsigned)m->profile->ad_assist + (cycles > l1 ? cycles - l1 : 0);
+	w->rec->cycles += cycles;
+	ledger_charge(m->ledger, WHY_WALK_AD, cycles);
+}
+
+/* In a guest without EPT, the tables the hardware walks are the VMM's shadow of the guest's. */
+static bool shadowed(const struct mmu *m)
+{
+	return m->in_guest && !m->guest.ept;
+}
+
+/* One table on the way: where it is in both dimensions. */
+struct table {
+	uint64_t gpa;                   /* its base; unless combined, guest-physical */
+	uint64_t host;                  /* its base, or NOWHERE: not looked for yet */
+	uint32_t row;                   /* in the record, of the entry read last */
+	bool writable;                  /* the second dimension lets its entries be updated */
+	bool combined;                  /* a structure-cache entry that knew where EPT puts it led to it: host-physical */
+};
+#define NOWHERE (~0ull)
+
+/* Find the table in host-physical memory. False: a fault of the second dimension, struck at guest-physical `entry`. */
+static bool locate(struct walk *w, struct table *t, uint64_t entry, unsigned level)
+{
+	struct ept_hit h;
+	if (likely(!w->m->guest.ept)) {
+		t->host = t->gpa;
+		t->writable = true;
+		return true;
+	}
+	if (!ept_translate(w, GPA(entry), ept_want_table(w->m), level, &h))
 		return false;
-	struct walk_ref *r = &w->rec->ref[w->rec->n++];
-	*r = (struct walk_ref){ .dim = WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_NONE, .index = (uint16_t)index,
-	                        .table = table, .entry_pa = where->v };
+	t->host = h.hpa - (entry - t->gpa);
+	t->writable = h.rights & EPT_W;
+	return true;
+}
+
+/* Read entry `index` of a table. */
+static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index, hpa_t *where, uint64_t *entry)
+{
+	const unsigned n = w->m->paging.entry_bytes, off = index * n;
+	const bool shadow = shadowed(w->m);
+	if (t->host == NOWHERE && !locate(w, t, t->gpa + off, level))
+		return false;
+	*where = HPA(t->host + off);
+	t->row = w->rec->n;
+	struct walk_ref *r = walk_row(w->rec, (struct walk_ref){ .dim = shadow ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level,
+		.served = LEVEL_NONE, .index = (uint16_t)index, .table = t->gpa, .entry_pa = where->v });
 	const uint8_t *p = mem_ptr(w->m->mem, *where);
 	uint64_t v = n == 4 ? MASK(32) : ~0ull;
 	if (likely(p != NULL))
@@ -172,36 +228,31 @@ static bool ref(struct walk *w, uint64_t table, unsigned level, unsigned index, 
 	r->entry = *entry = v;
 	struct mmu *m = w->live;
 	if (m) {
-		m->stat[MMU_STAT_REF_GUEST]++;
-		if (m->detailed) {
-			unsigned cycles = walker_access(m, *where, false, &r->served);
-			r->cycles = (uint16_t)cycles;
-			w->rec->cycles += cycles;
-			ledger_charge(m->ledger, WHY_WALK_GUEST, cycles);
-		}
+		m->stat[shadow ? MMU_STAT_REF_SHADOW : MMU_STAT_REF_GUEST]++;
+		walk_timed(w, r, *where, shadow ? WHY_WALK_SHADOW : WHY_WALK_GUEST);
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_REF, level, where->v, v, r->served);
 	}
 	return true;
 }
 
-/* Set accessed (and dirty) flags: a locked update of the entry. */
-static void update(struct walk *w, unsigned level, hpa_t where, uint64_t *entry, uint64_t set)
+/* Set accessed (and dirty) flags: a locked update of the entry. False: EPT does not let it be written. */
+static bool update(struct walk *w, const struct table *t, unsigned level, hpa_t where, uint64_t *entry, uint64_t set)
 {
 	struct mmu *m = w->live;
 	if (!m || (*entry & set) == set)
-		return;
+		return true;
+	if (unlikely(!t->writable)) {
+		struct ept_hit h;
+		if (t->combined || !ept_translate(w, GPA(t->gpa + (where.v - t->host)), EPT_R | EPT_W, level, &h))
+			return false;
+	}
 	*entry |= set;
 	mem_write(m->mem, where, entry, m->paging.entry_bytes);
 	m->stat[MMU_STAT_AD_UPDATE]++;
-	if (m->detailed) {
-		uint8_t served;
-		unsigned l1 = m->caches->latency[LEVEL_L1], cycles = walker_access(m, where, true, &served);
-		cycles = (unsigned)m->profile->ad_assist + (cycles > l1 ? cycles - l1 : 0);
-		w->rec->cycles += cycles;
-		ledger_charge(m->ledger, WHY_WALK_AD, cycles);
-	}
-	w->rec->ref[w->rec->n - 1].entry = *entry;
+	walk_updated(w, where);
+	w->rec->ref[t->row].entry = *entry;
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_AD, level, where.v, *entry, 0);
+	return true;
 }
 
 static bool fault(struct walk *w, uint32_t code)
@@ -217,8 +268,14 @@ static unsigned level_shift(const struct paging *g, unsigned level)
 	return 12 + (level - 1) * g->index_bits;
 }
 
+/* Do they hold where EPT puts the next table? Else its guest-physical address, which is looked up at each use. */
+static bool combining(const struct mmu *m)
+{
+	return m->guest.ept && m->profile->psc_combined;
+}
+
 /* Start as deep as a cached entry allows: the level to go on at, or the top. */
-static unsigned start(struct walk *w, uint64_t *table, uint64_t *rights)
+static unsigned start(struct walk *w, struct table *t, uint64_t *rights)
 {
 	const struct paging *g = &w->m->paging;
 	unsigned top = g->levels == 3 ? 2 : g->levels;
@@ -232,19 +289,24 @@ static unsigned start(struct walk *w, uint64_t *table, uint64_t *rights)
 		if (!entry)
 			continue;
 		tlb_use(m->tlbs, entry);
-		*table = INFO_ADDR(m->tlbs->info[entry]);
-		*rights = m->tlbs->info[entry];
+		uint64_t info = m->tlbs->info[entry];
+		t->gpa = INFO_ADDR(info);
+		if (combining(m)) {
+			t->host = t->gpa;
+			t->writable = (info & INFO_D) != 0;
+			t->combined = true;
+		}
+		*rights = info;
 		m->stat[MMU_STAT_PSC_HIT]++;
-		w->rec->ref[w->rec->n++] = (struct walk_ref){
-			.dim = WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
-			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = *table,
-		};
+		walk_row(w->rec, (struct walk_ref){ .dim = shadowed(m) ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
+			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = t->gpa });
 		return level - 1;
 	}
 	return top;
 }
 
-static void remember(struct walk *w, unsigned level, uint64_t table, uint64_t rights)
+/* The entry at `level` led to a table that was found. */
+static void remember(struct walk *w, unsigned level, const struct table *t, uint64_t rights)
 {
 	struct mmu *m = w->live;
 	enum tlb_id id = (enum tlb_id)(PSC_PDE + level - 2);
@@ -255,21 +317,24 @@ static void remember(struct walk *w, unsigned level, uint64_t table, uint64_t ri
 	if (!entry)
 		entry = tlb_victim(m->tlbs, id, w->lin, shift);
 	tlb_write(m->tlbs, id, entry, tlb_tag(w->lin, shift, SIZE_PSC, m->paging.pcid, false), m->context,
-	          table | (rights & (INFO_W | INFO_U | INFO_X)));
+	          (combining(m) ? t->host : t->gpa) | (rights & (INFO_W | INFO_U | INFO_X)) | (combining(m) && t->writable ? INFO_D : 0));
 }
 
 /* ---- the walk ---- */
 
-/* From the table at `level` down. 1: translated; 0: faulted; -1: denied (fault set), by rights partly out of a cache. */
-static int descend(struct walk *w, unsigned level, uint64_t table, uint64_t rights, bool cached)
+/* From the table at `level` down. 1: translated; 0: faulted; -1: denied (fault set), by what came partly out of a cache. */
+static int descend(struct walk *w, unsigned level, struct table t, uint64_t rights, bool cached)
 {
 	const struct paging *g = &w->m->paging;
-	for (;; level--) {
+	const int ept_fault = cached ? -1 : 0;
+	for (bool led = false;; level--, led = true) {
 		unsigned shift = level_shift(g, level), index = (unsigned)BITS(w->lin, shift + g->index_bits - 1, shift);
 		hpa_t where;
 		uint64_t entry;
-		if (!ref(w, table, level, index, &where, &entry))
-			return 0;
+		if (!ref(w, &t, level, index, &where, &entry))
+			return ept_fault;
+		if (led)
+			remember(w, level + 1, &t, rights);
 		if (!(entry & PTE_P))
 			return fault(w, 0);
 		bool large = entry & PTE_PS && g->large >> level & 1;
@@ -283,9 +348,9 @@ static int descend(struct walk *w, unsigned level, uint64_t table, uint64_t righ
 			rights &= ~INFO_X;
 		uint64_t address = entry & g->address[level][large];
 		if (level > 1 && !large) {
-			update(w, level, where, &entry, PTE_A);
-			remember(w, level, address, rights);
-			table = address;
+			if (!update(w, &t, level, where, &entry, PTE_A))
+				return ept_fault;
+			t = (struct table){ .gpa = address, .host = NOWHERE };
 			continue;
 		}
 		unsigned whole = level == 1 ? WHOLE_4K : level == 3 ? WHOLE_1G : g->levels == 2 ? WHOLE_4M : WHOLE_2M;
@@ -300,7 +365,8 @@ static int descend(struct walk *w, unsigned level, uint64_t table, uint64_t righ
 				return cached ? -1 : 0;
 			}
 		}
-		update(w, level, where, &entry, access_writes(w->access) ? PTE_A | PTE_D : PTE_A);
+		if (!update(w, &t, level, where, &entry, access_writes(w->access) ? PTE_A | PTE_D : PTE_A))
+			return ept_fault;
 		if (entry & PTE_D)
 			w->info |= INFO_D;
 		w->global = g->pge && entry & PTE_G;
@@ -309,13 +375,74 @@ static int descend(struct walk *w, unsigned level, uint64_t table, uint64_t righ
 	}
 }
 
-bool walk(struct walk *w)
+/* The first dimension: w->info, w->global, rec->page_shift. */
+static bool walk_linear(struct walk *w)
 {
 	const struct paging *g = &w->m->paging;
 	struct walk_record *rec = w->rec;
-	struct mmu *m = w->live;
-	uint64_t root = g->levels == 2 ? w->m->cr3 & bits(31, 12) : w->m->cr3 & bits(51, 12), all = INFO_W | INFO_U | INFO_X;
+	const uint64_t all = INFO_W | INFO_U | INFO_X;
+	uint64_t root = g->levels == 2 ? w->m->cr3 & bits(31, 12) : w->m->cr3 & bits(51, 12), rights = all;
 	unsigned top = g->levels;
+	if (!top) {                     /* paging is off: a guest's linear address is guest-physical */
+		w->info = (w->lin & PAGE_MASK) | all | INFO_D;
+		rec->page_shift = PAGE_SHIFT;
+		return true;
+	}
+	if (top == 3) {
+		root = w->m->pdpte[BITS(w->lin, 31, 30)];
+		top = 2;
+		if (!(root & PTE_P))
+			return fault(w, 0);
+	}
+	const struct table first = { .gpa = root & bits(51, 12), .host = NOWHERE };
+	struct table t = first;
+	unsigned level = start(w, &t, &rights);
+	int got = descend(w, level, t, rights, rec->n > 0);
+	if (got < 0) {
+		rec->n = 0;
+		rec->fault = (struct mmu_fault){ 0 };
+		got = descend(w, top, first, all, false);
+	}
+	return got > 0;
+}
+
+/* The final address through the second dimension; then the translation is the smaller page's, with what both allow. */
+static bool walk_final(struct walk *w)
+{
+	const struct mmu *m = w->m;
+	struct walk_record *rec = w->rec;
+	struct ept_hit h;
+	rec->gpa = GPA(INFO_ADDR(w->info) | (w->lin & MASK(rec->page_shift)));
+	rec->hpa = HPA(rec->gpa.v);
+	if (likely(!m->guest.ept))
+		return true;
+	if (!ept_translate(w, rec->gpa, w->live ? ept_want(w->access) : 0, 0, &h))
+		return false;
+	rec->hpa = HPA(h.hpa);
+	if (!m->paging.levels) {        /* no page of the guest's: EPT's alone */
+		rec->page_shift = h.shift;
+		w->info |= (uint64_t)(h.shift == 30 ? WHOLE_1G : h.shift == 21 ? WHOLE_2M : WHOLE_4K) << 6;
+	} else if (h.shift < rec->page_shift) {
+		rec->page_shift = h.shift;
+	}
+	uint64_t info = (w->info & 0xfff) | (h.hpa & ~MASK(rec->page_shift));
+	if (!(h.rights & EPT_R))
+		info |= INFO_NR;
+	if (!(h.rights & (m->guest.mode_execute && info & INFO_U ? EPT_XU : EPT_X)))
+		info &= ~INFO_X;
+	if (!(h.rights & EPT_W) || !h.dirty)
+		info &= ~INFO_D;
+	w->info = info;
+	return true;
+}
+
+bool walk(struct walk *w)
+{
+	struct walk_record *rec = w->rec;
+	struct mmu *m = w->live;
+	w->linear = true;
+	w->info = 0;
+	w->global = false;
 	rec->lin = w->lin;
 	rec->access = w->access;
 	rec->n = rec->cycles = rec->page_shift = 0;
@@ -326,32 +453,10 @@ bool walk(struct walk *w)
 		m->stat[MMU_STAT_WALK]++;
 		if (m->detailed) {
 			rec->cycles = (uint32_t)m->profile->walk_base;
-			ledger_charge(m->ledger, WHY_WALK_GUEST, m->profile->walk_base);
+			ledger_charge(m->ledger, shadowed(m) ? WHY_WALK_SHADOW : WHY_WALK_GUEST, m->profile->walk_base);
 		}
 	}
-	bool ok;
-	if (g->levels == 3) {
-		root = w->m->pdpte[BITS(w->lin, 31, 30)];
-		top = 2;
-	}
-	if (g->levels == 3 && !(root & PTE_P)) {
-		ok = fault(w, 0);
-	} else {
-		root &= bits(51, 12);
-		uint64_t table = root, rights = all;
-		unsigned level = start(w, &table, &rights);
-		int got = descend(w, level, table, rights, rec->n > 0);
-		if (got < 0) {
-			rec->n = 0;
-			rec->fault = (struct mmu_fault){ 0 };
-			got = descend(w, top, root, all, false);
-		}
-		ok = got > 0;
-	}
-	if (ok) {
-		rec->gpa = GPA(INFO_ADDR(w->info) | (w->lin & MASK(rec->page_shift)));
-		ok = to_host(w, rec->gpa, 0, &rec->hpa);
-	}
+	bool ok = walk_linear(w) && walk_final(w);
 	if (m) {
 		m->stat[MMU_STAT_WALK_CYCLES] += rec->cycles;
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK, w->lin, w->access, rec->n, rec->cycles);

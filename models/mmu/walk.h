@@ -12,11 +12,19 @@ struct walk {
 	struct walk_record *rec;
 	uint64_t lin;
 	unsigned access;                /* ACC_* */
+	bool linear;                    /* lin is a linear address: not so when the CPU reads guest-physical memory for itself */
 
-	uint64_t info;
+	uint64_t info;                  /* in a guest with EPT: of the smaller of the two pages that map it */
 	bool global;
 };
 bool walk(struct walk *w);
+
+/* For the dimensions' walks: a row more in the record; the time of a reference; of setting flags in the entry at `at`. */
+struct walk_ref *walk_row(struct walk_record *rec, struct walk_ref row);
+void walk_timed(struct walk *w, struct walk_ref *r, hpa_t at, enum why why);
+void walk_updated(struct walk *w, hpa_t at);
+/* An access ended in a fault of the second dimension: counted and traced. */
+void mmu_ept_fault(struct mmu *m, const struct mmu_fault *f);
 
 /* How these registers have linear addresses translated: the walker's tables, also for software that walks a guest's. */
 void paging_of(struct paging *out, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, unsigned phys_bits);
@@ -28,8 +36,8 @@ void paging_update(struct mmu *m);
 int paging_denies(const struct mmu *m, uint64_t info, unsigned access);
 uint32_t paging_error_code(const struct mmu *m, unsigned access);      /* W/R, U/S, I/D */
 
-/* PDPTEs of PAE paging at cr3: false when one has reserved bits set. */
-bool paging_load_pdptes(const struct mmu *m, uint64_t cr3, uint64_t pdpte[4]);
+/* PDPTEs of PAE paging from where CR3 points: false when one has reserved bits set. */
+bool paging_load_pdptes(const struct mmu *m, hpa_t at, uint64_t pdpte[4]);
 
 static inline bool access_writes(unsigned access)
 {
