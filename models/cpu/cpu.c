@@ -33,6 +33,7 @@ struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
 		return NULL;
 	}
 	cpuid_init(c);
+	c->mmu.ept_cap = vmx_ept_vpid_cap(c);
 	c->decoder = decoder_new(c);
 	c->blocks = blocks_new(mem->ram_size);
 	cpu_reset(c, false);

@@ -61,7 +61,7 @@ static bool misconfigured(const struct mmu *m, uint64_t e, unsigned level, bool 
 	uint64_t reserved = MASK(52) & ~MASK(phys);
 	if (e & EPT_W && !(e & EPT_R))
 		return true;
-	if (!(e & EPT_R) && !(cap & EPT_CAP_X_ONLY) && e & (EPT_X | (m->guest.mode_execute ? EPT_XU : 0)))
+	if (!(e & EPT_R) && !(cap & CAP_X_ONLY) && e & (EPT_X | (m->guest.mode_execute ? EPT_XU : 0)))
 		return true;
 	if (!leaf)
 		reserved |= 0x78 | (level >= 4 || e & EPT_PS ? EPT_PS : 0);
@@ -75,7 +75,7 @@ static bool misconfigured(const struct mmu *m, uint64_t e, unsigned level, bool 
 
 static bool maps_page(const struct mmu *m, uint64_t e, unsigned level)
 {
-	return level == 1 || (e & EPT_PS && ((level == 2 && m->ept_cap & EPT_CAP_2M) || (level == 3 && m->ept_cap & EPT_CAP_1G)));
+	return level == 1 || (e & EPT_PS && ((level == 2 && m->ept_cap & CAP_2M) || (level == 3 && m->ept_cap & CAP_1G)));
 }
 
 /* Exit qualification:
@@ -92,7 +92,7 @@ static bool violation(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_lev
 		q |= BIT(7);
 		if (!for_level) {
 			q |= BIT(8);
-			if (w->m->ept_cap & EPT_CAP_ADVANCED)
+			if (w->m->ept_cap & CAP_ADVANCED)
 				q |= (w->info & INFO_U ? BIT(9) : 0) | (w->info & INFO_W ? BIT(10) : 0) | (w->info & INFO_X ? 0 : BIT(11));
 		}
 	}

@@ -21,6 +21,9 @@
 #define EPT_SVE BIT(63)         /* suppress #VE */
 #define EPTP_AD BIT(6)
 
+/* Bits of IA32_VMX_EPT_VPID_CAP that change what entries mean or what is told. */
+enum { CAP_X_ONLY = 1 << 0, CAP_2M = 1 << 16, CAP_1G = 1 << 17, CAP_ADVANCED = 1 << 22 };
+
 struct ept_hit {
 	uint64_t hpa;                   /* of the byte asked for */
 	uint64_t rights;                /* EPT_R, W, X, XU: the AND over the entries used */

@@ -1030,7 +1030,7 @@ int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, con
 	m->caches = caches;
 	m->trace = t;
 	m->guest.apic_access = MMU_NO_PAGE;
-	m->ept_cap = EPT_CAP_ALL;
+	m->ept_cap = ~0ull;
 	m->tlbs = tlb_new(p, e);
 	if (!m->tlbs)
 		return -1;

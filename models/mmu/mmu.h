@@ -144,7 +144,7 @@ struct mmu {
 	uint64_t links;                 /* changes when links made in any context are void */
 	struct soft_context *context_now, *contexts;    /* mmu.c: generation and epoch of each context left, to come back to */
 	uint64_t context_clock, generation_clock;
-	uint64_t ept_cap;               /* what IA32_VMX_EPT_VPID_CAP says: EPT_CAP_*; the CPU may narrow it after mmu_init() */
+	uint64_t ept_cap;               /* IA32_VMX_EPT_VPID_CAP: the CPU narrows it from all ones, ept.h */
 	struct mmu_fault load_fault;    /* why loading PDPTEs failed: kind MMU_OK, reserved bits; else EPT's */
 	uint64_t *l1i_mru;              /* per set, as l1d_mru */
 	uint64_t l1i_set_mask;
@@ -282,19 +282,6 @@ void mmu_drop_writable(struct mmu *m, hpa_t page);
 #define MMU_NO_PAGE (~0ull)
 void mmu_set_guest(struct mmu *m, const struct mmu_guest *g);
 int mmu_load_paging(struct mmu *m, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer, const uint64_t pdpte[4]);
-/* IA32_VMX_EPT_VPID_CAP: what of it the MMU obeys, and all it can do. */
-#define EPT_CAP_X_ONLY   BIT(0)
-#define EPT_CAP_4_LEVEL  BIT(6)
-#define EPT_CAP_5_LEVEL  BIT(7)
-#define EPT_CAP_2M       BIT(16)
-#define EPT_CAP_1G       BIT(17)
-#define EPT_CAP_AD       BIT(21)
-#define EPT_CAP_ADVANCED BIT(22)
-#define EPT_CAP_INVEPT   (BIT(20) | BIT(25) | BIT(26))
-#define EPT_CAP_INVVPID  (BIT(32) | BIT(40) | BIT(41) | BIT(42) | BIT(43))
-#define EPT_CAP_TYPES    (BIT(8) | BIT(14))     /* the EPT structures' memory type: UC, WB */
-#define EPT_CAP_ALL (EPT_CAP_X_ONLY | EPT_CAP_4_LEVEL | EPT_CAP_5_LEVEL | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD | EPT_CAP_ADVANCED | \
-                     EPT_CAP_INVEPT | EPT_CAP_INVVPID | EPT_CAP_TYPES)
 enum invept_type { INVEPT_SINGLE = 1, INVEPT_ALL = 2 };
 enum invvpid_type { INVVPID_ADDRESS, INVVPID_SINGLE, INVVPID_ALL, INVVPID_SINGLE_NOT_GLOBAL };
 void mmu_invept(struct mmu *m, enum invept_type type, uint64_t eptp);

@@ -36,6 +36,7 @@ return {
 	{ "psc.pml4e",      2, "assumed: few entries suffice: one maps 512 GB" },
 	{ "psc.pdpte",      4, "assumed: few entries suffice: one maps 1 GB" },
 	{ "psc.pde",        16, "assumed: size as inferred from walk latencies in the literature" },
+	{ "psc.combined",   0, "no EPT" },
 	{ "nested.tlb",     0, "no EPT" },
 	{ "ept.psc",        0, "no EPT" },
 	{ "walk.ad_assist", 600, "Amit 2017" },

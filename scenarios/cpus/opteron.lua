@@ -39,6 +39,7 @@ return {
 	{ "psc.pml4e",      2, "Bhargava et al. 2008, section 5: 24 entries in all; the division among levels is assumed" },
 	{ "psc.pdpte",      6, "Bhargava et al. 2008, section 5: 24 entries in all; the division among levels is assumed" },
 	{ "psc.pde",        16, "Bhargava et al. 2008, section 5: 24 entries in all; the division among levels is assumed" },
+	{ "psc.combined",   0, "Bhargava et al. 2008: the page-walk cache shortens a dimension's walk, the nested TLB spares the other's" },
 	{ "nested.tlb",     16, "Bhargava et al. 2008, section 5" },
 	{ "ept.psc",        16, "assumed: the page-walk cache holds nested entries too" },
 	{ "walk.ad_assist", 100, "assumed: AMD cores set the bits without a microcode assist" },

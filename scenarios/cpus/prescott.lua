@@ -37,6 +37,7 @@ return {
 	{ "psc.pml4e",      0, "assumed: paging-structure caches came with Core 2" },
 	{ "psc.pdpte",      0, "assumed: paging-structure caches came with Core 2" },
 	{ "psc.pde",        4, "assumed: a walk of a neighbouring page is measured shorter" },
+	{ "psc.combined",   0, "no EPT" },
 	{ "nested.tlb",     0, "no EPT" },
 	{ "ept.psc",        0, "no EPT" },
 	{ "walk.ad_assist", 1000, "assumed: microcode assist; 600 on recent cores (Amit 2017), longer with a pipeline of 31 stages" },

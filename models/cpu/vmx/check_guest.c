@@ -137,5 +137,5 @@ TEST(pdptes_memory)
 {
 	UNUSED_();
 	uint64_t pdpte[4];
-	return paging_load_pdptes(&w->c->mmu, v, pdpte) ? 0 : ~0ull;
+	return paging_load_pdptes(&w->c->mmu, HPA(v & 0xffffffe0), pdpte) ? 0 : ~0ull;
 }
