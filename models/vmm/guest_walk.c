@@ -18,24 +18,16 @@ static bool pager_owns(const struct vcpu *v)
 	return !v->vm->pager || v->vm->pager->page_fault;
 }
 
-static uint64_t efer_of(struct vcpu *v)
-{
-	if (vmcs_exists(v->cpu, VMCS_GUEST_EFER))
-		return vcpu_get(v, VMCS_GUEST_EFER);
-	/* a CPU without the control: the MSR itself, but LMA is the entry control's */
-	bool lma = vcpu_get(v, VMCS_ENTRY_CONTROLS) & VMX_CTL(ENTRY_GUEST_64);
-	return (v->cpu->s.efer & ~(uint64_t)EFER_LMA) | (lma ? EFER_LMA : 0);
-}
-
 void guest_regs_get(struct vcpu *v, struct guest_regs *r)
 {
 	const struct vcpu_state *s = &v->s;
 	uint64_t cr0 = s->cr0, cr4 = s->cr4;
-	*r = (struct guest_regs){ .cr3 = s->cr3, .efer = efer_of(v), .pkru = v->cpu->s.pkru };
+	*r = (struct guest_regs){ .cr3 = s->cr3, .efer = s->efer, .pkru = v->cpu->s.pkru };
 	if (!pager_owns(v)) {
 		cr0 = vcpu_get(v, VMCS_GUEST_CR0);
 		r->cr3 = vcpu_get(v, VMCS_GUEST_CR3);
 		cr4 = vcpu_get(v, VMCS_GUEST_CR4);
+		r->efer = vcpu_get(v, VMCS_GUEST_EFER);        /* EPT came after the control that keeps it there */
 	}
 	paging_of(&r->g, cr0, r->cr3, cr4, r->efer, (unsigned)v->cpu->profile->phys_bits);
 	r->ac = vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_AC;

@@ -63,6 +63,7 @@ struct vcpu_state {             /* plain */
 	uint64_t vmcs;                  /* its VMCS */
 	uint64_t gpr[16], cr2;          /* while it does not run */
 	uint64_t cr0, cr3, cr4;         /* as the guest believes them to be */
+	uint64_t efer;                  /* likewise; the VMCS's has LME only while LMA is set when the pager owns CR0 */
 	uint64_t pdpte[4];              /* likewise, under a pager that owns CR3; with EPT they are in the VMCS */
 	uint32_t runnable, launched, cpu;       /* cpu: the physical one it runs on or ran last */
 	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
@@ -83,15 +84,22 @@ struct vcpu {
 enum paged { PAGED_FIXED /* go on: the access will succeed now */,
              PAGED_INJECT /* the guest's own fault: page_fault() has injected it, with its own error code and CR2 */,
              PAGED_EMULATE /* not RAM, or a guarded table: emulate the instruction at gpa */ };
+/* A pager with page_fault() owns the real CR0, CR3 and CR4 of its guest, EFER.LMA and the VM-entry control that follows
+ * it: exit.c checks what the guest writes (#GP), stores it in s.cr0, s.cr3, s.cr4 or s.efer, puts it in the read shadow, and
+ * calls cr_written(), which loads PDPTEs too (false: #GP(0), the caller puts the old value back). Such a guest is not
+ * offered PCIDs, protection keys or INVPCID. */
+#define PAGER_EFER 16           /* cr_written(): EFER */
 struct pager {
 	const char *name;               /* "ept", "shadow.wp", ... */
+	/* Bytes of host-physical memory its tables need, below 4 GB, aligned to 2 MB, zeroed: vm->tables, before vm_init. NULL: none. */
+	uint64_t (*needs)(const struct vm_config *c);
 	int (*vm_init)(struct vm *vm, struct err *e);
 	void (*vcpu_init)(struct vcpu *v);      /* with its VMCS current: set the controls it needs */
 	void (*fini)(struct vm *vm);
 	/* Exits. NULL: cannot happen under this pager. */
 	enum paged (*page_fault)(struct vcpu *v, uint64_t lin, uint32_t error, gpa_t *gpa);
 	enum paged (*ept_violation)(struct vcpu *v, gpa_t gpa, uint64_t qualification);
-	void (*cr_written)(struct vcpu *v, unsigned cr, uint64_t old, uint64_t now);    /* s.cr0, cr3, cr4 hold the new ones */
+	bool (*cr_written)(struct vcpu *v, unsigned cr, uint64_t old, uint64_t now);
 	void (*invlpg)(struct vcpu *v, uint64_t lin);
 	void (*invpcid)(struct vcpu *v, unsigned type, unsigned pcid, uint64_t lin);
 	/* The instruction that was to be emulated is not known: true, it may be restarted (the guarded table is no longer one). */
@@ -107,6 +115,7 @@ struct vm {
 	struct vm_config config;
 	unsigned number;                /* 1.. */
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
+	hpa_t tables;                   /* the pager's: pager->needs() bytes */
 	struct mem mem;                 /* a window on it: guest-physical addresses */
 	struct board *board;            /* its devices: device models of the VMM */
 	struct vcpu *vcpu[VCPUS_MAX];

@@ -46,6 +46,7 @@ void standin_capture(struct standin *s)
 	s->vcpu.s.cr0 = c->s.cr0;
 	s->vcpu.s.cr3 = c->s.cr3;
 	s->vcpu.s.cr4 = c->s.cr4;
+	s->vcpu.s.efer = c->s.efer;
 	memcpy(s->vcpu.s.pdpte, c->mmu.pdpte, sizeof s->vcpu.s.pdpte);
 	s->vcpu.s.pending_event = 0;
 }
