@@ -18,6 +18,7 @@
 #include "models/cpu/vmx/vmx.h"
 #include "models/io/board.h"
 #include "models/symbols.h"
+#include "models/vmm/vmm.h"
 
 #define QUANTUM    1000
 #define TRACE_RING 65536
@@ -42,6 +43,8 @@ void machine_config_defaults(struct machine_config *c)
 static void reschedule(void *who)
 {
 	struct machine *m = who;
+	if (m->host)
+		m = m->host;
 	struct cpu *c = m->cpu[m->s.running];
 	if (c) {
 		c->stop_request = 1;
@@ -52,6 +55,12 @@ static void reschedule(void *who)
 /* A message or a pin may have given a halted CPU a reason to wake: its time begins now, not at the end of a turn. */
 static void look_for_sleepers(struct machine *m)
 {
+	if (m->host) {
+		for (unsigned i = 0; i < m->config.cpus; i++)
+			if (m->vmm)
+				vmm_attention(m->vmm, m->cpu[i]);
+		return;
+	}
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		if (m->cpu[i]->s.activity != ACTIVITY_ACTIVE && cpu_can_wake(m->cpu[i]))
 			reschedule(m);
@@ -93,10 +102,20 @@ static void intr_changed(void *who, unsigned pin, bool level)
 		look_for_sleepers(m);
 }
 
+/* Where a byte of a virtual machine's RAM is in its host's. */
+static hpa_t in_host(const struct machine *m, hpa_t pa)
+{
+	return HPA(m->base.v + (uint64_t)mem_offset(&m->mem, pa));
+}
+
 /* A page without decoded code left on any CPU is ordinary again. */
 static void code_written(void *who, hpa_t pa, unsigned len)
 {
 	struct machine *m = who;
+	if (m->host) {
+		code_written(m->host, in_host(m, pa), len);
+		return;
+	}
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		cpu_code_written(m->cpu[i], pa, len);
 	for (unsigned i = 0; i < m->config.cpus; i++)
@@ -110,6 +129,10 @@ static void code_written(void *who, hpa_t pa, unsigned len)
 static void drop_writable(void *who, hpa_t page)
 {
 	struct machine *m = who;
+	if (m->host) {
+		drop_writable(m->host, in_host(m, page));
+		return;
+	}
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		mmu_drop_writable(&m->cpu[i]->mmu, page);
 }
@@ -197,10 +220,14 @@ static bool ledger_valid(void *who, const void *state)
 static void register_sections(struct machine *m)
 {
 	static const char *const parts[] = { "state", "ledger", "lapic", "stat", "vmx" };
-	snaps_section(m->snaps, "machine", 1, &m->s, sizeof m->s);
-	snaps_valid(m->snaps, "machine", schedule_valid, m);
-	snaps_section(m->snaps, "events", 1, &m->evq.s, sizeof m->evq.s);
-	snaps_valid(m->snaps, "events", evq_valid, &m->evq);
+	char name[40];
+	snprintf(name, sizeof name, "%smachine", m->prefix);
+	snaps_section(m->snaps, name, 1, &m->s, sizeof m->s);
+	snaps_valid(m->snaps, name, schedule_valid, m);
+	if (!m->host) {
+		snaps_section(m->snaps, "events", 1, &m->evq.s, sizeof m->evq.s);
+		snaps_valid(m->snaps, "events", evq_valid, &m->evq);
+	}
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		struct cpu *c = m->cpu[i];
 		const struct { void *p; size_t n; bool (*valid)(void *who, const void *state); } what[] = {
@@ -209,15 +236,16 @@ static void register_sections(struct machine *m)
 			{ &c->vmx, sizeof c->vmx, vmx_state_valid },
 		};
 		for (size_t k = 0; k < ARRAY_LEN(what); k++) {
-			char name[32];
-			snprintf(name, sizeof name, "cpu%u.%s", i, parts[k]);
+			snprintf(name, sizeof name, "%scpu%u.%s", m->prefix, i, parts[k]);
 			snaps_section(m->snaps, name, 1, what[k].p, what[k].n);
 			if (what[k].valid)
 				snaps_valid(m->snaps, name, what[k].valid, c);
 		}
-		mmu_sections(&c->mmu, m->snaps);
+		if (!m->host)
+			mmu_sections(&c->mmu, m->snaps);
 	}
-	caches_sections(m->caches, m->snaps);
+	if (!m->host)
+		caches_sections(m->caches, m->snaps);
 }
 
 static void snapshot_taken(void *who)
@@ -234,76 +262,125 @@ static void snapshot_restored(void *who)
 		cpu_restored(m->cpu[i]);
 }
 
-static int build(struct machine *m, struct err *e)
+/* Memory, and whatever the machine shares with nobody; a virtual machine has a window on its host's. */
+static int build_memory(struct machine *m, struct err *e)
 {
 	const struct machine_config *k = &m->config;
-	trace_init(&m->trace, k->trace_ring);
-	trace_rows(&m->trace, TRACE_CPU, cpu_trace_rows, cpu_trace_rows_n);
-	trace_rows(&m->trace, TRACE_MMU, mmu_trace_rows, mmu_trace_rows_n);
-	m->snaps = snaps_new();
-	m->breakpoints = xcalloc(1, sizeof *m->breakpoints);
-	m->symbols = symtab_new();
-	if (mem_init(&m->mem, k->ram, e))
-		return -1;
-	m->mem.snaps = m->snaps;
-	const struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
-	snaps_ram(m->snaps, &ram);
+	if (m->host) {
+		m->snaps = m->host->snaps;
+		if (mem_window(&m->mem, &m->host->mem, m->base, k->ram, e))
+			return -1;
+	} else {
+		trace_init(&m->trace, k->trace_ring);
+		trace_rows(&m->trace, TRACE_CPU, cpu_trace_rows, cpu_trace_rows_n);
+		trace_rows(&m->trace, TRACE_MMU, mmu_trace_rows, mmu_trace_rows_n);
+		trace_rows(&m->trace, TRACE_VMM, vmm_trace_rows, vmm_trace_rows_n);
+		m->snaps = snaps_new();
+		if (mem_init(&m->mem, k->ram, e))
+			return -1;
+		m->mem.snaps = m->snaps;
+		const struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
+		snaps_ram(m->snaps, &ram);
+	}
 	m->mem.mmio = (struct io_wire){ mmio_read, mmio_write, m };
 	m->mem.code_written = code_written;
 	m->mem.drop_writable = drop_writable;
 	m->mem.who = m;
 	m->caches = caches_new(&k->profile, k->cpus, e);
-	if (!m->caches)
-		return -1;
+	return m->caches ? 0 : -1;
+}
+
+/* A virtual CPU's local APIC has something: the VMM is to know. */
+static void virtual_attention(void *who, struct cpu *c)
+{
+	struct machine *m = who;
+	if (m->vmm)
+		vmm_attention(m->vmm, c);
+}
+
+static int build_cpu(struct machine *m, unsigned i, struct err *e)
+{
+	struct machine *top = m->host ? m->host : m;
 	const struct apic_wire apic = { apic_send, apic_eoi, m };
-	for (unsigned i = 0; i < k->cpus; i++) {
-		char name[16];
+	char name[24];
+	if (!m->host) {
 		snprintf(name, sizeof name, "cpu%u", i);
 		unsigned component = trace_component(&m->trace, name);
 		if (component != i)
 			BUG("CPU %u is trace component %u", i, component);
-		struct cpu *c = cpu_new(i, &m->mem, &k->profile, m->caches, &m->trace, &m->evq, e);
-		if (!c)
-			return -1;
-		m->cpu[i] = c;
-		c->apic = apic;
-		c->lapic = lapic_new(c, &m->evq, &apic);
-		c->machine = (struct machine_wire){ request, m };
+	}
+	struct cpu *c = cpu_new(i, &m->mem, &m->config.profile, m->caches, &top->trace, &top->evq, e);
+	if (!c)
+		return -1;
+	m->cpu[i] = c;
+	c->apic = apic;
+	c->lapic = lapic_new(c, &top->evq, &apic);
+	c->machine = (struct machine_wire){ request, m };
+	if (m->host) {
+		c->lapic->attention = virtual_attention;
+		c->lapic->who = m;
+	} else {
 		c->break_hit = breakpoint_hit;
 		c->break_who = m->breakpoints;
 	}
+	return 0;
+}
+
+/* What people see of a CPU, once the board is there. */
+static void show_cpu(struct machine *m, unsigned i)
+{
+	struct machine *top = m->host ? m->host : m;
+	struct cpu *c = m->cpu[i];
+	char name[40];
+	c->port = board_ports(m->board);
+	c->pic = board_pic(m->board);
+	if (i == 0)
+		c->ferr = board_ferr(m->board);
+	snprintf(name, sizeof name, "%scpu%u.lapic", m->prefix, i);
+	fields_add(&top->fields, name, lapic_fields, lapic_fields_n, c->lapic);
+	if (m->host)
+		return;
+	snprintf(name, sizeof name, "cpu%u", i);
+	stats_add(&m->stats, name, cpu_stat_rows, CPU_STAT_N, c->stat);
+	stats_add(&m->stats, name, mmu_stat_rows, MMU_STAT_N, c->mmu.stat);
+	fields_add(&m->fields, name, cpu_fields, cpu_fields_n, c);
+	snprintf(name, sizeof name, "cpu%u.mmu", i);
+	fields_add(&m->fields, name, mmu_fields, mmu_fields_n, &c->mmu);
+}
+
+static int build(struct machine *m, struct err *e)
+{
+	const struct machine_config *k = &m->config;
+	struct machine *top = m->host ? m->host : m;
+	m->breakpoints = xcalloc(1, sizeof *m->breakpoints);
+	m->symbols = symtab_new();
+	if (build_memory(m, e))
+		return -1;
+	for (unsigned i = 0; i < k->cpus; i++)
+		if (build_cpu(m, i, e))
+			return -1;
 	const struct board_config bc = {
 		.profile = &k->profile, .cpus = k->cpus, .ram = k->ram, .low_ram = m->mem.low_size,
 		.disk = { k->disk[0], k->disk[1], k->disk[2], k->disk[3] }, .disk_where = k->disk_where,
 		.rtc_epoch = k->rtc_epoch, .test_device = k->test_device,
 	};
 	const struct board_wiring bw = {
-		.mem = &m->mem, .evq = &m->evq, .trace = &m->trace, .stats = &m->stats, .fields = &m->fields, .snaps = m->snaps,
-		.apic = apic, .intr = { intr_changed, m, 0 }, .nmi = { intr_changed, m, 1 }, .machine = { request, m },
+		.prefix = m->prefix,
+		.mem = &m->mem, .evq = &top->evq, .trace = &top->trace, .stats = &top->stats, .fields = &top->fields,
+		.snaps = m->snaps, .apic = { apic_send, apic_eoi, m }, .intr = { intr_changed, m, 0 },
+		.nmi = { intr_changed, m, 1 }, .machine = { request, m },
 	};
 	m->board = board_new(&bc, &bw, e);
 	if (!m->board)
 		return -1;
-	for (unsigned i = 0; i < k->cpus; i++) {
-		struct cpu *c = m->cpu[i];
-		char name[24];
-		c->port = board_ports(m->board);
-		c->pic = board_pic(m->board);
-		if (i == 0)
-			c->ferr = board_ferr(m->board);
-		snprintf(name, sizeof name, "cpu%u", i);
-		stats_add(&m->stats, name, cpu_stat_rows, CPU_STAT_N, c->stat);
-		stats_add(&m->stats, name, mmu_stat_rows, MMU_STAT_N, c->mmu.stat);
-		fields_add(&m->fields, name, cpu_fields, cpu_fields_n, c);
-		snprintf(name, sizeof name, "cpu%u.lapic", i);
-		fields_add(&m->fields, name, lapic_fields, lapic_fields_n, c->lapic);
-		snprintf(name, sizeof name, "cpu%u.mmu", i);
-		fields_add(&m->fields, name, mmu_fields, mmu_fields_n, &c->mmu);
-	}
-	m->evq.moved = reschedule;
-	m->evq.moved_who = m;
+	for (unsigned i = 0; i < k->cpus; i++)
+		show_cpu(m, i);
 	register_sections(m);
-	snaps_hook(m->snaps, snapshot_taken, snapshot_restored, m);
+	if (!m->host) {
+		m->evq.moved = reschedule;
+		m->evq.moved_who = m;
+		snaps_hook(m->snaps, snapshot_taken, snapshot_restored, m);
+	}
 	machine_set_fast(m, k->fast);
 	for (unsigned i = 0; i < k->cpus; i++)
 		cpu_reset(m->cpu[i], false);
@@ -312,7 +389,7 @@ static int build(struct machine *m, struct err *e)
 	return 0;
 }
 
-struct machine *machine_new(const struct machine_config *config, struct err *e)
+static struct machine *build_new(const struct machine_config *config, struct machine *host, hpa_t base, struct err *e)
 {
 	if (config_check(config, e))
 		return NULL;
@@ -322,6 +399,11 @@ struct machine *machine_new(const struct machine_config *config, struct err *e)
 		m->config.quantum = QUANTUM;
 	if (!m->config.trace_ring)
 		m->config.trace_ring = TRACE_RING;
+	if (host) {
+		m->host = host;
+		m->base = base;
+		snprintf(m->prefix, sizeof m->prefix, "vm%u.", host->guests + 1);
+	}
 	if (build(m, e)) {
 		machine_free(m);
 		return NULL;
@@ -329,10 +411,50 @@ struct machine *machine_new(const struct machine_config *config, struct err *e)
 	return m;
 }
 
+struct machine *machine_new(const struct machine_config *config, struct err *e)
+{
+	return build_new(config, NULL, HPA(0), e);
+}
+
+struct machine *machine_vm(struct machine *host, const struct machine_config *config, const struct vm_config *vm, struct err *e)
+{
+	hpa_t base;
+	if (host->guests == MACHINE_VMS_MAX) {
+		err_set(e, NULL, NULL, "a machine has at most %d virtual machines", MACHINE_VMS_MAX);
+		return NULL;
+	}
+	if (!host->vmm) {
+		const struct vmm_parts parts = {
+			.mem = &host->mem, .cpu = host->cpu, .cpus = host->config.cpus, .evq = &host->evq, .trace = &host->trace,
+			.stats = &host->stats, .snaps = host->snaps, .profile = &host->config.profile,
+		};
+		host->vmm = vmm_new(&parts, e);
+		if (!host->vmm)
+			return NULL;
+	}
+	if (vmm_place(host->vmm, config->ram, vm->page_shift, &base, e))
+		return NULL;
+	struct machine *m = build_new(config, host, base, e);
+	if (!m)
+		return NULL;
+	const struct vm_parts parts = { .mem = &m->mem, .base = base, .board = m->board, .cpu = m->cpu, .stop = &m->s.stop };
+	if (!vmm_vm(host->vmm, vm, &parts, e)) {
+		machine_free(m);
+		return NULL;
+	}
+	m->vmm = host->vmm;
+	host->guest[host->guests++] = m;
+	return m;
+}
+
 void machine_free(struct machine *m)
 {
 	if (!m)
 		return;
+	if (!m->host)
+		vmm_free(m->vmm);
+	for (unsigned i = 0; i < m->guests; i++)
+		machine_free(m->guest[i]);
 	board_free(m->board);
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		if (!m->cpu[i])
@@ -341,7 +463,8 @@ void machine_free(struct machine *m)
 		cpu_free(m->cpu[i]);
 	}
 	caches_free(m->caches);
-	snaps_free(m->snaps);
+	if (!m->host)
+		snaps_free(m->snaps);
 	mem_fini(&m->mem);
 	symtab_free(m->symbols);
 	boot_image_forget(m);
@@ -404,12 +527,29 @@ static struct cpu *turn(struct machine *m)
 	return least;
 }
 
+/* Every virtual machine has ended: so has the run, with the first one's status. */
+static void guests_stopped(struct machine *m)
+{
+	if (!m->guests || m->s.stop)
+		return;
+	for (unsigned i = 0; i < m->guests; i++)
+		if (!m->guest[i]->s.stop)
+			return;
+	m->s.stop = m->guest[0]->s.stop;
+	m->s.exit_status = m->guest[0]->s.exit_status;
+	if (m->s.stop == MACHINE_STOP_RESET + 1)
+		m->s.reset = m->guest[0]->s.reset;
+}
+
 /* A guest's request that ends the run, unless firmware would have carried on. */
 static bool stopped(struct machine *m, enum machine_stop *why)
 {
+	guests_stopped(m);
 	if (!m->s.stop)
 		return false;
 	*why = (enum machine_stop)(m->s.stop - 1);
+	if (m->guests)
+		return true;
 	if (*why == MACHINE_STOP_SHUTDOWN && m->reset_on_shutdown)
 		*why = MACHINE_STOP_RESET;
 	if (*why != MACHINE_STOP_RESET)
@@ -499,6 +639,8 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 
 enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
 {
+	if (m->vmm)
+		vmm_start(m->vmm);
 	enum machine_stop why = run(m, until, n);
 	m->s.now = machine_now(m);
 	return why;

@@ -61,6 +61,9 @@ struct machine_state {          /* plain */
 	uint32_t reset, pad;            /* enum machine_reset asked for */
 };
 
+#define MACHINE_VMS_MAX 15
+struct vm_config;               /* models/vmm/vmm.h */
+
 struct board;                   /* models/io/board.h: the devices */
 
 struct machine {
@@ -80,11 +83,24 @@ struct machine {
 	struct boot_image booted;       /* what machine_boot() loaded last, our copies */
 	bool reset_on_shutdown;         /* a triple fault resets the machine instead of ending the run (default: end) */
 	struct breakpoints *breakpoints;/* models/breakpoint.h; cpu->breakpoints says how many are set */
+	/* ---- virtual machines (models/vmm) ---- */
+	struct vmm *vmm;                /* NULL: none was asked for */
+	struct machine *guest[MACHINE_VMS_MAX]; /* guest[i]: what VM i + 1 believes it runs on */
+	unsigned guests;
+	/* This is such a machine: its RAM is a piece of the host's, its CPUs never run (they hold what the VMM keeps of a
+	 * virtual CPU: local APIC, MSRs, reset state), its devices are the VMM's device models. */
+	struct machine *host;
+	hpa_t base;
+	char prefix[8];                 /* of its names: "vm1." */
 };
 
 struct machine *machine_new(const struct machine_config *config, struct err *e);
 void machine_free(struct machine *m);
 int machine_boot(struct machine *m, const struct boot_image *image, struct err *e);
+
+/* A virtual machine under the modelled VMM: `config` is what its guest finds (RAM, CPUs, disks), as for machine_new().
+ * Made before the machine runs; then machine_boot() on what comes back loads its kernel. */
+struct machine *machine_vm(struct machine *host, const struct machine_config *config, const struct vm_config *vm, struct err *e);
 
 /* Run until the earliest clock reaches `until`, or `n` more instructions have completed over all CPUs (0: no limit),
  * or something else happens. Stops between instructions. */

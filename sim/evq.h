@@ -9,7 +9,7 @@
 #include "sim/base.h"
 
 #define EVQ_MAX    256          /* events pending at once; more is a BUG: each owner has a few */
-#define EVQ_OWNERS 96
+#define EVQ_OWNERS 256
 
 struct event {
 	cycle_t when;

@@ -13,7 +13,7 @@ enum trace_base { TRACE_SIM = 0, TRACE_CPU = 64, TRACE_MMU = 128, TRACE_IO = 192
                   TRACE_EVENTS = 320 };
 
 /* Components: CPUs by number, then devices and the rest by what trace_component() returned. */
-#define TRACE_COMPONENTS 96
+#define TRACE_COMPONENTS 320
 
 struct trace_row { const char *name, *args, *sentence; };  /* args: up to four names; a name ending in '#' prints decimal */
 

@@ -99,6 +99,14 @@ uint32_t lapic_priority(const struct lapic *l)
 	return (tpr & 0xf0) >= served ? tpr : served;
 }
 
+static void attention(struct lapic *l)
+{
+	if (l->attention)
+		l->attention(l->who, l->cpu);
+	else
+		cpu_attention(l->cpu);
+}
+
 /* ---- errors ---- */
 static void lvt_deliver(struct lapic *l, unsigned i);
 
@@ -124,7 +132,7 @@ static bool accept_vector(struct lapic *l, uint8_t vector, bool level)
 		bit_set(l->s.tmr, vector);
 	else
 		bit_clear(l->s.tmr, vector);
-	cpu_attention(l->cpu);
+	attention(l);
 	return true;
 }
 
@@ -226,7 +234,7 @@ static void eoi(struct lapic *l)
 		if (l->bus.eoi)
 			l->bus.eoi(l->bus.who, (uint8_t)v);
 	}
-	cpu_attention(l->cpu);
+	attention(l);
 }
 
 /* ---- local sources ---- */
@@ -260,7 +268,7 @@ void lapic_lint(struct lapic *l, unsigned pin, bool level)
 		l->cpu->s.intr_line = level;
 		if (!level)
 			l->s.extint = 0;
-		cpu_attention(l->cpu);
+		attention(l);
 	}
 	if (!rising)
 		return;
@@ -464,7 +472,7 @@ static void lvt_write(struct lapic *l, unsigned i, uint32_t v)
 	l->s.lvt[i] = v;
 	if ((i == LVT_LINT0 || i == LVT_LINT1) && l->s.lint_level[i - LVT_LINT0] && v & LVT_LEVEL)
 		lvt_deliver(l, i);
-	cpu_attention(l->cpu);                  /* LINT0 may pass the 8259 pair's INTR on now */
+	attention(l);                  /* LINT0 may pass the 8259 pair's INTR on now */
 }
 
 static void svr_write(struct lapic *l, uint32_t v)
@@ -475,7 +483,7 @@ static void svr_write(struct lapic *l, uint32_t v)
 			l->s.lvt[i] |= LVT_MASK;
 		timer_arm(l, l->cpu->ledger.now);
 	}
-	cpu_attention(l->cpu);
+	attention(l);
 }
 
 static void timer_init_write(struct lapic *l, uint32_t v)
@@ -505,7 +513,7 @@ static bool reg_write(struct lapic *l, unsigned off, uint32_t v)
 	}
 	switch (off) {
 	case REG_ID:    l->s.id = v >> 24; break;
-	case REG_TPR:   l->s.tpr = v & 0xff; cpu_attention(l->cpu); break;
+	case REG_TPR:   l->s.tpr = v & 0xff; attention(l); break;
 	case REG_EOI:   eoi(l); break;
 	case REG_LDR:   l->s.ldr = v & 0xff000000; break;
 	case REG_DFR:   l->s.dfr = v | 0x0fffffff; break;
@@ -546,7 +554,7 @@ void lapic_mmio_write(struct lapic *l, unsigned off, uint32_t v)
 void lapic_set_cr8(struct lapic *l, unsigned v)
 {
 	l->s.tpr = (v & 15) << 4;
-	cpu_attention(l->cpu);
+	attention(l);
 }
 
 /* ---- MSRs ---- */
@@ -583,7 +591,7 @@ static bool base_write(struct lapic *l, uint64_t v)
 		power_up(l);
 	if (new == (BASE_EN | BASE_EXTD) && old == BASE_EN)
 		l->s.icr &= MASK(32);
-	cpu_attention(l->cpu);
+	attention(l);
 	return true;
 }
 
@@ -699,7 +707,7 @@ void lapic_reset(struct lapic *l, bool init)
 		l->s.lvt[LVT_LINT0] = APIC_EXTINT << 8;
 		l->s.lvt[LVT_LINT1] = APIC_NMI << 8;
 	}
-	cpu_attention(l->cpu);
+	attention(l);
 }
 
 struct lapic *lapic_new(struct cpu *c, struct evq *q, const struct apic_wire *bus)

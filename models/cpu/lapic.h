@@ -31,6 +31,9 @@ struct lapic {
 	struct evq *evq;
 	uint32_t owner;                 /* in evq */
 	struct apic_wire bus;
+	/* A virtual APIC: told instead of its CPU that there may be something to deliver. NULL: the CPU is told. */
+	void (*attention)(void *who, struct cpu *c);
+	void *who;
 };
 
 struct lapic *lapic_new(struct cpu *c, struct evq *q, const struct apic_wire *bus);

@@ -234,25 +234,32 @@ static bool bus_valid(void *who, const void *state)
 
 static void enrol(struct board *b, const struct board_wiring *w)
 {
-	char name[32];
-	if (w->stats)
-		stats_add(w->stats, "io", io_stat_rows, IO_STAT_N, b->stat);
-	if (w->snaps) {
-		snaps_section(w->snaps, "io.bus", 1, &b->bus.s, sizeof b->bus.s);
-		snaps_valid(w->snaps, "io.bus", bus_valid, &b->bus);
-		snaps_section(w->snaps, "io.board", 1, &b->s, sizeof b->s);
-		snaps_section(w->snaps, "io.stat", 1, b->stat, sizeof b->stat);
+	const char *prefix = w->prefix ? w->prefix : "";
+	const struct { const char *name; void *p; size_t n; } own[] = {
+		{ "io.bus", &b->bus.s, sizeof b->bus.s }, { "io.board", &b->s, sizeof b->s }, { "io.stat", b->stat, sizeof b->stat },
+	};
+	char name[64];
+	if (w->stats) {
+		snprintf(name, sizeof name, "%sio", prefix);
+		stats_add(w->stats, name, io_stat_rows, IO_STAT_N, b->stat);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(own) && w->snaps; i++) {
+		snprintf(name, sizeof name, "%s%s", prefix, own[i].name);
+		snaps_section(w->snaps, name, 1, own[i].p, own[i].n);
+		if (i == 0)
+			snaps_valid(w->snaps, name, bus_valid, &b->bus);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
 		const struct dev_ops *ops = devices[i].ops;
 		char *state = (char *)device(b, devices[i].at) + ops->state_off;
-		snprintf(name, sizeof name, "io.%s", devices[i].name);
+		snprintf(name, sizeof name, "%sio.%s", prefix, devices[i].name);
 		if (w->snaps)
 			snaps_section(w->snaps, name, 1, state, ops->state_size);
 		if (w->snaps && ops->valid)
 			snaps_valid(w->snaps, name, ops->valid, device(b, devices[i].at));
+		snprintf(name, sizeof name, "%s%s", prefix, devices[i].name);
 		if (w->fields)
-			fields_add(w->fields, devices[i].name, ops->fields, ops->fields_n, state);
+			fields_add(w->fields, name, ops->fields, ops->fields_n, state);
 	}
 }
 

@@ -27,6 +27,7 @@ struct board_config {
 
 /* What the board hangs on; borrowed. */
 struct board_wiring {
+	const char *prefix;             /* before the names of its sections, fields and statistics: "" or "vm1." */
 	struct mem *mem;
 	struct evq *evq;
 	struct trace *trace;

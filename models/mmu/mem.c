@@ -31,8 +31,28 @@ int mem_init(struct mem *m, uint64_t ram_size, struct err *e)
 	return 0;
 }
 
+int mem_window(struct mem *m, struct mem *of, hpa_t base, uint64_t size, struct err *e)
+{
+	int64_t first = mem_offset(of, base), last = mem_offset(of, HPA(base.v + size - 1));
+	memset(m, 0, sizeof *m);
+	if (first < 0 || last < 0 || (uint64_t)(last - first) != size - 1)
+		return err_set(e, NULL, "less memory for the VM, or more for the machine",
+		               "the machine has no %llu bytes of memory at %#llx", (unsigned long long)size,
+		               (unsigned long long)base.v);
+	m->ram = of->ram + first;
+	m->flags = of->flags + (first >> PAGE_SHIFT);
+	m->ram_size = size;
+	m->low_size = size < MEM_LOW_MAX ? size : MEM_LOW_MAX;
+	m->first_page = (uint64_t)first >> PAGE_SHIFT;
+	m->window_on = of;
+	m->snaps = of->snaps;
+	return 0;
+}
+
 void mem_fini(struct mem *m)
 {
+	if (m->window_on)
+		return;
 	if (m->ram)
 		munmap(m->ram, m->ram_size);
 	if (m->flags)
@@ -64,7 +84,7 @@ void mem_before_write(struct mem *m, hpa_t pa, unsigned len)
 		return;
 	if (*flags & RAM_CLEAN) {
 		if (m->snaps)
-			snap_before_write(m->snaps, (uint64_t)off >> PAGE_SHIFT);
+			snap_before_write(m->snaps, m->first_page + ((uint64_t)off >> PAGE_SHIFT));
 		*flags &= (uint8_t)~RAM_CLEAN;
 	}
 	if (*flags & PAGE_CODE && m->code_written)

@@ -29,6 +29,8 @@ struct mem {
 	uint8_t *ram;
 	uint8_t *flags;                 /* one byte a page */
 	uint64_t ram_size, low_size;    /* bytes */
+	uint64_t first_page;            /* of a window: its first page among those the snapshots know; else 0 */
+	struct mem *window_on;          /* the memory `ram` is a part of, or NULL: its own */
 	struct snaps *snaps;            /* told before a clean page is written; may be NULL */
 	struct io_wire mmio;
 	/* Decoded code in [pa, pa+len) was overwritten. One listener: the machine fans
@@ -42,6 +44,9 @@ struct mem {
 
 int mem_init(struct mem *m, uint64_t ram_size, struct err *e);
 void mem_fini(struct mem *m);
+/* A virtual machine's RAM: `size` bytes of another memory from host-physical `base` on (contiguous RAM there), laid out
+ * like a PC's. The owner sets mmio and the hooks. -1: not RAM. */
+int mem_window(struct mem *m, struct mem *of, hpa_t base, uint64_t size, struct err *e);
 
 /* Offset into ram, or -1 when pa is not RAM. */
 static inline int64_t mem_offset(const struct mem *m, hpa_t pa)

@@ -34,3 +34,22 @@ WEAK void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t 
 WEAK void vcpu_skip(struct vcpu *v) { vcpu_set(v, VMCS_GUEST_RIP, vcpu_get(v, VMCS_GUEST_RIP) + vcpu_get(v, VMCS_EXIT_INSN_LENGTH)); }
 WEAK uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size) { (void)v, (void)gpa; return MASK(8 * size); }
 WEAK void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x) { (void)v, (void)gpa, (void)size, (void)x; }
+WEAK struct vmm *vmm_new(const struct vmm_parts *p, struct err *e)
+{
+	(void)p;
+	err_set(e, NULL, NULL, "virtual machines are not there yet");
+	return NULL;
+}
+WEAK void vmm_free(struct vmm *v) { (void)v; }
+WEAK int vmm_place(struct vmm *v, uint64_t ram, unsigned page_shift, hpa_t *base, struct err *e)
+{
+	(void)v, (void)ram, (void)page_shift, (void)base;
+	return err_set(e, NULL, NULL, "virtual machines are not there yet");
+}
+WEAK struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, const struct vm_parts *p, struct err *e)
+{
+	(void)v, (void)c, (void)p, (void)e;
+	return NULL;
+}
+WEAK void vmm_start(struct vmm *v) { (void)v; }
+WEAK void vmm_attention(struct vmm *v, struct cpu *model) { (void)v, (void)model; }

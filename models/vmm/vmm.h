@@ -52,7 +52,6 @@ struct vm_config {
 	bool eager;                     /* EPT: map everything at the start instead of at the first violation */
 	bool tags;                      /* use VPIDs */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
-	struct board_config board;
 };
 
 struct vm;
@@ -147,10 +146,35 @@ enum paged vcpu_walk(struct vcpu *v, uint64_t lin, unsigned access, gpa_t *gpa, 
 uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
 void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x);
 
-/* ---- life: the machine's side ---- */
-struct machine_parts;           /* what the VMM hangs on: vmm.c */
-struct vmm *vmm_new(const struct machine_parts *p, struct err *e);
+/* ---- life: the machine's side ----
+ * What the VMM hangs on: the machine's parts, borrowed. */
+struct vmm_parts {
+	struct mem *mem;
+	struct cpu *const *cpu;         /* physical CPUs */
+	unsigned cpus;
+	struct evq *evq;
+	struct trace *trace;
+	struct stats *stats;
+	struct snaps *snaps;
+	const struct profile *profile;
+};
+/* What a VM consists of before the VMM knows it: built and booted like a bare machine. */
+struct vm_parts {
+	struct mem *mem;                /* the window on its RAM: guest-physical addresses */
+	hpa_t base;                     /* where that is in host-physical memory; contiguous */
+	struct board *board;            /* its devices: the VMM's device models */
+	/* Models of its virtual CPUs, which never run: local APIC, MSRs, CPUID; machine_boot() leaves the entry state in
+	 * cpu[i]->s. Their ledger.now is what virtual APIC timers go by: to be set before virtual devices are touched. */
+	struct cpu *const *cpu;
+	const uint32_t *stop;           /* not 0: the guest has ended (power-off, exit port, reset) */
+};
+struct vmm *vmm_new(const struct vmm_parts *p, struct err *e);
 void vmm_free(struct vmm *v);
-struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, struct err *e);
+/* Room for a VM's RAM, aligned for the largest page asked for. */
+int vmm_place(struct vmm *v, uint64_t ram, unsigned page_shift, hpa_t *base, struct err *e);
+struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, const struct vm_parts *p, struct err *e);
+void vmm_start(struct vmm *v);          /* the machine begins to run; the first time, the VMM boots and its VMs start */
+/* The virtual CPU that `model` is a part of has something pending: interrupt, NMI, INIT, start-up IPI. */
+void vmm_attention(struct vmm *v, struct cpu *model);
 
 #endif
