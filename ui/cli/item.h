@@ -18,6 +18,8 @@ struct kind { const char *name; each_fn *each; const char *one, *sentence; };
 extern const struct kind kinds[];
 extern const size_t kinds_n;
 
+each_fn each_vmcs, each_control, each_exit;     /* kinds_vmx.c */
+
 /* lua's own table, which only ui/lua may name Lua types for */
 void api_each(item_fn *fn, void *arg);
 void api_meta(void);                    /* the ---@meta file on stdout */

@@ -1,0 +1,68 @@
+/* kinds_vmx.c - the tables of VMX operation as lists of items: VMCS fields, controls, exit reasons. */
+#include <stdio.h>
+
+#include "models/cpu/vmx/vmx.h"
+#include "ui/cli/item.h"
+
+static const char *const words[VMX_WORDS] = {
+	[VMX_WORD_PIN] = "pin-based", [VMX_WORD_PROC] = "processor-based", [VMX_WORD_PROC2] = "secondary",
+	[VMX_WORD_EXIT] = "VM-exit", [VMX_WORD_ENTRY] = "VM-entry",
+};
+
+void each_vmcs(item_fn *fn, void *arg)
+{
+	static const char *const width[] = { "16 bits", "64 bits", "32 bits", "natural width" };
+	static const char *const type[] = { "control", "read-only", "guest state", "host state" };
+
+	for (unsigned i = 0; i < VMCS_N; i++) {
+		const struct vmcs_row *r = &vmcs_rows[i];
+		enum vmcs_field f = (enum vmcs_field)i;
+		char number[16], detail[64], more[160];
+		int n;
+
+		snprintf(number, sizeof number, "%04XH", r->encoding);
+		snprintf(detail, sizeof detail, "%s, %s, %s", number, width[vmcs_width(f)],
+		         type[vmcs_type(f)]);
+		n = snprintf(more, sizeof more, "SDM Vol. 3C, \"%s\"", vmcs_section(f));
+		if (r->needs != VMX_ALWAYS)
+			snprintf(more + n, sizeof more - (size_t)n,
+			         "\nexists where the control %s may be 1",
+			         vmx_control_rows[r->needs].name);
+		fn(arg, &(struct item){ r->name, number, detail, r->sentence, more });
+	}
+}
+
+void each_control(item_fn *fn, void *arg)
+{
+	static const char *const title[VMX_WORDS] = {
+		[VMX_WORD_PIN] = "Pin-Based VM-Execution Controls",
+		[VMX_WORD_PROC] = "Processor-Based VM-Execution Controls",
+		[VMX_WORD_PROC2] = "Processor-Based VM-Execution Controls",
+		[VMX_WORD_EXIT] = "VM-Exit Controls",
+		[VMX_WORD_ENTRY] = "VM-Entry Controls",
+	};
+
+	for (unsigned i = 0; i < VMX_CONTROLS; i++) {
+		const struct vmx_control_row *r = &vmx_control_rows[i];
+		char detail[40], more[80];
+
+		snprintf(detail, sizeof detail, "%s bit %u", words[r->word], r->bit);
+		snprintf(more, sizeof more, "SDM Vol. 3C, \"%s\"", title[r->word]);
+		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, more });
+	}
+}
+
+void each_exit(item_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < EXIT_REASONS; i++) {
+		char name[48], number[16];
+
+		if (!exit_reason_rows[i].name)
+			continue;
+		snprintf(name, sizeof name, "exit.%s", exit_reason_rows[i].name);
+		snprintf(number, sizeof number, "reason %u", i);
+		fn(arg, &(struct item){ name, exit_reason_rows[i].name, number,
+		                        exit_reason_rows[i].sentence,
+		                        "SDM Vol. 3D, \"VMX Basic Exit Reasons\"" });
+	}
+}
