@@ -241,7 +241,7 @@ struct cpu {
 	struct vmx_state vmx;           /* state too: VMX operation and the VMCSs on chip (vmx/) */
 	struct vmcs *vmcs;              /* the current one, NULL: none */
 	uint32_t ctl[VMX_WORDS];        /* the current VMCS's controls in force, by enum vmx_word: vmx_derive() */
-	struct vmx_failed failed;       /* the last VM entry that failed */
+	struct vmx_failed failed;       /* checks the last VM entry failed */
 	struct vmx_exit exit;           /* on its way while fault.type is EVENT_VM_EXIT */
 	struct root_software root;      /* modelled root software, installed by the machine */
 	struct { uint64_t lin; uint64_t bytes[8]; unsigned size; } rmw;         /* slow read-modify-write in flight */

@@ -10,6 +10,7 @@
 #include "models/cpu/cpuid.h"
 #include "models/cpu/insn.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 #include "models/io/board.h"
 #include "models/machine.h"
 #include "ui/cli/args.h"
@@ -201,6 +202,23 @@ static void each_feature(item_fn *fn, void *arg)
 		         r->bit,
 		         r->modelled ? "" : ", not modelled: never advertised, #UD");
 		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, NULL });
+	}
+}
+
+static void each_check(item_fn *fn, void *arg)
+{
+	static const char *const area[] = {
+		[VMX_AREA_CONTROL] = "error 7", [VMX_AREA_HOST] = "error 8", [VMX_AREA_GUEST] = "exit 33", [VMX_AREA_MSR] = "exit 34",
+	};
+
+	for (unsigned i = 0; i < VMX_CHECKS; i++) {
+		const struct vmx_check_row *r = &vmx_check_rows[i];
+		char detail[64], more[600];
+
+		snprintf(detail, sizeof detail, "%s, %s", area[r->area], vmcs_rows[r->field].name);
+		snprintf(more, sizeof more, "checked when: %s\n    hint: %s\n    SDM Vol. 3C, \"%s\"", vmx_check_when((enum vmx_check)i),
+		         r->hint, r->title);
+		fn(arg, &(struct item){ r->name, NULL, detail, r->expected, more });
 	}
 }
 

@@ -13,6 +13,7 @@
 #include "ui/export/result.h"
 #include "ui/export/trace_file.h"
 #include "ui/session/progress.h"
+#include "ui/session/vm_entry.h"
 
 #define SLICE 20000000          /* cycles between two looks at progress and input */
 
@@ -402,6 +403,8 @@ int session_finish(struct session *s, struct err *e)
 			if (s->n > 1)
 				fprintf(stderr, "%s: ", r->name);
 			fprintf(stderr, "%s\n", stop_sentence(r, text, sizeof text));
+			if (r->last != MACHINE_STOP_GUEST_EXIT || run_status(r))
+				vm_entry_print(stderr, r->m);
 			(s->o.ledger ? ledger_text_full : ledger_text_short)(stderr, r->m);
 		} else if (s->o.ledger) {
 			ledger_text_full(stderr, r->m);

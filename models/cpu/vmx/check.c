@@ -136,11 +136,11 @@ unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n)
 {
 	struct vmx_failed *last = &c->failed;
 	unsigned found = vmx_check_all(c, out, n);
+	last->n = found;
 	if (likely(!found))
 		return 0;
 	last->when = c->ledger.now;
 	last->rip = cpu_rip(c);
-	last->n = found;
 	for (unsigned i = 0; i < found && i < n; i++) {
 		const struct vmx_failure *x = &out[i];
 		if (i < ARRAY_LEN(last->f))

@@ -18,7 +18,7 @@ struct vmx_state {
 	struct vmcs slot[VMCS_SLOTS];
 };
 
-/* A VM-entry check that failed (vmx.h), and all those of the last VM entry that did: for people, not state. */
+/* A VM-entry check that failed (vmx.h), and all those of the last VM entry: for people, not state. */
 struct vmx_failure {
 	uint32_t check;                 /* enum vmx_check */
 	uint32_t entry, msr;            /* area MSR: number of the entry from 1, and its MSR */
@@ -29,7 +29,7 @@ struct vmx_failure {
 struct vmx_failed {
 	cycle_t when;
 	uint64_t rip;                   /* of the VMLAUNCH or VMRESUME */
-	uint32_t n;                     /* checks that failed; 0: no VM entry has */
+	uint32_t n;                     /* checks that failed; 0: the last VM entry passed them, or there was none */
 	struct vmx_failure f[VMX_FAILED_MAX];   /* the first of them */
 };
 

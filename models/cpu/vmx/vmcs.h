@@ -24,6 +24,8 @@ static inline enum vmcs_width vmcs_width(enum vmcs_field f) { return (enum vmcs_
 static inline enum vmcs_type vmcs_type(enum vmcs_field f) { return (enum vmcs_type)(vmcs_rows[f].encoding >> 10 & 3); }
 uint64_t vmcs_mask(enum vmcs_field f);                          /* the bits a field of its width has */
 const char *vmcs_section(enum vmcs_field f);                    /* title of the SDM's section on it */
+struct field_bits;
+const struct field_bits *vmcs_bits(enum vmcs_field f);            /* its named bits (sim/field.h), or NULL */
 
 /* The controls, one enumerator each, in the order of control.def. */
 enum vmx_control {
