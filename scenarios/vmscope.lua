@@ -25,6 +25,44 @@
 ---@field columns string[] column heads
 ---@field rows table[] each an array in the columns' order, or a table by column name
 
+---what to compare; lists may be a single name
+---@class CompareOptions
+---@field workload? string[]|string what the guests run, parameters if wanted: "gups size=16m"; the standard ones
+---@field technique? string[]|string native, ept, ept:2M, shadow.wp, vmx/ept, ...; the standard ones
+---@field profile? string[]|string CPU profiles; skylake
+---@field page? string[]|string EPT page sizes: every ept once with each
+---@field image? string the guest: a built one by name, or a file; kernel64
+---@field initrd? string initial RAM disk
+---@field ram? string|integer the guest's memory; 128M
+---@field set? table<string, any> rows of the profile or configuration
+---@field sweep? string "name=a..b[:step|xN]": a profile row or a parameter of the workload
+---@field except? string[]|string final memory that may differ: a symbol or LOW-HIGH
+---@field memory? boolean false: only the consoles are compared
+---@field show? string parts of the text: summary,why,exits,walks,ledger
+---@field max_cycles? integer of each case
+---@field seed? integer of every random stream
+
+---what compare found; report prints it
+---@class Comparison
+---@field ok boolean every case ran to its end and did the same work as on the bare machine
+---@field rows ComparisonRow[] one for each case
+---@field divergences string[] where techniques diverge from the bare machine
+---@field text string the tables
+
+---one case; the keys of vmscope list metrics are fields too
+---@class ComparisonRow
+---@field profile string CPU profile
+---@field workload string as it was named
+---@field technique string "vmx/ept:2M"
+---@field value integer|nil of the sweep
+---@field outcome string ok, failed, limit, refused, crashed, not run
+---@field why string|nil what is wrong
+---@field slowdown number|nil cycles by the bare machine's
+---@field why_text string|nil on the rows of the bare machine: who wins, by how much and why
+---@field console string what the guest printed
+---@field shares table<string, integer> the ledger in a few parts
+---@field stats table<string, integer> every statistic and cell of the ledger that is not 0, of the measured part
+
 ---what a listener is told; the event's own arguments are fields too
 ---@class Event
 ---@field event string its name
@@ -193,8 +231,8 @@ guest = nil
 ---@type fun(name: string): table<string, integer|string>
 profile = nil
 
----print a table
----@type fun(report: Report)
+---print a table, or what compare found
+---@type fun(report: Report|Comparison)
 report = nil
 
 ---a false condition is printed and makes the exit status 1
@@ -209,6 +247,6 @@ exit = nil
 ---@type fun(kind: string): string[]
 names = nil
 
----the comparison of techniques: not modelled yet
----@type fun(options: table)
+---the same guests under several techniques, each in a process of its own; verified against the bare machine
+---@type fun(options: CompareOptions|nil): Comparison
 compare = nil

@@ -7,7 +7,8 @@ int cmd_run(struct args *a, struct err *e)
 {
 	struct scenario_options o = { .set = a->set, .sets = a->sets, .allow = a->allow,
 	                              .allows = a->allows,
-	                              .instructions = a->lua_limit };
+	                              .instructions = a->lua_limit,
+	                              .results = a->compare.results, .jobs = a->compare.jobs, .fresh = a->compare.fresh };
 	struct err late = { "" };
 	struct session s;
 	int status;

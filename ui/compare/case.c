@@ -7,7 +7,6 @@
 
 #include "models/breakpoint.h"
 #include "models/symbols.h"
-#include "sim/snap_impl.h"
 #include "ui/cli/technique.h"
 #include "ui/export/result.h"
 #include "ui/session/session.h"
@@ -67,7 +66,15 @@ static int case_setup(const struct case_spec *c, struct setup *s, struct err *e)
 
 uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 {
-	return snap_mix(h, bytes, n);
+	const uint8_t *p = bytes;
+
+	for (uint64_t w; n; p += 8, n -= n < 8 ? n : 8) {
+		w = 0;
+		memcpy(&w, p, n < 8 ? n : 8);
+		h = (h ^ w ^ n << 56) * 0x9fb21c651e98df25;     /* n: "a" and "a\0" differ */
+		h ^= h >> 29;
+	}
+	return h;
 }
 
 bool hash_file(const char *path, uint64_t hash[2])

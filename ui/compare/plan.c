@@ -13,6 +13,7 @@
 #include "ui/session/setup.h"
 
 #define NATIVE "native/native"
+#define RAM_MAX (16ull << 30)
 static const char *const standard_techniques[] = { NATIVE, "vmx/shadow.wp", "vmx/ept", "vmx/ept:2M" };
 
 /* "vmx/ept:2M" -> cpu, mmu, page; without a cpu it is vmx, but for native. */
@@ -181,10 +182,13 @@ static void add_case(struct plan *p, const struct compare_options *o, const char
 int plan_make(struct plan *p, const struct compare_options *o, struct err *e)
 {
 	char image[4300];
+	uint64_t ram;
 	bool standard;
 	size_t cases;
 
 	memset(p, 0, sizeof *p);
+	if (o->ram && (!parse_number(o->ram, &ram) || ram < 1 << 20 || ram > RAM_MAX))
+		return err_set(e, "--ram", "64M, 1G, ...: final memory is compared byte by byte", "ram = %s: expected 1M..16G", o->ram);
 	if (image_of(o, image, sizeof image, &standard, e) != 0 || plan_techniques(p, o, e) != 0)
 		return -1;
 	if (o->sweep && sweep_parse(&p->sweep, o->sweep, e) != 0)

@@ -158,12 +158,16 @@ static void stacked(const struct bars *b, const char *name, size_t first, size_t
 	fprintf(f, "$%s << END_OF_DATA\n", name);
 	for (size_t w = 0; w < p->workload.n; w++) {
 		for (size_t t = first; t < p->technique.n; t++) {
-			char label[160];
+			size_t at = plan_at(p, b->profile, w, 0, t);
+			char label[160], count[24];
 
 			snprintf(label, sizeof label, "%s: %s", p->workload.v[w], short_name(b->c, t));
+			if (part == exit_part)          /* the mix says nothing about how many */
+				snprintf(label + strlen(label), sizeof label - strlen(label), " (%s)",
+				         compact(record_metric(&b->c->record[at], METRIC_EXITS), count, sizeof count));
 			put_text(f, label, '"');
 			for (size_t i = 0; i < parts; i++)
-				fprintf(f, " %.6g", part(b->c, plan_at(p, b->profile, w, 0, t), i));
+				fprintf(f, " %.6g", part(b->c, at, i));
 			fputc('\n', f);
 		}
 		if (w + 1 < p->workload.n)      /* a gap between workloads */
@@ -196,7 +200,7 @@ static void bars(const struct comparison *c, const char *path, FILE *f)
 		        p->profile.v[i]);
 		stacked(&b, "ledger", 0, SHARES, share_part, share_title);
 		if (virtual) {
-			fprintf(f, "set title 'VM exits by reason on %s'\nset ylabel 'percent of exits'\nset yrange [0:100]\n", p->profile.v[i]);
+			fprintf(f, "set title 'VM exits by reason on %s (their number in brackets)'\nset ylabel 'percent of exits'\nset yrange [0:100]\n", p->profile.v[i]);
 			stacked(&b, "exits", 1, EXIT_PARTS, exit_part, exit_title);
 		}
 	}

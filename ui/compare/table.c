@@ -113,29 +113,41 @@ static size_t best_of(const struct comparison *c, size_t block)
 
 /* ---- summary: slowdowns ---- */
 
+/* A line whose last cell may end in a blank. */
+static void put_trimmed(FILE *f, char *line)
+{
+	size_t n = strlen(line);
+
+	while (n && line[n - 1] == ' ')
+		n--;
+	fprintf(f, "%.*s\n", (int)n, line);
+}
+
 static void summary_row(const struct comparison *c, FILE *f, size_t block, size_t wide, size_t from, size_t to)
 {
-	size_t best = best_of(c, block);
-	char text[32];
+	size_t best = best_of(c, block), n;
+	char text[32], line[COLUMNS * 4];
 
-	fprintf(f, "%9s", record_good(&c->record[block]) ? compact(record_cycles(&c->record[block]), text, sizeof text) : trouble(c, block));
-	for (size_t t = from; t < to; t++) {
+	n = (size_t)snprintf(line, sizeof line, "%9s", record_good(&c->record[block]) ?
+	                     compact(record_cycles(&c->record[block]), text, sizeof text) : trouble(c, block));
+	for (size_t t = from; t < to && n < sizeof line; t++) {
 		double x = slowdown(c, block + t);
+		char mark = differs(c, block + t) ? '!' : t == best && c->plan.technique.n > 2 ? '*' : ' ';
 
 		if (x > 0)
-			snprintf(text, sizeof text, x < 99.95 ? "%.2f%c" : "%.0f%c", x, differs(c, block + t) ? '!' : t == best && to > 2 ? '*' : ' ');
+			snprintf(text, sizeof text, x < 99.95 ? "%.2f%c" : "%.0f%c", x, mark);
 		else
 			snprintf(text, sizeof text, "%s ", trouble(c, block + t));
-		fprintf(f, "  %*s", (int)wide, text);
+		n += (size_t)snprintf(line + n, sizeof line - n, "  %*s", (int)wide, text);
 	}
-	fputc('\n', f);
+	put_trimmed(f, line);
 }
 
 static void summary_head(const struct comparison *c, FILE *f, const char *label, size_t label_wide, size_t wide, size_t from, size_t to)
 {
 	fprintf(f, "%-*s%9s", (int)label_wide, label, "native");
 	for (size_t t = from; t < to; t++)
-		fprintf(f, "  %*s ", (int)wide - 1, short_name(c, t));
+		fprintf(f, "  %*s%s", (int)wide - 1, short_name(c, t), t + 1 < to ? " " : "");
 	fputc('\n', f);
 }
 
@@ -146,7 +158,7 @@ static void summary(const struct comparison *c, FILE *f, size_t profile)
 
 	if (p->technique.n > 1)
 		fprintf(f, "\nSlowdown on %s: cycles on the bare machine, then how many times as many%s\n", p->profile.v[profile],
-		        p->technique.n > 2 ? " (* best)" : "");
+		        p->technique.n > 2 ? ";\n* marks the best" : "");
 	else
 		fprintf(f, "\nCycles on %s\n", p->profile.v[profile]);
 	do {
@@ -295,8 +307,8 @@ static void verdict(const struct comparison *c, FILE *f)
 	if (c->divergences)
 		fprintf(f, "NOT the same work: %zu of %zu cases diverge from the bare machine (marked !).\n", c->divergences, checked);
 	else if (checked)
-		fprintf(f, "Verified: under every technique the guest printed the same%s as on the\nbare machine (%zu cases).\n",
-		        c->options.console_only ? "" : " and left the same memory", checked);
+		fprintf(f, "Verified: under every technique the guest printed the same%s\n%sas on the bare machine (%zu cases).\n",
+		        c->options.console_only ? "" : " and left the same", c->options.console_only ? "" : "memory ", checked);
 	if (good + missing < c->plan.n)
 		fprintf(f, "%zu of %zu cases failed: see the end.\n", c->plan.n - good - missing, c->plan.n);
 }
@@ -347,7 +359,7 @@ void comparison_print(const struct comparison *c, const struct show *s, FILE *f)
 	        virtual ? "s" : "", p->profile.n, p->profile.n > 1 ? "s" : "");
 	if (p->sweep.n)
 		fprintf(f, ", %s at %zu values", p->sweep.name, p->sweep.n);
-	fprintf(f, "; the guest has %s of memory\n", p->spec[0].ram);
+	fprintf(f, "; the guest has %s of memory.\n", p->spec[0].ram);
 	verdict(c, f);
 	for (size_t i = 0; i < p->profile.n; i++) {
 		if (s->summary)

@@ -117,11 +117,6 @@ int l_names(lua_State *L)
 	return api_unknown(L, "kind", name, kind_at, kinds, kinds_n, "vmscope list");
 }
 
-int l_compare(lua_State *L)
-{
-	return luaL_error(L, "compare is not modelled yet: it needs techniques to compare");
-}
-
 /* ---- report ---- */
 
 enum { COLUMNS_MAX = 32, CELL_MAX = 256 };
@@ -177,8 +172,17 @@ int l_report(lua_State *L)
 	lua_Integer n, rows;
 	char text[CELL_MAX];
 
-	api_keys(L, 1, keys);
 	lua_settop(L, 1);
+	if (lua_istable(L, 1) && lua_getfield(L, 1, "text") == LUA_TSTRING) {   /* what compare made */
+		size_t size;
+		const char *whole = lua_tolstring(L, -1, &size);
+
+		fwrite(whole, 1, size, stdout);
+		fflush(stdout);
+		return 0;
+	}
+	lua_settop(L, 1);
+	api_keys(L, 1, keys);
 	luaL_argexpected(L, lua_getfield(L, 1, "columns") == LUA_TTABLE, 1, "a table with columns");
 	luaL_argexpected(L, lua_getfield(L, 1, "rows") == LUA_TTABLE, 1, "a table with rows");
 	n = (lua_Integer)lua_rawlen(L, 2);

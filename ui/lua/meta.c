@@ -6,7 +6,7 @@
 #include "ui/cli/item.h"
 #include "ui/lua/api.h"
 
-struct class { const char *name, *sentence; struct { const char *name, *type, *doc; } field[16]; };
+struct class { const char *name, *sentence; struct { const char *name, *type, *doc; } field[20]; };
 
 /* Options tables: their keys are checked by the functions that take them. */
 static const struct class options[] = {
@@ -29,6 +29,41 @@ static const struct class options[] = {
 		{ "title?", "string", "printed above" },
 		{ "columns", "string[]", "column heads" },
 		{ "rows", "table[]", "each an array in the columns' order, or a table by column name" },
+	} },
+	{ "CompareOptions", "what to compare; lists may be a single name", {
+		{ "workload?", "string[]|string", "what the guests run, parameters if wanted: \"gups size=16m\"; the standard ones" },
+		{ "technique?", "string[]|string", "native, ept, ept:2M, shadow.wp, vmx/ept, ...; the standard ones" },
+		{ "profile?", "string[]|string", "CPU profiles; skylake" },
+		{ "page?", "string[]|string", "EPT page sizes: every ept once with each" },
+		{ "image?", "string", "the guest: a built one by name, or a file; kernel64" },
+		{ "initrd?", "string", "initial RAM disk" },
+		{ "ram?", "string|integer", "the guest's memory; 128M" },
+		{ "set?", "table<string, any>", "rows of the profile or configuration" },
+		{ "sweep?", "string", "\"name=a..b[:step|xN]\": a profile row or a parameter of the workload" },
+		{ "except?", "string[]|string", "final memory that may differ: a symbol or LOW-HIGH" },
+		{ "memory?", "boolean", "false: only the consoles are compared" },
+		{ "show?", "string", "parts of the text: summary,why,exits,walks,ledger" },
+		{ "max_cycles?", "integer", "of each case" },
+		{ "seed?", "integer", "of every random stream" },
+	} },
+	{ "Comparison", "what compare found; report prints it", {
+		{ "ok", "boolean", "every case ran to its end and did the same work as on the bare machine" },
+		{ "rows", "ComparisonRow[]", "one for each case" },
+		{ "divergences", "string[]", "where techniques diverge from the bare machine" },
+		{ "text", "string", "the tables" },
+	} },
+	{ "ComparisonRow", "one case; the keys of vmscope list metrics are fields too", {
+		{ "profile", "string", "CPU profile" },
+		{ "workload", "string", "as it was named" },
+		{ "technique", "string", "\"vmx/ept:2M\"" },
+		{ "value", "integer|nil", "of the sweep" },
+		{ "outcome", "string", "ok, failed, limit, refused, crashed, not run" },
+		{ "why", "string|nil", "what is wrong" },
+		{ "slowdown", "number|nil", "cycles by the bare machine's" },
+		{ "why_text", "string|nil", "on the rows of the bare machine: who wins, by how much and why" },
+		{ "console", "string", "what the guest printed" },
+		{ "shares", "table<string, integer>", "the ledger in a few parts" },
+		{ "stats", "table<string, integer>", "every statistic and cell of the ledger that is not 0, of the measured part" },
 	} },
 	{ "Event", "what a listener is told; the event's own arguments are fields too", {
 		{ "event", "string", "its name" },

@@ -9,6 +9,9 @@ struct scenario_options {
 	const char *const *allow; unsigned allows;      /* folders whose files may be read */
 	size_t memory;                                  /* limits of Lua; 0: the defaults */
 	uint64_t instructions;
+	const char *results;            /* compare: the folder of results, NULL: none is kept */
+	unsigned jobs;                  /* compare: worker processes at a time, 0: the default */
+	bool fresh;                     /* compare: whatever is in the folder */
 };
 
 /* Exit status of the scenario: 0, 1 when a check failed, or what exit() was given; -1 with err: the
