@@ -3,7 +3,8 @@
 #
 # The images are not part of this tree: build kvm-unit-tests for x86_64 and i386 and point --images at a folder that
 # holds them as x86_64/*.flat and i386/*.flat.  --baseline names a CSV with what other machines reach per row
-# (columns test, then <peer>_pass, <peer>_fail, ...); the best of its *_pass columns is the bar.
+# (columns test, then <peer>_pass, <peer>_fail, ...); the best of its *_pass columns is the bar. Given again it names
+# another one: columns vmx_subtest, pass, fail, ... compare with the rows vmx.*, one a sub-test of the vmx image.
 #
 # Verdicts:
 #   ok         as many passes as the best peer, no failure, ran to its end
@@ -34,7 +35,8 @@ need() { [ $# -ge 2 ] || { echo "kvmut.sh: $1 needs a value" >&2; usage; }; }
 while [ $# -gt 0 ]; do
 	case $1 in
 	--images) need "$@"; images=$2; shift;;
-	--baseline) need "$@"; baseline=$2; shift;;
+	--baseline) need "$@"; baseline="$baseline$2
+"; shift;;
 	--vmscope) need "$@"; vmscope=$2; shift;;
 	--only) need "$@"; only=$2; shift;;
 	--jobs) need "$@"; jobs=$2; shift;;
@@ -63,7 +65,9 @@ elif [ ! -x "$vmscope" ]; then
 	echo "kvmut.sh: $vmscope: no such program; run make first" >&2
 	exit 2
 fi
-[ -z "$baseline" ] || [ -r "$baseline" ] || { echo "kvmut.sh: $baseline: cannot read the baseline" >&2; exit 2; }
+printf %s "$baseline" | while read -r file; do
+	[ -r "$file" ] || { echo "kvmut.sh: $file: cannot read the baseline" >&2; exit 2; }
+done || exit 2
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/kvmut.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
@@ -155,21 +159,26 @@ done <"$work/rows" >"$work/counts"
 
 who=vmscope
 [ -n "$qemu" ] && who=qemu
-[ -n "$baseline" ] || baseline=/dev/null
+printf %s "$baseline" >"$work/baselines"
 [ -n "$csv" ] || csv=$work/out.csv
-awk -v who="$who" -v rowsfile="$work/rows" -v basefile="$baseline" -v csv="$csv" '
+awk -v who="$who" -v rowsfile="$work/rows" -v bases="$work/baselines" -v csv="$csv" '
 	BEGIN {
 		FS = ","
-		while ((getline <basefile) > 0) {
-			if (!nb++) { for (i = 2; i <= NF; i++) head[i] = $i; continue }
-			for (i = 2; i <= NF; i++)
-				if (head[i] ~ /_pass$/ && $i != "" && (!($1 in best) || $i + 0 > best[$1])) {
-					best[$1] = $i + 0; peer[$1] = substr(head[i], 1, length(head[i]) - 5)
-				}
+		while ((getline basefile <bases) > 0) {
+			for (nb = 0; (getline <basefile) > 0; ) {
+				if (!nb++) { for (i = 1; i <= NF; i++) head[i] = $i; continue }
+				name = $1
+				if (head[1] == "vmx_subtest") { gsub(/[^A-Za-z0-9_]/, "_", name); name = "vmx." name }
+				for (i = 2; i <= NF; i++)
+					if (head[i] ~ /(^|_)pass$/ && $i != "" && (!(name in best) || $i + 0 > best[name])) {
+						best[name] = $i + 0
+						peer[name] = head[i] == "pass" ? "peer" : substr(head[i], 1, length(head[i]) - 5)
+					}
+			}
 		}
 		FS = "|"
 		while ((getline <rowsfile) > 0) { covered[$1] = $9; why[$1] = $10 }
-		printf "%-25s %6s %5s %5s  %-7s %4s %6s %-7s verdict\n", "row", "pass", "fail", "skip", "end", "s", "best", "peer"
+		printf "%-46s %6s %5s %5s  %-7s %4s %6s %-7s verdict\n", "row", "pass", "fail", "skip", "end", "s", "best", "peer"
 		print "test," who "_pass," who "_fail," who "_skip," who "_note,best_peer,best_pass,verdict" >csv
 	}
 	{
@@ -204,7 +213,7 @@ awk -v who="$who" -v rowsfile="$work/rows" -v basefile="$baseline" -v csv="$csv"
 				}
 			}
 		}
-		printf "%-25s %6d %5d %5d  %-7s %4d %6s %-7s %s\n", row, p, f, k, end, sec, known ? bar : "-", known ? peer[row] : "-", verdict
+		printf "%-46s %6d %5d %5d  %-7s %4d %6s %-7s %s\n", row, p, f, k, end, sec, known ? bar : "-", known ? peer[row] : "-", verdict
 		note = ended ? "" : end
 		v = verdict; gsub(/"/, "\"\"", v)
 		printf "%s,%d,%d,%d,%s,%s,%s,\"%s\"\n", row, p, f, k, note, known ? peer[row] : "", known ? bar : "", v >csv
