@@ -71,6 +71,23 @@
 ---@field cpu integer|nil the number when it was a CPU
 ---@field line string|nil of a console line
 
+---a VM-entry check that failed
+---@class EntryFailure
+---@field check string its name (vmscope list checks)
+---@field title string of the section in SDM Vol. 3C
+---@field field string the VMCS field
+---@field found integer its value; of an MSR-load area's entry, the value to load
+---@field wrong integer the bits of it that are wrong
+---@field bits string the same in words
+---@field expected string what the field must be
+---@field hint string what usually went wrong
+---@field consequence string the error or the exit it leads to when it is the first
+---@field cpu integer which CPU
+---@field cycle integer when
+---@field rip integer of the VMLAUNCH or VMRESUME
+---@field entry integer|nil number of the MSR-load area's entry, from 1
+---@field msr integer|nil its MSR
+
 ---a translation
 ---@class Walk
 ---@field page_size integer bytes of the page, when there is one
@@ -95,6 +112,13 @@
 ---@field test_device? boolean QEMU's test devices, as kvm-unit-tests expect them
 ---@field reset_on_shutdown? boolean a triple fault resets the machine instead of ending the run
 ---@field reboot? boolean a reset boots the same image again, memory kept, instead of ending the run
+---@field cpu? string|number CPU virtualization: native, vmx (vmscope list techniques)
+---@field mmu? string|number memory virtualization: native, ept, shadow.flush, .vtlb, .wp, .unsync, agile
+---@field page? string|number EPT: the largest page the VMM maps with
+---@field eager? boolean EPT: map all memory at the start instead of on demand
+---@field tags? boolean use VPIDs: translations survive VM exits and entries
+---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
+---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
@@ -133,7 +157,8 @@
 ---@field ["psc.pml4e"]? integer PML4E paging-structure-cache entries
 ---@field ["psc.pdpte"]? integer PDPTE paging-structure-cache entries
 ---@field ["psc.pde"]? integer PDE paging-structure-cache entries
----@field ["nested.tlb"]? integer guest-physical to host-physical entries used inside two-dimensional walks
+---@field ["psc.combined"]? integer in a guest, paging-structure caches hold where EPT puts the next table: a hit skips its EPT walk
+---@field ["nested.tlb"]? integer guest-physical to host-physical entries for the paging structures of two-dimensional walks, fully associative
 ---@field ["ept.psc"]? integer EPT paging-structure-cache entries per level
 ---@field ["walk.ad_assist"]? integer microcode assist that sets an accessed or dirty flag
 ---@field ["exception.flow"]? integer delivery of an exception or software interrupt through a gate
@@ -172,6 +197,7 @@
 ---@field restore fun(self: Machine, snapshot: Snapshot) go back to a snapshot; older and newer ones stay valid
 ---@field hash fun(self: Machine): string hash of the whole state
 ---@field vm fun(self: Machine, options: table) a virtual machine: not modelled yet
+---@field entry_failures fun(self: Machine): EntryFailure[] the checks that the last VM entry of each CPU failed, in order; empty: none
 ---@field stats Stats statistics by name
 ---@field ledger Ledger cycles by owner, all CPUs together
 ---@field console string what the guest printed on COM1

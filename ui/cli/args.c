@@ -124,10 +124,8 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_SHOW: a->show = v; return 0;
 	case FLAG_JOBS: return jobs(a, v, e);
 	case FLAG_RESULTS: case FLAG_FRESH: compare_flag(a, id, v); return 0;   /* of run: its scenario's comparisons */
-	case FLAG_CPU: a->cpu = v; return 0;
-	case FLAG_MMU: a->mmu = v; return 0;
 	case FLAG_PROFILE: case FLAG_RAM: case FLAG_CPUS: case FLAG_SPEED: case FLAG_DISK: case FLAG_DISK2: case FLAG_RTC:
-	case FLAG_QUANTUM:
+	case FLAG_QUANTUM: case FLAG_CPU: case FLAG_MMU: case FLAG_PAGE:
 		return setup_set(s, flag + 2, v, flag, e);      /* the key has the flag's name */
 	case FLAG_APPEND: b->cmdline = v; return 0;
 	case FLAG_INITRD: b->initrd = v; return 0;
@@ -155,7 +153,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_HELP: a->help = true; return 0;
-	case FLAG_WORKLOAD: case FLAG_TECHNIQUE: case FLAG_PAGE: case FLAG_EXCEPT: case FLAG_IMAGE: case FLAG_SWEEP:
+	case FLAG_WORKLOAD: case FLAG_TECHNIQUE: case FLAG_EXCEPT: case FLAG_IMAGE: case FLAG_SWEEP:
 	case FLAG_CONSOLE: case FLAG_N:
 		break;
 	}

@@ -17,7 +17,6 @@ struct args {
 	unsigned operands;
 	const char *set[64], *allow[16];
 	unsigned sets, allows;
-	const char *cpu, *mmu;          /* techniques */
 	uint64_t lua_limit;             /* 0: the default */
 	struct setup setup;             /* boot's flags */
 	struct options o;

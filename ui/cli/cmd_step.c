@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "ui/cli/args.h"
-#include "ui/cli/technique.h"
 #include "ui/lua/scenario.h"
 #include "ui/tui/tui.h"
 
@@ -22,7 +21,7 @@ static int boot(struct args *a, struct session *s, struct err *e)
 {
 	struct boot_image image = a->setup.image;
 	image.kernel = a->operand[0];
-	if (technique_check(a->cpu, a->mmu, e) != 0 || setup_finish(&a->setup, e) != 0)
+	if (setup_finish(&a->setup, e) != 0)
 		return -1;
 	struct run *r = session_machine(s, &a->setup, e);
 	if (!r || run_boot(r, &image, e) != 0)

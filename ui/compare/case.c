@@ -7,7 +7,6 @@
 
 #include "models/breakpoint.h"
 #include "models/symbols.h"
-#include "ui/cli/technique.h"
 #include "ui/export/result.h"
 #include "ui/session/session.h"
 
@@ -49,7 +48,8 @@ void case_record_fini(struct case_record *r)
 static int case_setup(const struct case_spec *c, struct setup *s, struct err *e)
 {
 	setup_init(s);
-	if (technique_check(c->cpu, c->mmu, e) != 0 || setup_set(s, "profile", c->profile, NULL, e) != 0 ||
+	if (setup_set(s, "cpu", c->cpu, NULL, e) != 0 || setup_set(s, "mmu", c->mmu, NULL, e) != 0 ||
+	    (c->page[0] && setup_set(s, "page", c->page, "--page", e) != 0) || setup_set(s, "profile", c->profile, NULL, e) != 0 ||
 	    setup_set(s, "ram", c->ram, "--ram", e) != 0)
 		return -1;
 	for (size_t i = 0; i < c->sets; i++)
@@ -256,7 +256,7 @@ static void judge(const struct run *r, struct case_record *out)
 		return;
 	out->end = r->last == MACHINE_STOP_CYCLES ? CASE_LIMIT : CASE_FAILED;
 	stop_sentence(r, text, sizeof text - 200);
-	last_line(r, line, sizeof line);
+	last_line(run_face(r), line, sizeof line);
 	if (line[0]) {
 		size_t at = strlen(text);
 
@@ -265,14 +265,15 @@ static void judge(const struct run *r, struct case_record *out)
 	out->why = sentence(text);
 }
 
-static void watch(struct machine *m)
+/* The guest's symbols; what looks for them is the machine that runs. */
+static void watch(struct machine *m, const struct symtab *symbols)
 {
 	static const char *const ends[] = { "roi_begin", "roi_end" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		uint64_t at;
 
-		if (symtab_find(m->symbols, ends[i], &at))
+		if (symtab_find(symbols, ends[i], &at))
 			breakpoint_add(m->breakpoints, at, -1);
 	}
 	for (unsigned i = 0; i < m->config.cpus; i++)
@@ -284,8 +285,10 @@ static void go(struct run *r, const struct case_spec *c, struct case_record *out
 	uint64_t begin = 0;
 	bool inside = false;
 
-	watch(r->m);
-	symtab_find(r->m->symbols, "roi_begin", &begin);
+	const struct symtab *symbols = run_face(r)->m->symbols;
+
+	watch(r->m, symbols);
+	symtab_find(symbols, "roi_begin", &begin);
 	while (run_until(r, c->max_cycles, 0) == MACHINE_STOP_BREAK) {
 		bool begins = cpu_rip(r->m->cpu[r->m->breakpoints->hit_cpu]) == begin;
 
@@ -318,7 +321,7 @@ bool case_run(const struct case_spec *c, struct case_record *out)
 	else
 		setup_fini(&setup);
 	if (r)
-		r->echo = false;
+		run_face(r)->echo = r->echo = false;
 	if (!r || run_boot(r, &image, &e) != 0) {
 		out->end = CASE_REFUSED;
 		out->why = sentence(e.text);
@@ -329,11 +332,13 @@ bool case_run(const struct case_spec *c, struct case_record *out)
 		result_each(r->m, read_one, &whole);
 		out->cycles.whole = machine_now(r->m);
 		out->instructions.whole = machine_icount(r->m);
-		out->console = r->console;
-		out->console_n = r->console_n;
-		r->console = NULL;
-		r->console_n = r->console_room = 0;
-		keep_pages(&r->m->mem, out);
+		struct run *face = run_face(r);
+
+		out->console = face->console;
+		out->console_n = face->console_n;
+		face->console = NULL;
+		face->console_n = face->console_room = 0;
+		keep_pages(&face->m->mem, out);
 	}
 	out->number = t.v;
 	out->numbers = t.n;

@@ -209,7 +209,8 @@ static void run_json(struct json *j, const struct run *r)
 		snprintf(hash, sizeof hash, "%016" PRIx64, m->trace.hash);
 		json_text(j, "trace_hash", hash);
 	}
-	json_bytes(j, "console", r->console ? r->console : "", r->console_n);
+	const struct run *face = run_face(r);
+	json_bytes(j, "console", face->console ? face->console : "", face->console_n);
 	ledger_json(j, m);
 	json_object(j, "stats");
 	result_each(m, number, j);

@@ -211,7 +211,7 @@ static uint64_t address(lua_State *L, const struct run *r, int i)
 
 	if (lua_type(L, i) != LUA_TSTRING)
 		return api_u64(L, i);
-	if (!symtab_find(r->m->symbols, lua_tostring(L, i), &v)) {
+	if (!symtab_find(run_face(r)->m->symbols, lua_tostring(L, i), &v)) {
 		lua_getfield(L, 1, "symbol");           /* for its message */
 		lua_pushvalue(L, 1);
 		lua_pushvalue(L, i);

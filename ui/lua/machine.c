@@ -116,7 +116,7 @@ int l_machine_new(lua_State *L)
 	r = session_machine(sc->session, s, &e);
 	if (!r)
 		goto failed;
-	r->echo = console;
+	run_face(r)->echo = r->echo = console;
 	api_push(L, API_MACHINE, r, -1);
 	return 1;
 failed:
@@ -188,7 +188,7 @@ int l_type(lua_State *L)
 	const char *text = luaL_checklstring(L, 2, &n);
 
 	api_not_inside(L, "m:type");
-	machine_serial_input(r->m, (const uint8_t *)text, n);
+	machine_serial_input(run_face(r)->m, (const uint8_t *)text, n);
 	return 0;
 }
 
@@ -201,7 +201,7 @@ int l_key(lua_State *L)
 
 	api_not_inside(L, "m:key");
 	for (size_t at = 0; at < n; at += 200)
-		machine_key_input(r->m, codes, keys_for(text + at, n - at < 200 ? n - at : 200, codes, sizeof codes));
+		machine_key_input(run_face(r)->m, codes, keys_for(text + at, n - at < 200 ? n - at : 200, codes, sizeof codes));
 	return 0;
 }
 
@@ -209,7 +209,7 @@ int l_key(lua_State *L)
 
 int l_console(lua_State *L)
 {
-	const struct run *r = api_self(L, API_MACHINE)->run;
+	const struct run *r = run_face(api_self(L, API_MACHINE)->run);
 
 	lua_pushlstring(L, r->console ? r->console : "", r->console_n);
 	return 1;
@@ -220,7 +220,7 @@ int l_screen(lua_State *L)
 	char lines[25][80 * 4 + 1];
 	luaL_Buffer b;
 
-	machine_screen_text(api_self(L, API_MACHINE)->run->m, lines);
+	machine_screen_text(run_face(api_self(L, API_MACHINE)->run)->m, lines);
 	luaL_buffinit(L, &b);
 	for (unsigned i = 0; i < 25; i++) {
 		luaL_addstring(&b, lines[i]);
@@ -284,7 +284,7 @@ static const char *symbol_name_at(const void *table, size_t i)
 
 int l_symbol(lua_State *L)
 {
-	const struct symtab *t = api_self(L, API_MACHINE)->run->m->symbols;
+	const struct symtab *t = run_face(api_self(L, API_MACHINE)->run)->m->symbols;
 	const char *name = luaL_checkstring(L, 2);
 	uint64_t addr;
 
@@ -296,7 +296,7 @@ int l_symbol(lua_State *L)
 
 int l_symbol_at(lua_State *L)
 {
-	const struct symtab *t = api_self(L, API_MACHINE)->run->m->symbols;
+	const struct symtab *t = run_face(api_self(L, API_MACHINE)->run)->m->symbols;
 	uint64_t off;
 	const struct symbol *s = symtab_at(t, api_u64(L, 2), &off);
 

@@ -90,6 +90,12 @@ static void console_keep(struct run *r, const uint8_t *bytes, size_t n)
 	r->console_n += n;
 }
 
+/* The run whose machine really runs. */
+static struct run *runner(struct run *r)
+{
+	return r->host ? r->host : r;
+}
+
 /* Inside the run: nothing here may run the machine or feed it. What the text sets off happens at the next boundary. */
 static void on_console(void *who, const uint8_t *bytes, size_t n)
 {
@@ -114,8 +120,8 @@ static void on_console(void *who, const uint8_t *bytes, size_t n)
 			run_ask_stop(r);
 		}
 	if (input_ready(&r->input, r->console, r->console_n) || input_ready(&r->keys, r->console, r->console_n)) {
-		r->pause = true;
-		machine_interrupt(r->m);
+		runner(r)->pause = true;
+		machine_interrupt(runner(r)->m);
 	}
 }
 
@@ -130,7 +136,10 @@ void session_init(struct session *s, const struct options *o)
 
 static void run_free(struct run *r)
 {
-	machine_free(r->m);
+	for (unsigned i = 0; i < r->vms; i++)
+		run_free(r->vm[i]);
+	if (!r->host)           /* a host frees its virtual machines */
+		machine_free(r->m);
 	setup_fini(&r->setup);
 	input_fini(&r->input);
 	input_fini(&r->keys);
@@ -149,7 +158,7 @@ void session_fini(struct session *s)
 	memset(s, 0, sizeof *s);
 }
 
-struct run *session_machine(struct session *s, struct setup *setup, struct err *e)
+static struct run *run_new(struct session *s, struct setup *setup)
 {
 	struct run *r = xcalloc(1, sizeof *r);
 
@@ -158,12 +167,66 @@ struct run *session_machine(struct session *s, struct setup *setup, struct err *
 	memset(setup, 0, sizeof *setup);
 	if (s->o.seed_given)
 		r->setup.config.seed = s->o.seed;
-	snprintf(r->name, sizeof r->name, "m%zu", s->n);
 	r->echo = true;
+	return r;
+}
+
+/* What is typed goes to the first machine of the session, or to its first virtual one. */
+static int load_input(struct run *r, struct err *e)
+{
+	const struct options *o = &r->session->o;
+
+	if (o->input && input_load(&r->input, o->input, e) != 0)
+		return -1;
+	return o->keys ? input_load(&r->keys, o->keys, e) : 0;
+}
+
+struct run *session_vm(struct run *host, struct setup *setup, struct err *e)
+{
+	struct session *s = host->session;
+	struct run *r = run_new(s, setup);
+
+	r->host = host;
+	snprintf(r->name, sizeof r->name, "%.8s.vm%u", host->name, host->vms + 1);
+	r->m = machine_vm(host->m, &r->setup.config, &r->setup.vm, e);
+	if (!r->m) {
+		run_free(r);
+		return NULL;
+	}
+	host->vm[host->vms++] = r;
+	machine_on_console(r->m, on_console, r);
+	if (s->n && host == s->runs[0] && host->vms == 1) {
+		input_fini(&host->input);
+		input_fini(&host->keys);
+		if (load_input(r, e) != 0)
+			return NULL;
+	}
+	return r;
+}
+
+/* The machine under a virtual one: as big as the guest's memory, the VMM's tables and its code ask for. */
+static void host_setup(struct setup *host, const struct setup *guest)
+{
+	uint64_t ram = guest->config.ram, huge = 1ull << guest->vm.page_shift;
+
+	setup_init(host);
+	host->config = guest->config;
+	memset(host->config.disk, 0, sizeof host->config.disk);
+	host->config.ram = ((ram + ram / 16 + (64ull << 20) + guest->vm.shadow_limit) | ((2ull << 20) - 1)) + 1 + (huge > 2ull << 20 ? 2 * huge : 0);
+	if (host->config.ram + ram > MEM_LOW_MAX)       /* the guest's memory must not straddle the PCI hole */
+		host->config.ram += ram + MEM_HIGH - MEM_LOW_MAX;
+	host->config.cpus = guest->host_cpus ? guest->host_cpus : guest->config.cpus;
+	snprintf(host->profile, sizeof host->profile, "%s", guest->profile);
+}
+
+static struct run *machine_run_new(struct session *s, struct setup *setup, struct err *e)
+{
+	struct run *r = run_new(s, setup);
+
+	snprintf(r->name, sizeof r->name, "m%zu", s->n);
 	r->m = machine_new(&r->setup.config, e);
 	if (!r->m) {
-		setup_fini(&r->setup);
-		free(r);
+		run_free(r);
 		return NULL;
 	}
 	s->runs = xrealloc(s->runs, (s->n + 1) * sizeof *s->runs);
@@ -176,31 +239,47 @@ struct run *session_machine(struct session *s, struct setup *setup, struct err *
 		if (trace_export_listen(s->trace_export, r->m, r->name, e) != 0)
 			return NULL;
 	}
-	if (s->o.input && s->n == 1 && input_load(&r->input, s->o.input, e) != 0)
-		return NULL;
-	if (s->o.keys && s->n == 1 && input_load(&r->keys, s->o.keys, e) != 0)
-		return NULL;
-	return r;
+	return s->n == 1 && load_input(r, e) != 0 ? NULL : r;
+}
+
+struct run *session_machine(struct session *s, struct setup *setup, struct err *e)
+{
+	struct setup host;
+	struct run *r;
+
+	if (!setup_virtual(setup))
+		return machine_run_new(s, setup, e);
+	host_setup(&host, setup);
+	r = machine_run_new(s, &host, e);
+	return r && session_vm(r, setup, e) ? r : NULL;
 }
 
 int run_boot(struct run *r, const struct boot_image *image, struct err *e)
 {
-	r->image = setup_keep(&r->setup, image->kernel);
-	if (machine_boot(r->m, image, e) != 0)
+	struct run *face = run_face(r);
+
+	r->image = face->image = setup_keep(&face->setup, image->kernel);
+	if (machine_boot(face->m, image, e) != 0)
 		return -1;
-	if (r->session->o.restore && r->session->n == 1)
+	if (r->session->o.restore && r->session->n && r == r->session->runs[0])
 		return snap_load(r->m->snaps, r->session->o.restore, e);
 	return 0;
 }
 
 /* ---- running ---- */
 
+/* A virtual machine's time is its host's. */
+static cycle_t run_now(const struct run *r)
+{
+	return machine_now(r->host ? r->host->m : r->m);
+}
+
 static void feed(struct run *r, struct input *in, bool keyboard)
 {
 	const struct input_step *s;
 	uint8_t codes[1024];
 
-	while ((s = input_next(in, r->console, r->console_n, machine_now(r->m))) != NULL) {
+	while ((s = input_next(in, r->console, r->console_n, run_now(r))) != NULL) {
 		if (s->kind == INPUT_EXIT) {
 			r->exit_asked = true;
 			r->exit_status = (int)(s->value & 0xff);
@@ -220,17 +299,35 @@ static cycle_t least(cycle_t a, cycle_t b)
 	return a < b ? a : b;
 }
 
-/* Nothing will ever happen, but the script waits for time to pass: it has passed. */
-static bool end_wait(struct input *in)
+/* When a script next wants to do something because time has passed. */
+static cycle_t scripts_wake(const struct run *r)
 {
-	if (input_wake(in) == NEVER)
-		return false;
-	in->wake = 1;
-	return true;
+	cycle_t when = least(input_wake(&r->input), input_wake(&r->keys));
+
+	for (unsigned i = 0; i < r->vms; i++)
+		when = least(when, scripts_wake(r->vm[i]));
+	return when;
+}
+
+/* Nothing will ever happen, but the script waits for time to pass: it has passed. */
+static bool end_wait(struct run *r)
+{
+	struct input *in[] = { &r->input, &r->keys };
+	bool any = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(in); i++)
+		if (input_wake(in[i]) != NEVER) {
+			in[i]->wake = 1;
+			any = true;
+		}
+	for (unsigned i = 0; i < r->vms; i++)
+		any |= end_wait(r->vm[i]);
+	return any;
 }
 
 void run_ask_stop(struct run *r)
 {
+	r = runner(r);
 	r->pause = r->stop_asked = true;
 	machine_interrupt(r->m);
 }
@@ -258,6 +355,12 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 		running = NULL;
 		feed(r, &r->input, false);
 		feed(r, &r->keys, true);
+		for (unsigned i = 0; i < r->vms; i++) {
+			feed(r->vm[i], &r->vm[i]->input, false);
+			feed(r->vm[i], &r->vm[i]->keys, true);
+			r->exit_asked |= r->vm[i]->exit_asked;
+			r->exit_status |= r->vm[i]->exit_status;
+		}
 		icount = machine_icount(m);
 		why = MACHINE_STOP_USER;
 		if (r->exit_asked || r->stop_asked || interrupts)
@@ -270,12 +373,12 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 			break;
 		running = m;
 		r->pause = false;
-		why = machine_run(m, least(until, least(machine_now(m) + SLICE, least(input_wake(&r->input), input_wake(&r->keys)))),
+		why = machine_run(m, least(until, least(machine_now(m) + SLICE, scripts_wake(r))),
 		                  end ? end - icount : 0);
 		if (r->echo)
 			fflush(stdout);
 		progress_show(r->session->progress, r);
-		if (why == MACHINE_STOP_IDLE && (end_wait(&r->input) || end_wait(&r->keys)))
+		if (why == MACHINE_STOP_IDLE && end_wait(r))
 			continue;
 		if (why == MACHINE_STOP_CYCLES || (why == MACHINE_STOP_USER && (r->pause || interrupts)))
 			continue;
@@ -302,7 +405,7 @@ static const char *place(const struct run *r, char *buf, size_t n)
 {
 	const struct cpu *c = r->m->cpu[r->m->s.running];
 	uint64_t rip = cpu_rip(c), off = 0;
-	const struct symbol *sym = symtab_at(r->m->symbols, rip, &off);
+	const struct symbol *sym = symtab_at(run_face(r)->m->symbols, rip, &off);
 
 	if (sym)
 		snprintf(buf, n, "cpu%u at %#" PRIx64 " (%s+%#" PRIx64 ")", c->number, rip, sym->name, off);
@@ -369,7 +472,7 @@ static void print_screen(const struct run *r)
 	static char lines[25][80 * 4 + 1];
 	int last = 24;
 
-	machine_screen_text(r->m, lines);
+	machine_screen_text(run_face(r)->m, lines);
 	while (last >= 0 && lines[last][strspn(lines[last], " ")] == '\0')
 		last--;
 	for (int i = 0; i <= last; i++) {
@@ -396,7 +499,8 @@ int session_finish(struct session *s, struct err *e)
 			continue;
 		if (s->o.screen)
 			print_screen(r);
-		if (r->echo && r->console_n && r->console[r->console_n - 1] != '\n' && isatty(STDOUT_FILENO))
+		const struct run *face = run_face(r);
+		if (face->echo && face->console_n && face->console[face->console_n - 1] != '\n' && isatty(STDOUT_FILENO))
 			putchar('\n');
 		fflush(stdout);
 		if (!s->o.quiet) {

@@ -21,8 +21,11 @@ struct options {                /* what the common flags say */
 
 struct session;
 
-struct run {                    /* one machine of a session */
+struct run {                    /* one machine of a session, real or virtual */
 	struct session *session;
+	struct run *host;               /* of a virtual machine: it runs when its host does */
+	struct run *vm[MACHINE_VMS_MAX];/* its virtual machines */
+	unsigned vms;
 	struct machine *m;
 	struct setup setup;             /* owns the strings of the configuration */
 	char name[16];                  /* "m0" */
@@ -65,6 +68,10 @@ void session_fini(struct session *s);
 
 /* Build the machine of a finished setup; the run owns both. setup is left empty. */
 struct run *session_machine(struct session *s, struct setup *setup, struct err *e);
+/* A virtual machine on a run's machine; owned by it. setup: as above, a technique other than native. */
+struct run *session_vm(struct run *host, struct setup *setup, struct err *e);
+/* What a person sees: the first virtual machine, or the machine itself. */
+static inline struct run *run_face(const struct run *r) { return r->vms ? r->vm[0] : (struct run *)(uintptr_t)r; }
 int run_boot(struct run *r, const struct boot_image *image, struct err *e);
 /* As machine_run, under the session's limits. MACHINE_STOP_USER: Ctrl-C, or run_pause with stop_asked. */
 enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n);

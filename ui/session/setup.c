@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "ui/cli/technique.h"
 #include "ui/lua/profile_file.h"
 
 enum config_id {
@@ -28,6 +29,8 @@ void setup_init(struct setup *s)
 {
 	memset(s, 0, sizeof *s);
 	machine_config_defaults(&s->config);
+	s->vm.page_shift = 12;
+	s->vm.tags = true;
 	snprintf(s->profile, sizeof s->profile, "skylake");
 }
 
@@ -218,11 +221,38 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return 0;
 	case CONFIG_REBOOT:
 		return yes_no(key, value, &c->reboot, where, e);
+	case CONFIG_CPU:
+		s->cpu = setup_keep(s, value);
+		return 0;
+	case CONFIG_MMU:
+		s->mmu = setup_keep(s, value);
+		return 0;
+	case CONFIG_PAGE:
+		if (!parse_number(value, &v) || (v != 1 << 12 && v != 1 << 21 && v != 1 << 30))
+			return err_set(e, where, NULL, "page = %s: expected 4K, 2M or 1G", value);
+		s->vm.page_shift = v == 1 << 12 ? 12 : v == 1 << 21 ? 21 : 30;
+		return 0;
+	case CONFIG_EAGER:
+		return yes_no(key, value, &s->vm.eager, where, e);
+	case CONFIG_TAGS:
+		return yes_no(key, value, &s->vm.tags, where, e);
+	case CONFIG_SHADOW:
+		return number(key, value, 1 << 16, 1ull << 34, &s->vm.shadow_limit, where, e);
+	case CONFIG_HOST_CPUS:
+		if (number(key, value, 1, CPUS_MAX, &v, where, e) != 0)
+			return -1;
+		s->host_cpus = (unsigned)v;
+		return 0;
 	case CONFIG_RESET:
 		return yes_no(key, value, &s->reset_on_shutdown, where, e);
 	default:
 		return set_row(s, key, value, where, e);
 	}
+}
+
+bool setup_virtual(const struct setup *s)
+{
+	return (s->cpu && strcmp(s->cpu, "native") != 0) || (s->mmu && strcmp(s->mmu, "native") != 0);
 }
 
 int setup_set_pair(struct setup *s, const char *pair, const char *where, struct err *e)
@@ -238,6 +268,13 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 
 int setup_finish(struct setup *s, struct err *e)
 {
+	if (technique_check(s->cpu, s->mmu, e) != 0)
+		return -1;
+	if (setup_virtual(s)) {
+		s->vm.cpu = s->cpu ? s->cpu : "vmx";
+		s->vm.mmu = s->mmu ? s->mmu : "ept";
+		s->vm.vcpus = s->config.cpus;
+	}
 	if (profile_load(s->profile, &s->config.profile,
 	                 s->profile_where[0] ? s->profile_where : NULL, e) != 0)
 		return -1;

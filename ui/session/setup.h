@@ -6,6 +6,7 @@
 #define UI_SESSION_SETUP_H
 
 #include "models/machine.h"
+#include "models/vmm/vmm.h"
 
 struct setup {
 	struct machine_config config;
@@ -13,6 +14,9 @@ struct setup {
 	char profile[32];
 	char profile_where[128];
 	bool reset_on_shutdown;
+	const char *cpu, *mmu;          /* technique: NULL is native */
+	struct vm_config vm;            /* when it is not native: `config` is what the guest finds */
+	unsigned host_cpus;             /* 0: as many as virtual ones */
 	/* overrides of profile rows */
 	struct setup_row { char key[48], where[128]; uint64_t value; } *rows;
 	size_t n_rows;
@@ -32,6 +36,7 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 /* "key=value" */
 int setup_set_pair(struct setup *s, const char *pair, const char *where, struct err *e);
 /* Load the profile and apply the rows: config is complete afterwards. */
+bool setup_virtual(const struct setup *s);       /* a technique other than native was asked for */
 int setup_finish(struct setup *s, struct err *e);
 const char *setup_keep(struct setup *s, const char *text);      /* a copy that lives as long as the setup */
 bool setup_is_path(const char *key);                            /* the key's value names a file */

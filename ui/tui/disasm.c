@@ -11,7 +11,7 @@
 const char *symbol_text(const struct tui *t, uint64_t addr, char *buf, size_t n)
 {
 	uint64_t off = 0;
-	const struct symbol *s = symtab_at(t->m->symbols, addr, &off);
+	const struct symbol *s = symtab_at(run_face(t->run)->m->symbols, addr, &off);
 	if (!s)
 		buf[0] = '\0';
 	else if (off)

@@ -19,7 +19,7 @@ void draw_vmcs(struct tui *t, struct pane_out *o);
 
 void draw_console(struct tui *t, struct pane_out *o)
 {
-	const struct run *r = t->run;
+	const struct run *r = run_face(t->run);
 	size_t from = r->console_n > 20000 ? r->console_n - 20000 : 0;
 	char line[512];
 	size_t n = 0;
@@ -43,7 +43,7 @@ void draw_console(struct tui *t, struct pane_out *o)
 void draw_vga(struct tui *t, struct pane_out *o)
 {
 	char lines[25][80 * 4 + 1];
-	machine_screen_text(t->m, lines);
+	machine_screen_text(run_face(t->run)->m, lines);
 	for (unsigned i = 0; i < 25; i++) {
 		put(o, STYLE_NORMAL, "%s", lines[i]);
 		nl(o);

@@ -14,7 +14,7 @@
 
 static int address(struct tui *t, const char *text, uint64_t *v, struct err *e)
 {
-	if (parse_number(text, v) || symtab_find(t->m->symbols, text, v))
+	if (parse_number(text, v) || symtab_find(run_face(t->run)->m->symbols, text, v))
 		return 0;
 	return err_set(e, NULL, NULL, "'%s' is neither a number nor a symbol", text);
 }
@@ -277,9 +277,9 @@ static void complete(struct tui *t)
 			if (strncmp(word_at(NULL, i), p->text, n) == 0)
 				found = word_at(NULL, i);
 	} else {
-		for (size_t i = 0; i < t->m->symbols->n && !found; i++)
-			if (strncmp(t->m->symbols->sym[i].name, p->text + from, n) == 0)
-				found = t->m->symbols->sym[i].name;
+		for (size_t i = 0; i < run_face(t->run)->m->symbols->n && !found; i++)
+			if (strncmp(run_face(t->run)->m->symbols->sym[i].name, p->text + from, n) == 0)
+				found = run_face(t->run)->m->symbols->sym[i].name;
 		for (size_t i = 0; i < t->m->fields.groups[0].n && !found; i++)
 			if (strncmp(t->m->fields.groups[0].rows[i].name, p->text + from, n) == 0)
 				found = t->m->fields.groups[0].rows[i].name;

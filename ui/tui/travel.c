@@ -69,20 +69,20 @@ static void drive_input(void *who, unsigned channel, const void *bytes, size_t n
 {
 	struct travel *v = who;
 	if (channel == 0)
-		machine_serial_input(v->t->m, bytes, n);
+		machine_serial_input(run_face(v->t->run)->m, bytes, n);
 	else
-		machine_key_input(v->t->m, bytes, n);
+		machine_key_input(run_face(v->t->run)->m, bytes, n);
 }
 
 static uint64_t drive_mark(void *who)
 {
 	struct travel *v = who;
-	const struct run *r = v->t->run;
+	const struct run *r = run_face(v->t->run);
 	const struct input *in[2] = { &r->input, &r->keys };
 	v->mark = xrealloc(v->mark, (v->marks + 1) * sizeof *v->mark);
 	struct outside *o = &v->mark[v->marks];
-	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = r->m->trace.count,
-	                       .trace_hash = r->m->trace.hash };
+	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = v->t->m->trace.count,
+	                       .trace_hash = v->t->m->trace.hash };
 	for (unsigned i = 0; i < 2; i++) {
 		o->in[i].at = in[i]->at;
 		o->in[i].seen = in[i]->seen;
@@ -95,12 +95,12 @@ static uint64_t drive_mark(void *who)
 static void drive_rewind(void *who, uint64_t mark)
 {
 	struct travel *v = who;
-	struct run *r = v->t->run;
+	struct run *r = run_face(v->t->run);
 	struct input *in[2] = { &r->input, &r->keys };
 	const struct outside *o = &v->mark[mark];
-	r->m->breakpoints->hit_id = 0;
-	r->m->trace.count = o->traced;
-	r->m->trace.hash = o->trace_hash;
+	v->t->m->breakpoints->hit_id = 0;
+	v->t->m->trace.count = o->traced;
+	v->t->m->trace.hash = o->trace_hash;
 	r->console_n = o->console_n;
 	r->line = o->line;
 	r->watch_at = o->watch_at;
@@ -116,8 +116,8 @@ void travel_open(struct tui *t)
 {
 	struct travel *v = xcalloc(1, sizeof *v);
 	v->t = t;
-	v->echo = t->run->echo;
-	t->run->echo = false;
+	v->echo = run_face(t->run)->echo;
+	run_face(t->run)->echo = false;
 	t->travel = v;
 	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind };
 	t->timeline = timeline_new(t->m->snaps, &d, BUDGET);
@@ -125,7 +125,7 @@ void travel_open(struct tui *t)
 
 void travel_close(struct tui *t)
 {
-	t->run->echo = t->travel->echo;
+	run_face(t->run)->echo = t->travel->echo;
 	timeline_free(t->timeline);
 	free(t->travel->mark);
 	free(t->travel);
