@@ -99,8 +99,10 @@ bool guest_walk(struct vcpu *v, const struct guest_regs *r, uint64_t lin, unsign
 	const struct paging *g = &r->g;
 	const unsigned bytes = g->entry_bytes;
 	*w = (struct guest_walk){ .w = true, .u = true, .x = true, .shift = PAGE_SHIFT, .gpa = lin };
-	if (!g->levels)
+	if (!g->levels) {
+		w->dirty = true;
 		return true;
+	}
 	uint64_t table = r->cr3 & (g->levels == 2 ? 0xfffff000 : MASK(52) & PAGE_MASK);
 	w->top = g->levels;
 	if (g->levels == 3) {

@@ -107,6 +107,7 @@ struct pager {
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
 };
+extern const struct pager pager_shadow_flush, pager_shadow_vtlb, pager_shadow_wp, pager_shadow_unsync;
 extern const struct pager *const pagers[];
 extern const size_t pagers_n;
 
