@@ -14,6 +14,7 @@ workloads() {
 		if (takes ~ / SIZE /) list = list " size=" size(f[5])
 		if (takes ~ / SEED /) list = list " seed=1"
 		if (takes ~ / HZ /) list = list " hz=" f[6] + 0
+		if (takes ~ / UPDATES /) list = list " updates=10"
 		if (takes ~ / PAGES /) list = list " pages=4k"
 		print "| `" f[1] "` | " ring " |" list " | " $2 " |"
 	}

@@ -22,7 +22,7 @@ struct workload {
 #define USER_FUNCTION(name) NULL
 static const struct workload workloads[] = {
 #define WORKLOAD(name, where, takes, n, size, hz, sentence) \
-	{ #name, where##_FUNCTION(name), takes, { n, size, 1, hz, PAGE_BYTES, 0 }, sentence },
+	{ #name, where##_FUNCTION(name), takes, { n, size, 1, hz, PAGE_BYTES, 10, 0 }, sentence },
 #include "../lib/workload.def"
 };
 enum { WORKLOADS = sizeof(workloads) / sizeof(workloads[0]) };
@@ -154,6 +154,42 @@ void bench_ptemod(const struct params *p)
 	space_destroy(&s);
 }
 
+/* Random reads, most of which miss the TLB when size is beyond its reach; after so many of every
+ * 1000 a page of those in use changes between writable and read-only. The two costs of memory
+ * virtualization on one knob: TLB misses and page-table updates. */
+void bench_ptemix(const struct params *p)
+{
+	uint32_t pages = p->size / PAGE_BYTES, x = random_start(p->seed), due = 0, sum = 0;
+	struct space s;
+	uintptr_t base;
+
+	space_create(&s);
+	base = space_map(&s, (uintptr_t)pages * PAGE_BYTES, PAGE_BYTES, true);
+	for (uint32_t i = 0; i < pages; i++)
+		space_fault(&s, base + (uintptr_t)i * PAGE_BYTES, true);
+	root_load(s.root);
+	for (uint32_t i = 0; i < pages; i++)
+		*(volatile uint32_t *)(base + (uintptr_t)i * PAGE_BYTES) = i;
+	workload_roi(true);
+	for (uint32_t i = 0; i < p->n; i++) {
+		uintptr_t page = base + (uintptr_t)(random_next(&x) % pages) * PAGE_BYTES;
+
+		sum += *(volatile uint32_t *)(page + (x >> 26) * 64);	/* any of its 64 lines */
+		due += p->updates;
+		if (due >= 1000) {
+			pte_t *entry = vm_entry(s.root, page, PAGE_BYTES, false);
+
+			due -= 1000;
+			pte_write(entry, *entry ^ PTE_RW);
+			tlb_flush_page(page);
+		}
+	}
+	workload_roi(false);
+	root_load(physical_of(kernel_root));
+	space_destroy(&s);
+	kprintf("ptemix: %u pages, sum 0x%08x\n", pages, sum);
+}
+
 /* --- the command line ------------------------------------------------------------------------- */
 
 static bool is_space(char c)
@@ -213,6 +249,7 @@ static const struct key {
 	{ "seed",  SEED,  offsetof(struct params, seed),       0, UINT32_MAX },
 	{ "hz",    HZ,    offsetof(struct params, hz),         0, 10000 },
 	{ "pages", PAGES, offsetof(struct params, page_bytes), PAGE_BYTES, LARGE_PAGE_BYTES },
+	{ "updates", UPDATES, offsetof(struct params, updates), 0, 1000 },
 	{ "tsc",   0,     offsetof(struct params, tsc),        0, 1 },
 };
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
@@ -289,7 +326,7 @@ static bool run(const struct workload *w, struct params *p)
 
 static void help(void)
 {
-	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [tsc=1]"
+	kprintf("usage: workload [n=] [size=] [seed=] [hz=] [pages=4k|2m] [updates=] [tsc=1]"
 		" {; workload ...}\n");
 	for (const struct workload *w = workloads; w < workloads + WORKLOADS; w++) {
 		kprintf("%10s  ", w->name);

@@ -10,6 +10,7 @@ struct params {
 	uint32_t seed;		/* seed= of the random numbers */
 	uint32_t hz;		/* hz=	 timer interrupts per second, 0: none */
 	uint32_t page_bytes;	/* pages=4k or 2m */
+	uint32_t updates;	/* updates= page-table updates per 1000 memory accesses */
 	uint32_t tsc;		/* tsc=1 prints TSC cycles of the region of interest */
 };
 
@@ -20,6 +21,7 @@ enum {
 	SEED = 4,
 	HZ = 8,
 	PAGES = 16,
+	UPDATES = 32,
 };
 
 #endif
