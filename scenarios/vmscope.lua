@@ -10,6 +10,19 @@
 ---@field modules? string[] Multiboot modules: "file arguments"
 ---@field base? integer load and enter a flat binary here
 
+---a virtual machine: the keys of machine (ram, cpus, disk, mmu, page, eager, tags ...) and of boot
+---@class VmOptions
+---@field kernel string image file, as for boot
+---@field cmdline? string the kernel's command line
+---@field initrd? string initial RAM disk
+---@field modules? string[] Multiboot modules: "file arguments"
+---@field base? integer load and enter a flat binary here
+---@field cpu? string CPU virtualization: vmx
+---@field mmu? string memory virtualization: ept, shadow.wp, ...
+---@field ram? string|integer its memory; 64M
+---@field cpus? integer virtual CPUs; 1
+---@field console? boolean false: its console is kept but not printed
+
 ---until when to run
 ---@class RunOptions
 ---@field until_? string|fun(m: Machine): any "guest-exit" (the default), a trace event's name, or a predicate asked every `every` instructions
@@ -196,7 +209,7 @@
 ---@field snapshot fun(self: Machine, label: string|nil): Snapshot remember the whole state; costs what is written afterwards
 ---@field restore fun(self: Machine, snapshot: Snapshot) go back to a snapshot; older and newer ones stay valid
 ---@field hash fun(self: Machine): string hash of the whole state
----@field vm fun(self: Machine, options: table) a virtual machine: not modelled yet
+---@field vm fun(self: Machine, options: VmOptions): Vm a virtual machine on it, its kernel loaded; it runs when the machine does
 ---@field entry_failures fun(self: Machine): EntryFailure[] the checks that the last VM entry of each CPU failed, in order; empty: none
 ---@field stats Stats statistics by name
 ---@field ledger Ledger cycles by owner, all CPUs together
@@ -209,6 +222,21 @@
 ---@field instructions integer instructions completed on all CPUs
 ---@field speed "detailed"|"fast" may be assigned between runs
 ---@field status integer exit status the last run asks for
+---@field name string its name in files
+
+---@class Vm
+---@field type fun(self: Vm, text: string) type text on its COM1
+---@field key fun(self: Vm, text: string) type text on its PS/2 keyboard
+---@field read fun(self: Vm, address: integer, n: integer): string bytes of guest-physical memory
+---@field read_u8 fun(self: Vm, address: integer): integer one byte of guest-physical memory
+---@field read_u16 fun(self: Vm, address: integer): integer two bytes of guest-physical memory
+---@field read_u32 fun(self: Vm, address: integer): integer four bytes of guest-physical memory
+---@field read_u64 fun(self: Vm, address: integer): integer eight bytes of guest-physical memory
+---@field write fun(self: Vm, address: integer, bytes: string) overwrite guest-physical memory
+---@field symbol fun(self: Vm, name: string): integer address of a symbol of its kernel image
+---@field symbol_at fun(self: Vm, address: integer): string|nil, integer|nil the symbol that covers an address, and the offset in it
+---@field console string what its guest printed on COM1
+---@field screen string its VGA text screen, 25 lines
 ---@field name string its name in files
 
 ---@class Cpu

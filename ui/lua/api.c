@@ -15,7 +15,7 @@ const struct api_row api_rows[] = {
 const size_t api_rows_n = ARRAY_LEN(api_rows);
 
 const char *const api_class[API_MODULES] = {
-	[API_GLOBAL] = "", [API_MACHINE] = "Machine", [API_CPU] = "Cpu", [API_VIEW] = "View", [API_STATS] = "Stats",
+	[API_GLOBAL] = "", [API_MACHINE] = "Machine", [API_VM] = "Vm", [API_CPU] = "Cpu", [API_VIEW] = "View", [API_STATS] = "Stats",
 	[API_LEDGER] = "Ledger", [API_SNAPSHOT] = "Snapshot",
 };
 
@@ -166,6 +166,13 @@ struct object *api_push(lua_State *L, enum api_module kind, struct run *run, int
 struct object *api_self(lua_State *L, enum api_module kind)
 {
 	return luaL_checkudata(L, 1, api_class[kind]);
+}
+
+struct run *api_guest(lua_State *L)
+{
+	const struct object *o = luaL_testudata(L, 1, api_class[API_VM]);
+
+	return o ? o->run : run_face(api_self(L, API_MACHINE)->run);
 }
 
 struct names { enum api_module module; const char *name[ARRAY_LEN(api_rows)]; size_t n; };

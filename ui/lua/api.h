@@ -7,7 +7,7 @@
 #include "ui/lua/scenario.h"
 
 enum api_module {
-	API_GLOBAL, API_MACHINE, API_CPU, API_VIEW, API_STATS, API_LEDGER, API_SNAPSHOT, API_MODULES
+	API_GLOBAL, API_MACHINE, API_VM, API_CPU, API_VIEW, API_STATS, API_LEDGER, API_SNAPSHOT, API_MODULES
 };
 
 struct scenario {
@@ -48,6 +48,8 @@ void api_install(lua_State *L);
 struct scenario *scenario_of(lua_State *L);
 struct object *api_push(lua_State *L, enum api_module kind, struct run *run, int cpu);
 struct object *api_self(lua_State *L, enum api_module kind);    /* argument 1, checked */
+/* Argument 1, a machine or a virtual machine: what a guest runs on. Of a machine that has some, the first. */
+struct run *api_guest(lua_State *L);
 
 /* Throw e's message. */
 int api_throw(lua_State *L, const struct err *e);

@@ -80,6 +80,21 @@ static int setup_gc(lua_State *L)
 	return 0;
 }
 
+/* A setup that Lua frees, on the stack. */
+static struct setup *setup_push(lua_State *L, const char *where)
+{
+	struct setup *s = lua_newuserdatauv(L, sizeof *s, 0);
+
+	setup_init(s);
+	if (luaL_newmetatable(L, "vmscope.setup")) {
+		lua_pushcfunction(L, setup_gc);
+		lua_setfield(L, -2, "__gc");
+	}
+	lua_setmetatable(L, -2);
+	snprintf(s->profile_where, sizeof s->profile_where, "%.127s", where);
+	return s;
+}
+
 int l_machine_new(lua_State *L)
 {
 	struct scenario *sc = scenario_of(L);
@@ -95,14 +110,7 @@ int l_machine_new(lua_State *L)
 	luaL_where(L, 1);
 	n = strlen(lua_tostring(L, -1));
 	snprintf(where, sizeof where, "%.*s", n > 2 ? (int)n - 2 : 0, lua_tostring(L, -1));     /* without ": " */
-	s = lua_newuserdatauv(L, sizeof *s, 0);
-	setup_init(s);
-	if (luaL_newmetatable(L, "vmscope.setup")) {
-		lua_pushcfunction(L, setup_gc);
-		lua_setfield(L, -2, "__gc");
-	}
-	lua_setmetatable(L, -2);
-	snprintf(s->profile_where, sizeof s->profile_where, "%.127s", where);
+	s = setup_push(L, where);
 	if (!lua_isnil(L, 1) && api_each_key(L, 1, "machine", machine_key, &(struct configuring){ s, &console, where, &e }) != 0)
 		goto failed;
 	if (setup_finish(s, &e) != 0)
@@ -155,53 +163,115 @@ static const char *boot_file(lua_State *L, struct run *r, const char *key)
 	return setup_keep(&r->setup, api_path(L, lua_gettop(L), path, sizeof path));
 }
 
+/* What the table at 2 says to load; its strings are kept by r. */
+static void boot_options(lua_State *L, const char *what, struct run *r, struct boot_image *b)
+{
+	lua_settop(L, 2);
+	b->kernel = boot_file(L, r, "kernel");
+	if (!b->kernel)
+		luaL_error(L, "%s: the key 'kernel' is missing\n    for example: kernel = guest \"kernel64\"", what);
+	b->initrd = boot_file(L, r, "initrd");
+	if (lua_getfield(L, 2, "cmdline") != LUA_TNIL)
+		b->cmdline = setup_keep(&r->setup, luaL_checkstring(L, -1));
+	if (lua_getfield(L, 2, "base") != LUA_TNIL)
+		b->flat_base = api_u64(L, -1);
+	boot_modules(L, r, b);
+}
+
+static const char *const boot_keys[] = { "kernel", "cmdline", "initrd", "modules", "base", NULL };
+
 int l_boot(lua_State *L)
 {
-	static const char *const keys[] = { "kernel", "cmdline", "initrd", "modules", "base", NULL };
 	struct run *r = api_self(L, API_MACHINE)->run;
 	struct boot_image b = { 0 };
 	struct err e = { "" };
 
 	api_not_inside(L, "m:boot");
-	api_keys(L, 2, keys);
-	lua_settop(L, 2);
-	b.kernel = boot_file(L, r, "kernel");
-	if (!b.kernel)
-		return luaL_error(L, "boot: the key 'kernel' is missing\n    for example: m:boot { kernel = guest \"kernel64\" }");
-	b.initrd = boot_file(L, r, "initrd");
-	if (lua_getfield(L, 2, "cmdline") != LUA_TNIL)
-		b.cmdline = setup_keep(&r->setup, luaL_checkstring(L, -1));
-	if (lua_getfield(L, 2, "base") != LUA_TNIL)
-		b.flat_base = api_u64(L, -1);
-	boot_modules(L, r, &b);
+	api_keys(L, 2, boot_keys);
+	boot_options(L, "boot", r, &b);
 	if (run_boot(r, &b, &e) != 0)
 		return api_throw(L, &e);
 	return 0;
+}
+
+/* ---- m:vm { } ---- */
+
+static int vm_key(lua_State *L, const char *key, void *arg)
+{
+	struct configuring *c = arg;
+
+	for (size_t i = 0; boot_keys[i]; i++)
+		if (strcmp(boot_keys[i], key) == 0)
+			return 0;
+	if (strcmp(key, "profile") == 0)
+		return err_set(c->e, c->where, NULL, "vm: a virtual machine runs on its machine's profile");
+	return machine_key(L, key, arg);
+}
+
+int l_vm(lua_State *L)
+{
+	struct run *host = api_self(L, API_MACHINE)->run, *r;
+	struct boot_image b = { 0 };
+	struct err e = { "" };
+	bool console = true;
+	char where[256];
+	size_t n;
+
+	api_not_inside(L, "m:vm");
+	if (host->started)
+		return luaL_error(L, "vm: the machine has run already; make its virtual machines first");
+	lua_settop(L, 2);
+	luaL_where(L, 1);
+	n = strlen(lua_tostring(L, -1));
+	snprintf(where, sizeof where, "%.*s", n > 2 ? (int)n - 2 : 0, lua_tostring(L, -1));
+	struct setup *s = setup_push(L, where);
+	s->config.ram = 64u << 20;
+	if (setup_set(s, "cpu", "vmx", where, &e) != 0 ||
+	    api_each_key(L, 2, "vm", vm_key, &(struct configuring){ s, &console, where, &e }) != 0 || setup_finish(s, &e) != 0)
+		goto failed;
+	if (!setup_virtual(s)) {
+		err_set(&e, where, "cpu = \"vmx\", mmu = \"ept\"", "vm: native is the machine itself, not a virtual machine");
+		goto failed;
+	}
+	s->config.profile = host->m->config.profile;
+	s->config.fast = host->m->config.fast;
+	r = session_vm(host, s, &e);
+	if (!r)
+		goto failed;
+	r->echo = console && host->echo;
+	boot_options(L, "vm", r, &b);
+	if (run_boot(r, &b, &e) != 0)
+		return api_throw(L, &e);
+	api_push(L, API_VM, r, -1);
+	return 1;
+failed:
+	lua_pushstring(L, e.text);
+	return lua_error(L);
 }
 
 /* ---- typing ---- */
 
 int l_type(lua_State *L)
 {
-	struct run *r = api_self(L, API_MACHINE)->run;
+	struct run *r = api_guest(L);
 	size_t n;
 	const char *text = luaL_checklstring(L, 2, &n);
 
 	api_not_inside(L, "m:type");
-	machine_serial_input(run_face(r)->m, (const uint8_t *)text, n);
+	machine_serial_input(r->m, (const uint8_t *)text, n);
 	return 0;
 }
 
 int l_key(lua_State *L)
 {
-	struct run *r = api_self(L, API_MACHINE)->run;
+	struct run *r = api_guest(L);
 	size_t n;
 	const char *text = luaL_checklstring(L, 2, &n);
 	uint8_t codes[1024];
 
 	api_not_inside(L, "m:key");
 	for (size_t at = 0; at < n; at += 200)
-		machine_key_input(run_face(r)->m, codes, keys_for(text + at, n - at < 200 ? n - at : 200, codes, sizeof codes));
+		machine_key_input(r->m, codes, keys_for(text + at, n - at < 200 ? n - at : 200, codes, sizeof codes));
 	return 0;
 }
 
@@ -209,7 +279,7 @@ int l_key(lua_State *L)
 
 int l_console(lua_State *L)
 {
-	const struct run *r = run_face(api_self(L, API_MACHINE)->run);
+	const struct run *r = api_guest(L);
 
 	lua_pushlstring(L, r->console ? r->console : "", r->console_n);
 	return 1;
@@ -220,7 +290,7 @@ int l_screen(lua_State *L)
 	char lines[25][80 * 4 + 1];
 	luaL_Buffer b;
 
-	machine_screen_text(run_face(api_self(L, API_MACHINE)->run)->m, lines);
+	machine_screen_text(api_guest(L)->m, lines);
 	luaL_buffinit(L, &b);
 	for (unsigned i = 0; i < 25; i++) {
 		luaL_addstring(&b, lines[i]);
@@ -264,7 +334,9 @@ int l_status(lua_State *L)
 
 int l_name(lua_State *L)
 {
-	lua_pushstring(L, api_self(L, API_MACHINE)->run->name);
+	const struct object *vm = luaL_testudata(L, 1, api_class[API_VM]);
+
+	lua_pushstring(L, vm ? vm->run->name : api_self(L, API_MACHINE)->run->name);
 	return 1;
 }
 
@@ -284,7 +356,7 @@ static const char *symbol_name_at(const void *table, size_t i)
 
 int l_symbol(lua_State *L)
 {
-	const struct symtab *t = run_face(api_self(L, API_MACHINE)->run)->m->symbols;
+	const struct symtab *t = api_guest(L)->m->symbols;
 	const char *name = luaL_checkstring(L, 2);
 	uint64_t addr;
 
@@ -296,7 +368,7 @@ int l_symbol(lua_State *L)
 
 int l_symbol_at(lua_State *L)
 {
-	const struct symtab *t = run_face(api_self(L, API_MACHINE)->run)->m->symbols;
+	const struct symtab *t = api_guest(L)->m->symbols;
 	uint64_t off;
 	const struct symbol *s = symtab_at(t, api_u64(L, 2), &off);
 
@@ -374,9 +446,4 @@ int l_snap_differs(lua_State *L)
 		return 0;
 	lua_pushstring(L, where);
 	return 1;
-}
-
-int l_vm(lua_State *L)
-{
-	return luaL_error(L, "m:vm is not modelled yet: machines run natively");
 }

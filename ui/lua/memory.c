@@ -9,12 +9,22 @@
 
 #define READ_MAX (64u << 20)
 
-static bool look(const struct object *o, bool linear, uint64_t at, void *buf, size_t n)
+/* A virtual machine's memory is what its guest sees as physical. */
+static struct machine *physical(lua_State *L)
 {
-	const struct machine *m = o->run->m;
+	const struct object *vm = luaL_testudata(L, 1, api_class[API_VM]);
 
-	return linear ? mmu_peek_bytes(&m->cpu[o->cpu]->mmu, at, buf, n) :
-	       mem_peek(&m->mem, HPA(at), buf, n);
+	return vm ? vm->run->m : api_self(L, API_MACHINE)->run->m;
+}
+
+static bool look(lua_State *L, enum api_module kind, uint64_t at, void *buf, size_t n)
+{
+	if (kind == API_CPU) {
+		const struct object *o = api_self(L, kind);
+
+		return mmu_peek_bytes(&o->run->m->cpu[o->cpu]->mmu, at, buf, n);
+	}
+	return mem_peek(&physical(L)->mem, HPA(at), buf, n);
 }
 
 static int unmapped(lua_State *L, bool linear, uint64_t at, uint64_t n)
@@ -29,14 +39,13 @@ static int unmapped(lua_State *L, bool linear, uint64_t at, uint64_t n)
 
 static int read_bytes(lua_State *L, enum api_module kind)
 {
-	const struct object *o = api_self(L, kind);
 	uint64_t at = api_u64(L, 2), n = api_u64(L, 3);
 	luaL_Buffer b;
 	char *p;
 
 	luaL_argcheck(L, n <= READ_MAX, 3, "at most 64 MB at once");
 	p = luaL_buffinitsize(L, &b, n);
-	if (n && !look(o, kind == API_CPU, at, p, n))
+	if (n && !look(L, kind, at, p, n))
 		return unmapped(L, kind == API_CPU, at, n);
 	luaL_pushresultsize(&b, n);
 	return 1;
@@ -46,7 +55,7 @@ static int read_number(lua_State *L, enum api_module kind, size_t n)
 {
 	uint64_t v = 0, at = api_u64(L, 2);
 
-	if (!look(api_self(L, kind), kind == API_CPU, at, &v, n))
+	if (!look(L, kind, at, &v, n))
 		return unmapped(L, kind == API_CPU, at, n);
 	lua_pushinteger(L, (lua_Integer)v);
 	return 1;
@@ -65,7 +74,7 @@ int l_lin_u64(lua_State *L) { return read_number(L, API_CPU, 8); }
 
 int l_phys_write(lua_State *L)
 {
-	struct machine *m = api_self(L, API_MACHINE)->run->m;
+	struct machine *m = physical(L);
 	uint64_t at = api_u64(L, 2);
 	size_t n;
 	const char *bytes = luaL_checklstring(L, 3, &n);

@@ -17,6 +17,18 @@ static const struct class options[] = {
 		{ "modules?", "string[]", "Multiboot modules: \"file arguments\"" },
 		{ "base?", "integer", "load and enter a flat binary here" },
 	} },
+	{ "VmOptions", "a virtual machine: the keys of machine (ram, cpus, disk, mmu, page, eager, tags ...) and of boot", {
+		{ "kernel", "string", "image file, as for boot" },
+		{ "cmdline?", "string", "the kernel's command line" },
+		{ "initrd?", "string", "initial RAM disk" },
+		{ "modules?", "string[]", "Multiboot modules: \"file arguments\"" },
+		{ "base?", "integer", "load and enter a flat binary here" },
+		{ "cpu?", "string", "CPU virtualization: vmx" },
+		{ "mmu?", "string", "memory virtualization: ept, shadow.wp, ..." },
+		{ "ram?", "string|integer", "its memory; 64M" },
+		{ "cpus?", "integer", "virtual CPUs; 1" },
+		{ "console?", "boolean", "false: its console is kept but not printed" },
+	} },
 	{ "RunOptions", "until when to run", {
 		{ "until_?", "string|fun(m: Machine): any", "\"guest-exit\" (the default), a trace event's name, or a predicate asked every `every` instructions" },
 		{ "until_console?", "string", "until the guest has printed this text" },
