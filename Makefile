@@ -7,11 +7,12 @@ PACKAGES := gcc libc6-dev pkg-config libzydis-dev liblua5.4-dev libncurses-dev l
 TEST_PACKAGES := libcriterion-dev
 
 comma := ,
-MODE  := $(if $(SAN),san,rel)$(if $(findstring clang,$(CC)),-clang)
+MODE  := $(if $(FUZZER),fuzz,$(if $(SAN),san,rel))$(if $(findstring clang,$(CC)),-clang)
 B     := build/$(MODE)
 
 CFLAGS   := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow $(if $(DEV),-Werror) -g
-CFLAGS   += $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer,-O2)
+SANITIZE := -O1 -fsanitize=$(if $(FUZZER),fuzzer-no-link$(comma))address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS   += $(if $(FUZZER)$(SAN),$(SANITIZE),-O2)
 CPPFLAGS := -I. -I/usr/include/lua5.4 -MMD -MP
 LIBS     := -llua5.4 -lncursesw -lZydis -lmpfr -lgmp -lm
 
@@ -70,13 +71,14 @@ golden: all
 
 # make fuzz TARGET=exec TIME=60: libFuzzer with sanitizers on one target (tests/fuzz); findings are saved as crash-*
 FUZZ := build/fuzz
-FUZZ_FLAGS := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 fuzz: setup
 	@.ci/setup clang libclang-rt-14-dev
 	@mkdir -p $(FUZZ)/$(TARGET)
-	clang $(FUZZ_FLAGS) -I. -I/usr/include/lua5.4 -DTARGET=fuzz_$(TARGET) -o $(FUZZ)/$(TARGET).run \
-		$(filter-out ui/cli/main.c,$(SRC)) tests/fuzz/$(TARGET).c tests/fuzz/machine.c tests/fuzz/main.c $(LIBS)
+	@$(MAKE) -s CC=clang FUZZER=1 $(FUZZ)/$(TARGET).run
 	$(FUZZ)/$(TARGET).run -max_total_time=$(TIME) -rss_limit_mb=2048 -timeout=20 $(FUZZ)/$(TARGET) tests/fuzz/corpus/$(TARGET)
+
+$(FUZZ)/%.run: $(filter-out $(MAIN),$(OBJ)) $B/tests/fuzz/%.o $B/tests/fuzz/machine.o tests/fuzz/main.c
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -I. -DTARGET=fuzz_$* -o $@ $^ $(LIBS)
 
 # Software nobody here wrote. XV6=<folder with kernel and fs.img>; KVMUT=<folder with x86_64/*.flat and i386/*.flat>,
 # BASELINE=<csv of what other machines reach>. What is not given is skipped by name.

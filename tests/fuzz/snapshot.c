@@ -1,6 +1,8 @@
-/* Fuzz target: snapshot files. The first byte chooses: even, the rest is a file as it is; odd, the rest are changes to a
- * valid file ({ section, 2 bytes offset, what } each) whose checksums are then made right again, so that impossible states
- * come in with nothing to show for it. Refused whole, or loaded and then run for a moment. */
+/* Fuzz target: snapshot files. The first byte's low bits choose: even, the rest is a file as it is;
+ * odd, the rest are changes to a valid file whose checksums are then made right again, so that
+ * impossible states come in with nothing to show for it: 1 { section, 2 bytes offset, what }, 3
+ * { 3 bytes offset in the file, what }. Refused whole, or loaded and then run for a moment; and an
+ * older snapshot brings everything back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,7 @@ static void sum_at(uint8_t *p, const uint8_t *from)
 	memcpy(p, &sum, 8);
 }
 
-/* Walk the file by the valid one's sizes, which no change touches: changes go into the sections' bytes and RAM only. */
+/* Walk the file by the valid one's sizes, whatever the changed one says. */
 static void mend(uint8_t *file, size_t n, const struct snaps *s)
 {
 	size_t at = HEAD;
@@ -68,54 +70,79 @@ static void spill(const char *path, const uint8_t *bytes, size_t n)
 	fclose(f);
 }
 
-int fuzz_snapshot(const uint8_t *data, size_t n)
+/* The machine every input is loaded into, as it begins, and what a snapshot file of it looks like. */
+static struct {
+	struct machine *m;
+	struct snap *fresh;
+	uint64_t hash;
+	uint8_t *file;
+	size_t n;
+} one;
+
+static void begin(const char *path)
 {
 	struct machine_config c;
 	struct err e = { "" };
-	char path[64];
-	bool raw = n == 0 || !(data[0] & 1);
-	uint64_t before;
 
-	static uint8_t *valid;          /* a snapshot of the machine as it begins, kept from one call to the next */
-	static size_t valid_n;
-
-	snprintf(path, sizeof path, "/tmp/vmscope-fuzz-%d", (int)getpid());
 	machine_config_defaults(&c);
 	c.ram = 1 << 20;
 	c.trace_ring = 64;
 	c.profile.l2_size = 65536;      /* small sections: more attempts in a second */
 	c.profile.l3_size = 0;
 	c.profile.stlb_4k = 0;
-	struct machine *m = machine_new(&c, &e);
-	if (!m)
+	one.m = machine_new(&c, &e);
+	if (!one.m)
 		abort();
 	/* a little code, so that the CPU has something to run: INC EAX; OUT 80H, AL; JMP back */
-	mem_write(&m->mem, HPA(0xfff0), "\x40\xe6\x80\xeb\xfb", 5);
-	if (raw) {
-		spill(path, data + (n > 0), n - (n > 0));
-	} else {
-		uint8_t *file;
-		size_t len;
+	mem_write(&one.m->mem, HPA(0xfff0), "\x40\xe6\x80\xeb\xfb", 5);
+	if (snap_save(one.m->snaps, path, &e))
+		abort();
+	one.n = slurp(path, &one.file);
+	one.fresh = snap_take(one.m->snaps, "fresh");
+	one.hash = machine_hash(one.m);
+}
 
-		if (!valid) {
-			if (snap_save(m->snaps, path, &e))
-				abort();
-			valid_n = slurp(path, &valid);
-		}
-		len = valid_n;
-		file = memcpy(xcalloc(len, 1), valid, len);
-		for (size_t i = 1; i + 4 <= n; i += 4)
-			file[state_at(data[i] % m->snaps->sections, data[i + 1] | (size_t)data[i + 2] << 8, m->snaps)] = data[i + 3];
-		mend(file, len, m->snaps);
-		spill(path, file, len);
-		free(file);
+/* The valid file with changes: in the sections' bytes, or anywhere. */
+static uint8_t *bend(const uint8_t *data, size_t n, bool anywhere)
+{
+	uint8_t *file = memcpy(xcalloc(one.n, 1), one.file, one.n);
+
+	for (size_t i = 0; i + 4 <= n; i += 4) {
+		size_t off = data[i + 1] | (size_t)data[i + 2] << 8;
+		if (anywhere)
+			off = (off | (size_t)data[i] << 16) % one.n;
+		else
+			off = state_at(data[i] % one.m->snaps->sections, off, one.m->snaps);
+		file[off] = data[i + 3];
 	}
-	before = machine_hash(m);
-	if (snap_load(m->snaps, path, &e) == 0)
-		machine_run(m, machine_now(m) + 20000, 1000);
-	else if (!e.text[0] || machine_hash(m) != before)
+	mend(file, one.n, one.m->snaps);
+	return file;
+}
+
+int fuzz_snapshot(const uint8_t *data, size_t n)
+{
+	struct err e = { "" };
+	char path[64];
+	unsigned kind = n ? data[0] & 3 : 0;
+
+	snprintf(path, sizeof path, "/tmp/vmscope-fuzz-%d", (int)getpid());
+	if (!one.m)
+		begin(path);
+	data += n > 0, n -= n > 0;
+	if (kind & 1) {
+		uint8_t *file = bend(data, n, kind == 3);
+		spill(path, file, one.n);
+		free(file);
+	} else {
+		spill(path, data, n);
+	}
+	if (snap_load(one.m->snaps, path, &e) == 0)
+		machine_run(one.m, machine_now(one.m) + 20000, 1000);
+	else if (!e.text[0] || machine_hash(one.m) != one.hash)
 		abort();        /* refused without a word, or half loaded */
+	snap_restore(one.m->snaps, one.fresh);
+	if (machine_hash(one.m) != one.hash)
+		abort();        /* what was loaded left something behind */
 	unlink(path);
-	machine_free(m);
 	return 0;
 }
