@@ -135,20 +135,19 @@ unsigned vmx_check_all(const struct cpu *c, struct vmx_failure *out, unsigned n)
 unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n)
 {
 	struct vmx_failed *last = &c->failed;
-	unsigned found = vmx_check_all(c, out, n);
-	last->n = found;
-	if (likely(!found))
+	last->n = vmx_check_all(c, last->f, VMX_FAILED_MAX);
+	if (likely(!last->n))
 		return 0;
 	last->when = c->ledger.now;
 	last->rip = cpu_rip(c);
-	for (unsigned i = 0; i < found && i < n; i++) {
-		const struct vmx_failure *x = &out[i];
-		if (i < ARRAY_LEN(last->f))
-			last->f[i] = *x;
+	for (unsigned i = 0; i < last->n && i < VMX_FAILED_MAX; i++) {
+		const struct vmx_failure *x = &last->f[i];
+		if (i < n)
+			out[i] = *x;
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_CHECK, x->check, vmx_check_rows[x->check].field, x->found,
 		      x->wrong);
 	}
-	return found;
+	return last->n;
 }
 
 /* SDM Vol. 3C, "VM-Entry Failures During or After Loading Guest State": "2. failure to load the PDPTEs; 3. an attempt to

@@ -148,7 +148,7 @@ struct vmx_check_row {
 };
 extern const struct vmx_check_row vmx_check_rows[VMX_CHECKS];
 /* All checks that fail, in order; at most n are stored, all are counted. Those of area MSR, which come last, tell what
- * loading would meet. vmx_check_entry() is VM entry's: it leaves the failures in c->failed and in the trace. */
+ * loading would meet. vmx_check_entry() is VM entry's: it leaves the failures in c->failed and in the trace, too. */
 unsigned vmx_check_all(const struct cpu *c, struct vmx_failure *out, unsigned n);
 unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n);
 uint64_t vmx_check_qualification(enum vmx_check k);     /* of the exit with reason 33 this check causes */
