@@ -489,12 +489,24 @@ static bool active(const struct cpu *c)
 	return c->s.activity == ACTIVITY_ACTIVE;
 }
 
+/* When something happens without a CPU's doing: the event queue, and the preemption timers of halted guests. */
+static cycle_t next_event(const struct machine *m)
+{
+	cycle_t next = evq_next(&m->evq);
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		const struct cpu *c = m->cpu[i];
+		if (!active(c) && vmx_next_cycle(c) < next)
+			next = vmx_next_cycle(c);
+	}
+	return next;
+}
+
 /* Halted CPUs with something to wake for join at machine time; a newcomer ends an unlimited turn. */
 static void wake(struct machine *m)
 {
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		struct cpu *c = m->cpu[i];
-		if (active(c) || !cpu_can_wake(c))
+		if (active(c) || !(cpu_can_wake(c) || vmx_next_cycle(c) <= m->s.now))
 			continue;
 		cpu_idle(c, m->s.now);
 		cpu_service(c);
@@ -519,7 +531,7 @@ static struct cpu *turn(struct machine *m)
 		return NULL;
 	if (least->ledger.now > m->s.now)
 		m->s.now = least->ledger.now;
-	cycle_t next = evq_next(&m->evq);
+	cycle_t next = next_event(m);
 	if (active(c) && c->ledger.now < m->s.slice_end && c->ledger.now < next)
 		return c;
 	m->s.running = least->number;
@@ -575,7 +587,9 @@ static bool dead(const struct machine *m)
 {
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		const struct cpu_state *s = &m->cpu[i]->s;
-		bool halted = s->activity == ACTIVITY_HLT && !(s->flags & RFLAGS_IF);
+		/* a guest's halt, and modelled root software's, end by what they allow */
+		bool other = m->cpu[i]->vmx.guest || cpu_root_modelled(m->cpu[i]);
+		bool halted = s->activity == ACTIVITY_HLT && !(s->flags & RFLAGS_IF) && !other;
 		if (!halted && (i == 0 || s->activity != ACTIVITY_WAIT_SIPI))
 			return false;
 	}
@@ -598,7 +612,7 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 		if (m->s.stop)          /* waking, the bootstrap processor took an INIT */
 			continue;
 		struct cpu *c = turn(m);
-		cycle_t next = evq_next(&m->evq);
+		cycle_t next = next_event(m);
 		if (!c && dead(m))
 			return MACHINE_STOP_IDLE;
 		if (next <= m->s.now || (!c && next <= until)) {

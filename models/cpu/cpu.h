@@ -113,7 +113,7 @@ struct cpu_state {
 	uint32_t pad2;
 };
 
-enum cpu_mark { MARK_SHADOW = 1 /* blocking by STI or MOV SS */, MARK_RF = 2, MARK_TF = 4 };
+enum cpu_mark { MARK_SHADOW = 1 /* blocking by STI or MOV SS */, MARK_RF = 2, MARK_TF = 4, MARK_MTF = 8 /* monitor trap flag */ };
 
 enum cpu_mode { MODE_REAL16, MODE_REAL32 /* real mode, CS.D=1: "unreal" code */, MODE_V86, MODE_PROT16, MODE_PROT32, MODE_COMPAT16, MODE_COMPAT32, MODE_LONG64 };
 
@@ -175,7 +175,7 @@ enum vector { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_B
               VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20 };
 
 /* An exception about to be delivered (VMCS interruption types). */
-enum event_type { EVENT_EXTERNAL = 0, EVENT_NONE = 1 /* leave the instruction, deliver nothing */, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */,
+enum event_type { EVENT_EXTERNAL = 0, EVENT_NONE = 1 /* leave the instruction, deliver nothing */, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */, EVENT_OTHER = 7 /* VM entries alone: vector 0 is a pending MTF exit */,
                   EVENT_VM_EXIT = 0x80 /* no event: cpu->exit leaves the guest */ };
 struct cpu_event {
 	uint8_t vector, type, has_error;
@@ -237,6 +237,8 @@ struct cpu {
 	uint8_t ext;                    /* delivering something external to the program: EXT in error codes */
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */
 	uint64_t features[4];           /* what CPUID advertises: cpuid.h */
+	uint8_t iret_unblocked;         /* the IRET executing ended blocking by NMI */
+	uint8_t injecting;              /* the event being delivered was injected by VM entry */
 	const struct cpu_event *delivering;     /* the event being delivered: IDT-vectoring information when another one strikes */
 	struct vmx_state vmx;           /* state too: VMX operation and the VMCSs on chip (vmx/) */
 	struct vmcs *vmcs;              /* the current one, NULL: none */
@@ -279,6 +281,10 @@ void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len);
 bool cpu_has_code(const struct cpu *c, hpa_t page);     /* decoded blocks with bytes on that page exist */
 void cpu_idle(struct cpu *c, cycle_t until);    /* charge halted cycles up to `until` */
 bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
+static inline bool cpu_root_modelled(const struct cpu *c)       /* modelled software has the CPU, or would if it were not halted */
+{
+	return c->root.run && !c->vmx.guest;
+}
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }
 
 /* ---- faults (event.c) ---- */
@@ -291,6 +297,9 @@ void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg) N
 bool cpu_service(struct cpu *c);
 /* Deliver an event through the IDT or IVT at the present rip; nested faults become #DF, then shutdown. Never longjmps out. */
 void cpu_deliver(struct cpu *c, const struct cpu_event *ev);
+void cpu_inject(struct cpu *c, const struct cpu_event *ev);     /* the same for VM entry: the event itself causes no exit */
+void cpu_mode_loaded(struct cpu *c);            /* the same after all segments and control registers were loaded at once: bases
+                                                 * are as descriptors give them */
 void cpu_mode_changed(struct cpu *c);           /* recompute mode, lin_mask, CPL in mmu and ledger account; cheap */
 
 static inline uint64_t cpu_rip(const struct cpu *c)     /* of the instruction executing */

@@ -12,6 +12,7 @@
 #include "models/cpu/access.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 #include "sim/err.h"
 
 /* ---- raising ---- */
@@ -51,7 +52,9 @@ void cpu_raise_mmu(struct cpu *c, const struct mmu_fault *f, enum seg_reg seg)
 	case MMU_NONCANONICAL:
 		cpu_raise_ec(c, seg == SEG_SS ? VEC_SS : VEC_GP, 0);
 	default:
-		BUG("mmu fault of kind %u outside VMX non-root operation", f->kind);
+		if (!c->vmx.guest)
+			BUG("mmu fault of kind %u outside VMX non-root operation", f->kind);
+		vmx_raise_ept(c, f);
 	}
 }
 
@@ -61,16 +64,6 @@ static bool is_software(const struct cpu_event *ev)
 {
 	return ev->type == EVENT_SOFTWARE || ev->type == EVENT_SOFT_EXC ||
 	       ev->type == EVENT_PRIV_SOFTWARE;
-}
-
-/* Seam for VMX: does this event, in VMX non-root operation, cause a VM exit instead of going
- * through the guest's IDT? c->delivering is then the event it struck, for the IDT-vectoring
- * information. */
-static bool event_exits(struct cpu *c, const struct cpu_event *ev)
-{
-	(void)c;
-	(void)ev;
-	return false;
 }
 
 static enum flow_phase phase_of(const struct flow *f, enum flow_phase exception,
@@ -87,6 +80,8 @@ static enum flow_phase phase_of(const struct flow *f, enum flow_phase exception,
 uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev)
 {
 	uint64_t fl = cpu_rflags(c);
+	if (c->injecting)
+		return fl;      /* VM entry's event: as the VMM has them */
 	bool fault = ev->type == EVENT_HARDWARE && ev->vector != VEC_MC &&
 	             (ev->vector != VEC_DB || ev->dr6 & BIT(13));
 	return fault ? fl | RFLAGS_RF : fl;
@@ -394,14 +389,19 @@ static bool attempt(struct cpu *c, const struct cpu_event *ev)
 
 static void shut_down(struct cpu *c)
 {
+	if (vmx_triple_fault(c))
+		return;
 	c->s.activity = ACTIVITY_SHUTDOWN;
 	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_SHUTDOWN, c->s.rip, 0, 0, 0);
 	cpu_attention(c);
 }
 
-void cpu_deliver(struct cpu *c, const struct cpu_event *first)
+/* In a guest the event may cause a VM exit instead; c->delivering is then the event it struck, for the
+ * IDT-vectoring information. An event that VM entry injects does so only by what goes wrong. */
+static void deliver_or_exit(struct cpu *c, const struct cpu_event *first)
 {
-	struct cpu_event ev = *first;
+	struct cpu_event ev = *first, struck;
+	struct vmx_exit x;
 	jmp_buf outer;
 	memcpy(&outer, &c->fault_exit, sizeof outer);
 	c->block = NULL;
@@ -410,8 +410,10 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 	if (ev.vector != VEC_DB || ev.type != EVENT_HARDWARE)
 		c->s.pending_dbg &= ~BIT(14);
 	for (;;) {
-		if (event_exits(c, &ev))
+		if (!c->injecting && vmx_event_exits(c, &ev, &x)) {
+			vmx_leave(c, &x);
 			break;
+		}
 		announce(c, &ev);
 		count(c, &ev);
 		c->s.in_delivery = (uint8_t)class_of(&ev);
@@ -421,15 +423,24 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 		c->ext = 0;
 		if (done) {
 			/* INT n has executed; a fault leaves the instruction unexecuted */
-			if (is_software(&ev))
+			if (is_software(&ev) && !c->injecting)
 				c->s.icount++;
+			if (c->vmx.guest && vmx_on(c, MTF))
+				c->vmx.mtf_pending = 1;
 			break;
 		}
+		if (c->fault.type == EVENT_VM_EXIT) {
+			vmx_leave(c, &c->exit);
+			break;
+		}
+		c->injecting = 0;
 		unsigned was = c->s.in_delivery, now = class_of(&c->fault);
 		if (was == CLASS_DOUBLE && (now == CLASS_CONTRIBUTORY || now == CLASS_PAGE_FAULT)) {
 			shut_down(c);
 			break;
 		}
+		struck = ev;
+		c->delivering = &struck;
 		if (makes_double_fault(was, now))
 			ev = (struct cpu_event){ .vector = VEC_DF,
 				                 .type = EVENT_HARDWARE,
@@ -438,8 +449,20 @@ void cpu_deliver(struct cpu *c, const struct cpu_event *first)
 			ev = c->fault;
 	}
 	c->delivering = NULL;
+	c->injecting = c->iret_unblocked = 0;
 	c->s.in_delivery = CLASS_NONE;
 	memcpy(&c->fault_exit, &outer, sizeof outer);
+}
+
+void cpu_deliver(struct cpu *c, const struct cpu_event *ev)
+{
+	deliver_or_exit(c, ev);
+}
+
+void cpu_inject(struct cpu *c, const struct cpu_event *ev)
+{
+	c->injecting = 1;
+	deliver_or_exit(c, ev);
 }
 
 /* ---- between instructions ---- */
@@ -453,6 +476,8 @@ static void expire(struct cpu *c)
 	bool done = c->s.icount != c->s.mark_icount,
 	     iterated = !done && c->s.r[R_RCX] != c->s.mark_rcx;
 	/* "suppressed" after a load of SS: the step is never reported */
+	if ((done || iterated) && m & MARK_MTF)
+		c->vmx.mtf_pending = 1;
 	if ((done || iterated) && m & MARK_TF && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
 		c->s.pending_dbg |= BIT(14);
 	if (iterated && (m & MARK_TF || debug_fetch_armed(c)))
@@ -469,7 +494,8 @@ static void expire(struct cpu *c)
 static void mark(struct cpu *c)
 {
 	c->s.mark = (c->s.shadow ? MARK_SHADOW : 0) | (c->s.flags & RFLAGS_RF ? MARK_RF : 0) |
-	            (c->s.flags & RFLAGS_TF ? MARK_TF : 0);
+	            (c->s.flags & RFLAGS_TF ? MARK_TF : 0) |
+	            (c->vmx.guest && vmx_on(c, MTF) ? MARK_MTF : 0);
 	/* Nothing to tell apart: no trace of when the CPU was last looked at, or a restored run
 	 * would differ from one that was never stopped. */
 	bool needed = c->s.mark || debug_fetch_armed(c);
@@ -490,13 +516,13 @@ static bool extint_pending(const struct cpu *c)
 	return c->s.intr_line && (!c->lapic || lapic_extint_enabled(c->lapic));
 }
 
-static bool interrupt_pending(const struct cpu *c)
+bool cpu_interrupt_pending(const struct cpu *c)
 {
 	return extint_pending(c) || (c->lapic && lapic_pending(c->lapic) >= 0);
 }
 
 /* Take the vector from whoever asks: the local APIC first. False: it went away. */
-static bool interrupt_take(struct cpu *c, struct cpu_event *ev)
+bool cpu_interrupt_take(struct cpu *c, struct cpu_event *ev)
 {
 	int v = c->lapic ? lapic_pending(c->lapic) : -1;
 	*ev = (struct cpu_event){ .type = EVENT_EXTERNAL };
@@ -516,11 +542,55 @@ static bool interrupt_take(struct cpu *c, struct cpu_event *ev)
  * or on its stack, for ever: the run loop comes between, which looks at its limits. */
 enum served { SERVED_NONE, SERVED, SERVED_DEBUG };
 
+/* Deliver what ends a halt too; in a guest that exits for it, the exit tells of the halt. */
+static void wake_for(struct cpu *c, const struct cpu_event *ev)
+{
+	struct vmx_exit x;
+	if (vmx_event_exits(c, ev, &x)) {
+		vmx_leave(c, &x);
+		return;
+	}
+	wake(c);
+	if (cpu_root_modelled(c) && (ev->type == EVENT_NMI || ev->type == EVENT_EXTERNAL))
+		c->root.event(c->root.who, c, ev);
+	else
+		cpu_deliver(c, ev);
+}
+
+/* "In VMX root operation INIT signals are blocked"; in a guest they exit, as do start-up IPIs that find it waiting. */
+static bool vmx_init(struct cpu *c)
+{
+	if (c->vmx.vmxon == VMCS_NONE)
+		return false;
+	if (c->vmx.guest && c->s.init_pending && c->s.activity != ACTIVITY_WAIT_SIPI) {
+		c->s.init_pending = 0;
+		vmx_leave(c, &(struct vmx_exit){ .reason = EXIT_INIT });
+		return true;
+	}
+	if (!c->s.sipi_pending)
+		return false;
+	c->s.sipi_pending = 0;
+	if (c->vmx.guest && c->s.activity == ACTIVITY_WAIT_SIPI)
+		vmx_leave(c, &(struct vmx_exit){ .reason = EXIT_SIPI,
+		                                 .qualification = c->s.sipi_vector });
+	return true;
+}
+
+/* Interrupts reach modelled root software while it is halted: it runs with them off. */
+static bool interrupts_on(const struct cpu *c)
+{
+	if (cpu_root_modelled(c))
+		return c->s.activity == ACTIVITY_HLT;
+	return c->s.flags & RFLAGS_IF && !c->s.shadow && vmx_interrupt_open(c);
+}
+
 /* The most urgent thing that may happen at this boundary, done. */
 static enum served service_one(struct cpu *c)
 {
 	struct cpu_event ev = { .type = EVENT_HARDWARE };
-	if (c->s.init_pending) {
+	if (vmx_init(c))
+		return SERVED;
+	if (c->s.init_pending && c->vmx.vmxon == VMCS_NONE) {
 		/* arrived after the INIT: lapic_accept() drops older ones */
 		uint8_t sipi = c->s.sipi_pending;
 		cpu_reset(c, true);
@@ -543,30 +613,32 @@ static enum served service_one(struct cpu *c)
 	}
 	if (c->s.activity == ACTIVITY_WAIT_SIPI)
 		return SERVED_NONE;
+	if (vmx_boundary(c, VMX_BEFORE_DEBUG))
+		return SERVED;
 	if (c->s.activity != ACTIVITY_SHUTDOWN && c->s.pending_dbg && !(c->s.shadow & 2)) {
 		ev.vector = VEC_DB;
 		ev.dr6 = c->s.pending_dbg;
 		c->s.pending_dbg = 0;
-		wake(c);
-		cpu_deliver(c, &ev);
+		wake_for(c, &ev);
 		return SERVED_DEBUG;
 	}
+	if (vmx_boundary(c, VMX_BEFORE_NMI))
+		return SERVED;
 	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction
 	 * following an STI" */
-	if (c->s.nmi_pending && !c->s.nmi_blocked && !c->s.shadow) {
+	if (c->s.nmi_pending && vmx_nmi_open(c) && !c->s.shadow) {
 		c->s.nmi_pending = 0;
 		ev.vector = VEC_NMI;
 		ev.type = EVENT_NMI;
-		wake(c);
-		cpu_deliver(c, &ev);
+		wake_for(c, &ev);
 		return SERVED;
 	}
+	if (vmx_boundary(c, VMX_BEFORE_INTERRUPT))
+		return SERVED;
 	if (c->s.activity == ACTIVITY_SHUTDOWN)
 		return SERVED_NONE;
-	if (c->s.flags & RFLAGS_IF && !c->s.shadow && interrupt_pending(c) &&
-	    interrupt_take(c, &ev)) {
-		wake(c);
-		cpu_deliver(c, &ev);
+	if (interrupts_on(c) && cpu_interrupt_pending(c) && cpu_interrupt_take(c, &ev)) {
+		wake_for(c, &ev);
 		return SERVED;
 	}
 	if (c->s.activity == ACTIVITY_ACTIVE && debug_fetch_armed(c) && !(c->s.flags & RFLAGS_RF) &&
@@ -596,7 +668,10 @@ bool cpu_service(struct cpu *c)
 
 bool cpu_can_wake(struct cpu *c)
 {
-	if (c->s.init_pending)
+	if (c->s.init_pending &&
+	    (c->vmx.guest ? c->s.activity != ACTIVITY_WAIT_SIPI : c->vmx.vmxon == VMCS_NONE))
+		return true;
+	if (c->vmx.guest && c->s.activity != ACTIVITY_WAIT_SIPI && vmx_can_wake(c))
 		return true;
 	switch (c->s.activity) {
 	case ACTIVITY_WAIT_SIPI:
@@ -607,7 +682,7 @@ bool cpu_can_wake(struct cpu *c)
 		return c->s.pending_dbg ||
 		       (c->s.mark & MARK_TF && c->s.icount != c->s.mark_icount) ||
 		       (c->s.nmi_pending && !c->s.nmi_blocked) ||
-		       (c->s.flags & RFLAGS_IF && interrupt_pending(c));
+		       (interrupts_on(c) && cpu_interrupt_pending(c));
 	default:
 		return true;
 	}

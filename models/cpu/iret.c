@@ -5,6 +5,7 @@
  * "Executing IRET removes blocking by NMI", even when it faults. */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 static uint64_t slot(struct cpu *c, unsigned i, unsigned size)
 {
@@ -114,12 +115,19 @@ static void iret_task(struct cpu *c)
 	task_switch(c, sel, &d, TASK_IRET, c->next_rip, false, 0);
 }
 
-void insn_iret(struct cpu *c, const struct uop *u)
+/* In a guest whose NMIs exit, blocking is the virtual NMIs', if there are such. */
+static void unblock_nmi(struct cpu *c)
+{
+	if (c->vmx.guest && vmx_on(c, NMI_EXITING) && !vmx_on(c, VIRTUAL_NMIS))
+		return;
+	c->iret_unblocked = c->s.nmi_blocked;
+	c->s.nmi_blocked = 0;
+}
+
+static void iret(struct cpu *c, const struct uop *u)
 {
 	unsigned n = u->osz;
 	struct desc d, ssd;
-	c->s.nmi_blocked = 0;
-	cpu_attention(c);
 	if (c->s.mode <= MODE_REAL32) {
 		iret_real(c, n);
 		return;
@@ -187,4 +195,12 @@ void insn_iret(struct cpu *c, const struct uop *u)
 	if (outer)
 		seg_drop_inner(c);
 	done(c, rip);
+}
+
+void insn_iret(struct cpu *c, const struct uop *u)
+{
+	unblock_nmi(c);
+	cpu_attention(c);
+	iret(c, u);
+	c->iret_unblocked = 0;
 }

@@ -9,6 +9,8 @@
  * A fault longjmps out of the instruction to cpu_run(), which leaves the block at it and
  * delivers. */
 #include "models/cpu/exec.h"
+#include "sim/err.h"
+#include "models/cpu/vmx/vmx.h"
 
 /* ---- handlers ---- */
 
@@ -56,6 +58,17 @@ void exec_gp0(struct cpu *c, const struct uop *u)
 
 /* ---- the loop ---- */
 
+/* Modelled software has VMX root operation: it is called where its code would be fetched. It comes back with a guest
+ * entered, or halted. */
+static void run_root(struct cpu *c)
+{
+	cycle_t before = c->ledger.now;
+	c->vmx.service = 0;
+	c->root.run(c->root.who, c);
+	if (cpu_root_modelled(c) && c->s.activity == ACTIVITY_ACTIVE && c->ledger.now == before)
+		BUG("root software did nothing");
+}
+
 enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 {
 	c->until = until;
@@ -65,12 +78,15 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		if (c->block)
 			block_leave(c, c->cur);
 		block_forget(c);
-		if (ev.type != EVENT_NONE)
+		if (ev.type == EVENT_VM_EXIT)
+			vmx_leave(c, &c->exit);
+		else if (ev.type != EVENT_NONE)
 			cpu_deliver(c, &ev);
+		c->iret_unblocked = 0;
 	}
 	for (;;) {
 		if (c->s.activity != ACTIVITY_ACTIVE) {
-			if (c->s.activity == ACTIVITY_SHUTDOWN)
+			if (c->s.activity == ACTIVITY_SHUTDOWN && !c->vmx.guest)
 				return STOP_SHUTDOWN;
 			return STOP_HALTED;
 		}
@@ -80,11 +96,15 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			return STOP_DEADLINE;
 		if (c->icount_end && c->s.icount >= c->icount_end)
 			return STOP_ICOUNT;
-		if (c->attention) {
+		if (c->attention || c->ledger.now >= c->vmx.timer_end) {
 			bool again = cpu_service(c);
 			if (again || c->s.activity != ACTIVITY_ACTIVE ||
 			    c->ledger.now >= c->until || c->stop_request)
 				continue;
+		}
+		if (unlikely(cpu_root_modelled(c))) {
+			run_root(c);
+			continue;
 		}
 		bool tracing = trace_on(c->trace, CPU_TRACE_INSN);
 		if (c->breakpoints && c->break_hit &&
@@ -96,6 +116,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		c->deadline = c->until;
 		if (c->icount_end && c->icount_end - c->s.icount < c->until - c->ledger.now)
 			c->deadline = c->ledger.now + (c->icount_end - c->s.icount);
+		if (c->vmx.timer_end < c->deadline)
+			c->deadline = c->vmx.timer_end;
 		if (c->attention || tracing || c->breakpoints)
 			c->deadline = 0;        /* one instruction */
 		const struct uop *u = block_resume(c);

@@ -9,6 +9,7 @@
  * the implementation). */
 #include "models/cpu/access.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 #include "sim/err.h"
 
 /* ---- derived limits ---- */
@@ -326,6 +327,33 @@ void cpu_set_cpl(struct cpu *c, unsigned cpl)
 	c->s.cpl = (uint8_t)cpl;
 }
 
+/* Who spends this CPU's time. A guest of root software that does not number its VMs is VM 1's; once there is VMX
+ * operation, CPL 0 outside the guest is the VMM. */
+static uint32_t account(const struct cpu *c, bool user)
+{
+	if (c->vmx.guest)
+		return ACCT_GUEST + 2u * (c->vmx.vm ? c->vmx.vm : 1) + user;
+	if (c->root.run || (c->vmx.vmxon != VMCS_NONE && !user))
+		return ACCT_VMM;
+	return ACCT_GUEST + user;
+}
+
+void cpu_mode_loaded(struct cpu *c)
+{
+	c->s.mode = (uint8_t)mode_now(c);
+	for (unsigned i = SEG_ES; i <= SEG_DS; i++) {
+		struct seg *s = &c->s.seg[i];
+		s->desc_base = 0;
+		if (c->s.mode == MODE_LONG64) {
+			s->desc_base = (uint32_t)s->base;
+			s->base = 0;
+		}
+	}
+	cpu_mode_changed(c);
+	for (unsigned i = SEG_ES; i < SEG_N; i++)
+		seg_derive(c, (enum seg_reg)i);
+}
+
 void cpu_mode_changed(struct cpu *c)
 {
 	enum cpu_mode old = c->s.mode, mode = mode_now(c);
@@ -352,8 +380,8 @@ void cpu_mode_changed(struct cpu *c)
 	bool user = c->s.cpl == 3, ac = c->s.flags & RFLAGS_AC;
 	c->align_check = user && ac && c->s.cr0 & CR0_AM;
 	mmu_set_cpl(&c->mmu, user, ac, c->align_check || c->watch);
-	if (c->ledger.acct >= ACCT_GUEST)
-		c->ledger.acct = ((c->ledger.acct - ACCT_GUEST) & ~1u) + ACCT_GUEST + user;
+	if (c->ledger.acct >= ACCT_GUEST || c->ledger.acct == ACCT_VMM)
+		c->ledger.acct = account(c, user);
 	if (c->seen_mode != mode)
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_MODE, c->seen_mode, mode, 0, 0);
 	if (c->seen_cpl != c->s.cpl)

@@ -132,6 +132,10 @@ void dr_write(struct cpu *c, unsigned i, uint64_t v);   /* after all checks but 
 /* RFLAGS as the handler's frame (or the interrupted task's TSS) shows them: RF set by faults. */
 uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev);
 
+/* ---- maskable interrupts, from the local APIC or the 8259 pair ---- */
+bool cpu_interrupt_pending(const struct cpu *c);        /* one that priorities let through; RFLAGS.IF is not asked */
+bool cpu_interrupt_take(struct cpu *c, struct cpu_event *ev);   /* acknowledge it; false: it went away */
+
 /* ---- software events: leave the instruction as an event to deliver ---- */
 void cpu_raise_event(struct cpu *c, const struct cpu_event *ev) NORETURN;
 

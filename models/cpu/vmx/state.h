@@ -14,6 +14,9 @@ struct vmx_state {
 	cycle_t timer_end;              /* clock at which the VMX-preemption timer reaches 0; NEVER: off */
 	cycle_t ple_first, ple_last;    /* PAUSE-loop exiting: first and last PAUSE of the loop */
 	uint64_t clock;                 /* of vmcs.used */
+	uint32_t trap;                  /* a trap-like exit of the virtual APIC due before the next instruction: its reason; 0 none */
+	uint32_t virtual_pending;       /* a virtual interrupt is recognised */
+	uint64_t trap_qualification;
 	uint64_t smm_monitor_ctl;
 	struct vmcs slot[VMCS_SLOTS];
 };

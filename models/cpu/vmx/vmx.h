@@ -72,6 +72,11 @@ extern const struct exit_reason_row exit_reason_rows[EXIT_REASONS];
 void vmx_exit(struct cpu *c, const struct vmx_exit *x) NORETURN;
 /* Make the exit: state, areas, host state. Between instructions; c->delivering is the event it struck, or NULL. */
 void vmx_leave(struct cpu *c, const struct vmx_exit *x);
+/* A VM entry that failed on the guest's state: the host's is loaded, the guest's is not saved. */
+void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification);
+uint32_t vmx_event_info(const struct cpu_event *ev);    /* in the format of the interruption-information fields */
+#define VMX_MSRS_MAX 512        /* entries of an MSR area that are looked at: the recommended maximum */
+uint64_t vmx_cr0_loaded(const struct cpu *c, uint64_t v);       /* what loading v by an entry or exit makes of CR0 */
 
 /* ---- intercepts (intercept.c): called by instruction bodies; nothing happens outside a guest ---- */
 
@@ -113,8 +118,11 @@ bool vmx_triple_fault(struct cpu *c);           /* true: a guest's; it exited */
 enum vmx_boundary { VMX_BEFORE_DEBUG /* INIT, SIPI, MTF, preemption timer ... */, VMX_BEFORE_NMI, VMX_BEFORE_INTERRUPT };
 bool vmx_boundary(struct cpu *c, enum vmx_boundary at);
 cycle_t vmx_next_cycle(const struct cpu *c);    /* when the preemption timer next wants a boundary; NEVER */
+void vmx_timer_start(struct cpu *c);            /* from the VMCS's value, as the guest is entered */
+uint32_t vmx_timer_left(const struct cpu *c);
+bool vmx_nmi_open(const struct cpu *c);         /* a real NMI is not blocked by another one */
 bool vmx_can_wake(const struct cpu *c);         /* a guest's HLT would end */
-/* An external interrupt may be taken now: false, it is not the guest's business (then it exits or waits). */
+/* External interrupts go through the IDT: false, they exit. */
 bool vmx_interrupt_open(const struct cpu *c);
 /* #PF and EPT faults of the MMU: cpu_raise_mmu() asks this for kinds that only a guest has. */
 void vmx_raise_ept(struct cpu *c, const struct mmu_fault *f) NORETURN;
@@ -124,6 +132,9 @@ bool vmx_tpr_read(struct cpu *c, uint64_t *cr8);        /* false: not virtualize
 bool vmx_tpr_write(struct cpu *c, const struct uop *u, uint64_t cr8);
 bool vmx_x2apic_read(struct cpu *c, uint32_t msr, uint64_t *v);         /* false: not virtualized */
 bool vmx_x2apic_write(struct cpu *c, const struct uop *u, uint32_t msr, uint64_t v);
+void vmx_apic_entered(struct cpu *c);           /* the end of a VM entry: TPR threshold, pending virtual interrupts */
+void vmx_virtual_interrupt(struct cpu *c);      /* deliver the one recognised */
+bool vmx_posted(struct cpu *c, uint8_t vector); /* an interrupt just acknowledged: true, it was the notification and is dealt with */
 /* An access to the APIC-access page (mmu.h: apic_access): serves it, or exits. */
 void vmx_apic_page(struct cpu *c, uint64_t lin, gpa_t gpa, unsigned off, void *buf, unsigned size, unsigned access);
 
