@@ -48,6 +48,9 @@ objects: $(OBJ)
 # Set-up first, then build in a second make: what the first one found missing is there by then.
 setup:
 	@.ci/setup $(PACKAGES)
+# What draws the pictures of comparisons (docs/compare.md).
+setup-plot:
+	@.ci/setup gnuplot-nox
 setup-test:
 	@.ci/setup $(PACKAGES) $(TEST_PACKAGES)
 
@@ -94,6 +97,10 @@ differential: setup-test
 	@$(MAKE) -s $B/unit
 	VMSCOPE_INT_CASES=1500 VMSCOPE_FP_CASES=4000 $B/unit -j2 --timeout 3600 --filter '*differential*/*'
 
+# Shapes that published studies found: measured against published.
+shapes: all
+	./vmscope run bench/shapes.lua
+
 # Guest instructions per host second, beside what other emulators are installed.
 bench: all
 	@CC="$(CC)" BENCH_FLAGS="$(CFLAGS)" bench/run.sh
@@ -101,6 +108,6 @@ bench: all
 clean:
 	rm -rf build vmscope
 
-.PHONY: bench differential check-real check-kvmut
-.PHONY: all guests objects setup setup-test demo test unit golden meta fuzz clean
+.PHONY: bench shapes differential check-real check-kvmut
+.PHONY: all guests objects setup setup-plot setup-test demo test unit golden meta fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

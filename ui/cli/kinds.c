@@ -15,6 +15,7 @@
 #include "models/machine.h"
 #include "ui/cli/args.h"
 #include "ui/cli/technique.h"
+#include "ui/compare/compare.h"
 #include "ui/lua/profile_rows.h"
 #include "ui/session/paths.h"
 
@@ -83,6 +84,24 @@ static void each_guest(item_fn *fn, void *arg)
 	                                                     "ELF image: guest \"NAME\" in Lua" });
 	paths_each(dir, ".bin", file_item, &(struct folder){ fn, arg,
 	                                                     "flat image: guest \"NAME\" in Lua" });
+}
+
+static void each_metric(item_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < METRICS; i++)
+		fn(arg, &(struct item){ metric_rows[i].key, NULL, metric_rows[i].patterns, metric_rows[i].sentence, NULL });
+}
+
+static void each_share(item_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < SHARES; i++)
+		fn(arg, &(struct item){ share_rows[i].key, NULL, "", share_rows[i].sentence, NULL });
+}
+
+static void each_standard(item_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < standard_rows_n; i++)
+		fn(arg, &(struct item){ standard_rows[i].name, NULL, standard_rows[i].parameters, standard_rows[i].sentence, NULL });
 }
 
 static void each_config(item_fn *fn, void *arg)

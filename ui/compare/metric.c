@@ -76,7 +76,7 @@ static uint64_t vmm_memory(const struct case_record *r)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < r->numbers; i++)
-		if (any_glob("vm*.tables.peak", r->number[i].name))
+		if (any_glob("*.shadow.peak *.ept.bytes", r->number[i].name))
 			sum += r->number[i].whole;
 	return sum;
 }
