@@ -204,7 +204,7 @@ void draw_timeline(struct tui *t, struct pane_out *o)
 	char a[40], b[40], c[40];
 	int w = o->w;
 	put(o, STYLE_DIM, "now   ");
-	put(o, travel_in_past(t) ? STYLE_PAST : STYLE_NUMBER, "%s instructions, cycle %s", digits(now.step, a, sizeof a), digits(now.cycle, b, sizeof b));
+	put(o, travel_in_past(t->travel) ? STYLE_PAST : STYLE_NUMBER, "%s instructions, cycle %s", digits(now.step, a, sizeof a), digits(now.cycle, b, sizeof b));
 	nl(o);
 	for (int i = 0; i < w; i++)
 		put_glyph(o, end.step && (uint64_t)i * end.step < now.step * (uint64_t)w ? STYLE_KERNEL : STYLE_DIM,

@@ -132,7 +132,7 @@ static int cmd_set(struct tui *t, char *args, struct err *e)
 		return err_set(e, NULL, NULL, "'%s' is no number", eq + 1);
 	if (!field_write(g, r, v))
 		return err_set(e, NULL, NULL, "%s.%s cannot be written: other state follows from it", g->prefix, r->name);
-	travel_changed(t);
+	timeline_changed(t->timeline);
 	return 0;
 }
 

@@ -1,5 +1,4 @@
-/* travel.c - steps, continues and ways back: the session's run as the driver of a timeline. */
-#include <inttypes.h>
+/* travel.c - steps and ways back as the screen offers them, with what to say about each. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,137 +6,6 @@
 #include "models/breakpoint.h"
 #include "models/cpu/block.h"
 #include "ui/tui/tui.h"
-
-#define BUDGET (512ull << 20)   /* host bytes for snapshots */
-#define CHUNK 1000000           /* instructions between two looks at the keyboard */
-
-/* What a run keeps outside its machine: the text printed, the events traced, how far its input scripts are. */
-struct outside {
-	uint64_t traced, trace_hash;
-	size_t console_n, line, watch_at;
-	struct { size_t at, seen, scanned; cycle_t wake; } in[2];
-};
-
-struct travel {
-	struct tui *t;
-	struct outside *mark;
-	size_t marks;
-	uint8_t breakpoints[CPUS_MAX];
-	unsigned quiet;                 /* breakpoints are off, this many times over */
-	bool replaying;                 /* nothing stops the run */
-	bool echo, (*stop)(void);
-};
-
-/* ---- the driver ---- */
-
-static struct moment drive_now(void *who)
-{
-	struct travel *v = who;
-	return (struct moment){ machine_icount(v->t->m), machine_now(v->t->m) };
-}
-
-static bool drive_run(void *who, cycle_t until, uint64_t steps)
-{
-	struct travel *v = who;
-	uint64_t from = machine_icount(v->t->m);
-	enum machine_stop why = run_until(v->t->run, until, steps);
-	return (why == MACHINE_STOP_CYCLES && machine_now(v->t->m) >= until) ||
-	       (why == MACHINE_STOP_ICOUNT && steps && machine_icount(v->t->m) - from >= steps);
-}
-
-static void breakpoints_off(struct travel *v, bool off)
-{
-	struct machine *m = v->t->m;
-	if (!off && --v->quiet)
-		return;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		if (off && !v->quiet)
-			v->breakpoints[i] = m->cpu[i]->breakpoints;
-		m->cpu[i]->breakpoints = off ? 0 : v->breakpoints[i];
-	}
-	v->quiet += off;
-}
-
-static void drive_replaying(void *who, bool on)
-{
-	struct travel *v = who;
-	breakpoints_off(v, on);
-	v->replaying = on;
-}
-
-static void drive_input(void *who, unsigned channel, const void *bytes, size_t n)
-{
-	struct travel *v = who;
-	if (channel == 0)
-		machine_serial_input(run_face(v->t->run)->m, bytes, n);
-	else
-		machine_key_input(run_face(v->t->run)->m, bytes, n);
-}
-
-static uint64_t drive_mark(void *who)
-{
-	struct travel *v = who;
-	const struct run *r = run_face(v->t->run);
-	const struct input *in[2] = { &r->input, &r->keys };
-	v->mark = xrealloc(v->mark, (v->marks + 1) * sizeof *v->mark);
-	struct outside *o = &v->mark[v->marks];
-	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = v->t->m->trace.count,
-	                       .trace_hash = v->t->m->trace.hash };
-	for (unsigned i = 0; i < 2; i++) {
-		o->in[i].at = in[i]->at;
-		o->in[i].seen = in[i]->seen;
-		o->in[i].scanned = in[i]->scanned;
-		o->in[i].wake = in[i]->wake;
-	}
-	return v->marks++;
-}
-
-static void drive_rewind(void *who, uint64_t mark)
-{
-	struct travel *v = who;
-	struct run *r = run_face(v->t->run);
-	struct input *in[2] = { &r->input, &r->keys };
-	const struct outside *o = &v->mark[mark];
-	v->t->m->breakpoints->hit_id = 0;
-	v->t->m->trace.count = o->traced;
-	v->t->m->trace.hash = o->trace_hash;
-	r->console_n = o->console_n;
-	r->line = o->line;
-	r->watch_at = o->watch_at;
-	for (unsigned i = 0; i < 2; i++) {
-		in[i]->at = o->in[i].at;
-		in[i]->seen = o->in[i].seen;
-		in[i]->scanned = o->in[i].scanned;
-		in[i]->wake = o->in[i].wake;
-	}
-}
-
-void travel_open(struct tui *t)
-{
-	struct travel *v = xcalloc(1, sizeof *v);
-	v->t = t;
-	v->echo = run_face(t->run)->echo;
-	run_face(t->run)->echo = false;
-	t->travel = v;
-	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind };
-	t->timeline = timeline_new(t->m->snaps, &d, BUDGET);
-}
-
-void travel_close(struct tui *t)
-{
-	run_face(t->run)->echo = t->travel->echo;
-	timeline_free(t->timeline);
-	free(t->travel->mark);
-	free(t->travel);
-}
-
-void travel_poll(struct tui *t, bool (*stop)(void)) { t->travel->stop = stop; }
-void travel_changed(struct tui *t) { timeline_changed(t->timeline); }
-
-bool travel_in_past(const struct tui *t)
-{
-	return moment_compare(timeline_now(t->timeline), timeline_end(t->timeline)) < 0;
-}
 
 /* ---- marks of what changed ---- */
 
@@ -155,34 +23,29 @@ static void remember(struct tui *t)
 	}
 }
 
-/* ---- forwards ---- */
-
 static void follow(struct tui *t)
 {
 	t->cpu = t->m->s.running;
 }
 
-/* Until something stops the run or the user does; true when the user did. */
-static bool until_stopped(struct tui *t)
-{
-	while (timeline_run(t->timeline, NEVER, CHUNK))
-		if (t->travel->stop && t->travel->stop())
-			return true;
-	return false;
-}
-
-static void tell_stop(struct tui *t)
+static void tell(struct tui *t, enum travelled how, const char *none)
 {
 	char text[200];
-	if (t->run->last == MACHINE_STOP_ICOUNT || (t->run->last == MACHINE_STOP_USER && t->run->stop_asked))
-		return;
-	tui_say(t, t->run->last == MACHINE_STOP_SHUTDOWN, "%s", stop_sentence(t->run, text, sizeof text));
+	if (how == TRAVEL_ASKED)
+		tui_say(t, false, "stopped by a key");
+	else if (how == TRAVEL_NONE)
+		tui_say(t, false, "%s", none);
+	else if (how == TRAVEL_STOPPED && t->run->last != MACHINE_STOP_ICOUNT && !(t->run->last == MACHINE_STOP_USER && t->run->stop_asked))
+		tui_say(t, t->run->last == MACHINE_STOP_SHUTDOWN, "%s", stop_sentence(t->run, text, sizeof text));
 }
 
-static void step(struct tui *t, uint64_t n)
+bool travel_hit(const struct tui *t, uint64_t lin)
 {
-	if (!timeline_run(t->timeline, NEVER, n))
-		tell_stop(t);
+	const struct breakpoints *b = t->m->breakpoints;
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->at[i].lin == lin)
+			return true;
+	return false;
 }
 
 static bool returns_here(const char *text)
@@ -202,68 +65,11 @@ static void step_over(struct tui *t)
 	const struct cpu *c = t->m->cpu[t->m->s.running];
 	uint64_t lin = block_linear(c);
 	unsigned n = disassemble(t, lin, text, sizeof text);
-	if (!n || !returns_here(text)) {
-		step(t, 1);
-		return;
-	}
-	uint32_t id = breakpoint_add(t->m->breakpoints, lin + n, c->number);
-	if (!id) {
+	enum travelled how = n && returns_here(text) ? travel_to_address(t->travel, lin + n, c->number) : travel_step(t->travel, 1);
+	if (how == TRAVEL_REFUSED)
 		tui_say(t, true, "no room for another breakpoint: delete one");
-		return;
-	}
-	for (unsigned i = 0; i < t->m->config.cpus; i++)
-		t->m->cpu[i]->breakpoints++;
-	if (until_stopped(t))
-		tui_say(t, false, "stopped on the way");
-	else if (t->run->last != MACHINE_STOP_BREAK)
-		tell_stop(t);
-	breakpoint_remove(t->m->breakpoints, id);
-	for (unsigned i = 0; i < t->m->config.cpus; i++)
-		t->m->cpu[i]->breakpoints--;
-}
-
-static void stop_sink(void *who, const struct trace_record *r)
-{
-	struct tui *t = who;
-	(void)r;
-	if (!t->travel->replaying)
-		run_ask_stop(t->run);
-}
-
-static void to_event(struct tui *t, const char *filter)
-{
-	struct err e = { "" };
-	if (trace_listen(&t->m->trace, filter, stop_sink, t, &e) != 0) {
-		tui_say(t, true, "%s", e.text);
-		return;
-	}
-	if (until_stopped(t))
-		tui_say(t, false, "stopped on the way");
-	else
-		tell_stop(t);
-	trace_unlisten(&t->m->trace, stop_sink, t);
-}
-
-/* ---- backwards ---- */
-
-bool travel_hit(const struct tui *t, uint64_t lin)
-{
-	const struct breakpoints *b = t->m->breakpoints;
-	for (unsigned i = 0; i < b->n; i++)
-		if (b->at[i].lin == lin)
-			return true;
-	return false;
-}
-
-static void back_steps(struct tui *t, uint64_t n)
-{
-	struct moment now = timeline_now(t->timeline), first = timeline_begin(t->timeline);
-	if (moment_compare(now, first) <= 0) {
-		tui_say(t, false, "this is the beginning");
-		return;
-	}
-	struct moment at = { now.step - first.step > n ? now.step - n : first.step, 0 };
-	timeline_goto(t->timeline, at);
+	else if (t->run->last != MACHINE_STOP_BREAK || how != TRAVEL_STOPPED)
+		tell(t, how, "");
 }
 
 /* Back over what step_over would go over: to the instruction whose successor this is, or one back. */
@@ -288,84 +94,42 @@ static void back_over(struct tui *t)
 	const struct cpu *c = t->m->cpu[t->m->s.running];
 	struct over_hit h = { t, block_linear(c), c->s.r[R_RSP] };
 	if (!timeline_back(t->timeline, leads_here, &h))
-		back_steps(t, 1);
+		tell(t, travel_back(t->travel, 1), "this is the beginning");
 }
 
-static void back_event(struct tui *t, const char *filter, const char *what)
+static void to_event(struct tui *t, bool back, const char *filter, const char *none)
 {
 	struct err e = { "" };
-	if (trace_listen(&t->m->trace, filter, stop_sink, t, &e) != 0) {
+	enum travelled how = (back ? travel_back_event : travel_to_event)(t->travel, filter, &e);
+	if (how == TRAVEL_REFUSED)
 		tui_say(t, true, "%s", e.text);
-		return;
-	}
-	breakpoints_off(t->travel, true);
-	bool found = timeline_back_stop(t->timeline);
-	breakpoints_off(t->travel, false);
-	trace_unlisten(&t->m->trace, stop_sink, t);
-	if (!found)
-		tui_say(t, false, "no %s before this moment", what);
+	else
+		tell(t, how, none);
 }
 
-static const char *const events = "exception,interrupt,soft_int,nmi", *const exits = "vm_exit";
-
-static void forth(struct tui *t, enum travel_kind kind, uint64_t n)
-{
-	switch (kind) {
-	case TRAVEL_INSN:
-		step(t, n);
-		break;
-	case TRAVEL_OVER:
-		for (; n; n--)
-			step_over(t);
-		break;
-	case TRAVEL_EVENT:
-		for (; n; n--)
-			to_event(t, events);
-		break;
-	case TRAVEL_EXIT:
-		for (; n; n--)
-			to_event(t, exits);
-		break;
-	case TRAVEL_CONTINUE:
-		if (until_stopped(t))
-			tui_say(t, false, "stopped by a key");
-		else
-			tell_stop(t);
-		break;
-	}
-}
-
-static void back(struct tui *t, enum travel_kind kind, uint64_t n)
-{
-	switch (kind) {
-	case TRAVEL_INSN:
-		back_steps(t, n);
-		break;
-	case TRAVEL_OVER:
-		for (; n; n--)
-			back_over(t);
-		break;
-	case TRAVEL_EVENT:
-		for (; n; n--)
-			back_event(t, events, "exception or interrupt");
-		break;
-	case TRAVEL_EXIT:
-		for (; n; n--)
-			back_event(t, exits, "VM exit");
-		break;
-	case TRAVEL_CONTINUE:
-		if (!timeline_back_stop(t->timeline)) {
-			timeline_goto(t->timeline, timeline_begin(t->timeline));
-			tui_say(t, false, "no breakpoint on the way: this is the beginning");
-		}
-		break;
-	}
-}
-
-void travel(struct tui *t, enum travel_kind kind, bool backwards, uint64_t n)
+void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 {
 	remember(t);
-	(backwards ? back : forth)(t, kind, n ? n : 1);
+	switch (kind) {
+	case TRAVEL_INSN:
+		tell(t, (back ? travel_back : travel_step)(t->travel, n), "this is the beginning");
+		break;
+	case TRAVEL_OVER:
+		for (; n; n--)
+			(back ? back_over : step_over)(t);
+		break;
+	case TRAVEL_EVENT:
+		for (; n; n--)
+			to_event(t, back, "exception,interrupt,soft_int,nmi", "no exception or interrupt before this moment");
+		break;
+	case TRAVEL_EXIT:
+		for (; n; n--)
+			to_event(t, back, "vm_exit", "no VM exit before this moment");
+		break;
+	case TRAVEL_CONTINUE:
+		tell(t, (back ? travel_back_continue : travel_continue)(t->travel), "no breakpoint on the way: this is the beginning");
+		break;
+	}
 	follow(t);
 }
 
@@ -373,6 +137,6 @@ void travel_goto(struct tui *t, struct moment at)
 {
 	remember(t);
 	if (!timeline_goto(t->timeline, at))
-		tell_stop(t);
+		tell(t, TRAVEL_STOPPED, "");
 	follow(t);
 }

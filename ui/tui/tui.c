@@ -47,7 +47,8 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 	for (unsigned i = 0; i < PANE_N; i++)
 		t->view[i] = (struct pane_view){ .wanted = -1, .address = ~0ull };
 	listen(t);
-	travel_open(t);
+	t->travel = travel_open(r);
+	t->timeline = travel_timeline(t->travel);
 	t->cpu = t->m->s.running;
 	tui_say(t, false, "s steps, n over calls, e to an event; r before one goes back; ? lists the keys");
 	return t;
@@ -56,7 +57,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 void tui_free(struct tui *t)
 {
 	trace_unlisten(&t->m->trace, keep, t);
-	travel_close(t);
+	travel_close(t->travel);
 	canvas_free(&t->canvas);
 	for (int i = 0; i < t->prompt.lines; i++)
 		free(t->prompt.history[i]);
@@ -85,7 +86,7 @@ static void banner(struct tui *t)
 	snprintf(text, sizeof text, " cpu%u ring %u %s%s | %s vm%u | cr3 %" PRIx64 " | cycle %s insn %s ", c->number, c->s.cpl, modes[c->s.mode],
 	         activity[c->s.activity & 3], where_we_are(c), c->vmx.vm, c->s.cr3, digits(now.cycle, a, sizeof a), digits(now.step, b, sizeof b));
 	int x = canvas_text(&t->canvas, 0, 0, t->canvas.w, STYLE_BANNER, text);
-	if (travel_in_past(t)) {
+	if (travel_in_past(t->travel)) {
 		const char *mark = x + 10 <= t->canvas.w ? " IN THE PAST " : " PAST ";
 		int at = x + (int)strlen(mark) <= t->canvas.w ? x : t->canvas.w - (int)strlen(mark);
 		canvas_text(&t->canvas, at > 0 ? at : 0, 0, t->canvas.w, STYLE_PAST, mark);
@@ -184,8 +185,9 @@ void tui_key(struct tui *t, int key)
 }
 
 /* Any key stops a long run. */
-static bool key_waiting(void)
+static bool key_waiting(void *who)
 {
+	(void)who;
 	return screen_key(0) != KEY_NONE_;
 }
 
@@ -196,7 +198,7 @@ int tui_run(struct run *r, bool mono, bool ascii, struct err *e)
 		return -1;
 	screen_size(&w, &h);
 	struct tui *t = tui_new(r, w, h, ascii || !screen_utf8());
-	travel_poll(t, key_waiting);
+	travel_poll(t->travel, key_waiting, NULL);
 	while (!t->quit) {
 		tui_draw(t);
 		screen_show(&t->canvas);

@@ -9,8 +9,8 @@
 #ifndef UI_TUI_TUI_H
 #define UI_TUI_TUI_H
 
-#include "sim/timeline.h"
 #include "ui/session/session.h"
+#include "ui/session/travel.h"
 #include "ui/tui/canvas.h"
 
 enum pane_id {
@@ -34,8 +34,6 @@ struct before {                 /* what the registers and fields were before the
 	uint64_t *value;
 	size_t n;
 };
-
-struct travel;                  /* travel.c */
 
 struct tui {
 	struct run *run;
@@ -70,15 +68,8 @@ int tui_run(struct run *r, bool mono, bool ascii, struct err *e);
 
 /* ---- going (travel.c) ---- */
 enum travel_kind { TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_CONTINUE };
-void travel_open(struct tui *t);
-void travel_close(struct tui *t);
 void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n);
 void travel_goto(struct tui *t, struct moment at);
-bool travel_in_past(const struct tui *t);
-/* Between pieces of a long run: has the user asked to stop? Installed by tui_run; NULL: never. */
-void travel_poll(struct tui *t, bool (*stop)(void));
-/* State was changed by hand. */
-void travel_changed(struct tui *t);
 bool travel_hit(const struct tui *t, uint64_t lin);     /* a breakpoint there */
 
 /* ---- panes (pane.c) ---- */

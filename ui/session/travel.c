@@ -1,0 +1,223 @@
+/* travel.c - see travel.h. */
+#include "ui/session/travel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/breakpoint.h"
+
+#define BUDGET (512ull << 20)   /* host bytes for snapshots */
+#define CHUNK  1000000          /* instructions between two looks at whoever may want it to stop */
+
+/* What a run keeps outside its machine: the text printed, the events traced, how far its input scripts are. */
+struct outside {
+	uint64_t traced, trace_hash;
+	size_t console_n, line, watch_at;
+	struct { size_t at, seen, scanned; cycle_t wake; } in[2];
+};
+
+struct travel {
+	struct run *r;
+	struct timeline *timeline;
+	struct outside *mark;
+	size_t marks;
+	uint8_t breakpoints[CPUS_MAX];
+	unsigned quiet;                 /* breakpoints are off, this many times over */
+	bool replaying;                 /* nothing stops the run */
+	bool echo, (*stop)(void *who);
+	void *stop_who;
+};
+
+/* ---- the driver ---- */
+
+static struct moment drive_now(void *who)
+{
+	struct travel *v = who;
+	return (struct moment){ machine_icount(v->r->m), machine_now(v->r->m) };
+}
+
+static bool drive_run(void *who, cycle_t until, uint64_t steps)
+{
+	struct travel *v = who;
+	uint64_t from = machine_icount(v->r->m);
+	enum machine_stop why = run_until(v->r, until, steps);
+	return (why == MACHINE_STOP_CYCLES && machine_now(v->r->m) >= until) ||
+	       (why == MACHINE_STOP_ICOUNT && steps && machine_icount(v->r->m) - from >= steps);
+}
+
+static void breakpoints_off(struct travel *v, bool off)
+{
+	struct machine *m = v->r->m;
+	if (!off && --v->quiet)
+		return;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		if (off && !v->quiet)
+			v->breakpoints[i] = m->cpu[i]->breakpoints;
+		m->cpu[i]->breakpoints = off ? 0 : v->breakpoints[i];
+	}
+	v->quiet += off;
+}
+
+static void drive_replaying(void *who, bool on)
+{
+	struct travel *v = who;
+	breakpoints_off(v, on);
+	v->replaying = on;
+}
+
+static void drive_input(void *who, unsigned channel, const void *bytes, size_t n)
+{
+	struct travel *v = who;
+	if (channel == 0)
+		machine_serial_input(run_face(v->r)->m, bytes, n);
+	else
+		machine_key_input(run_face(v->r)->m, bytes, n);
+}
+
+static uint64_t drive_mark(void *who)
+{
+	struct travel *v = who;
+	const struct run *r = run_face(v->r);
+	const struct input *in[2] = { &r->input, &r->keys };
+	v->mark = xrealloc(v->mark, (v->marks + 1) * sizeof *v->mark);
+	struct outside *o = &v->mark[v->marks];
+	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = v->r->m->trace.count,
+	                       .trace_hash = v->r->m->trace.hash };
+	for (unsigned i = 0; i < 2; i++) {
+		o->in[i].at = in[i]->at;
+		o->in[i].seen = in[i]->seen;
+		o->in[i].scanned = in[i]->scanned;
+		o->in[i].wake = in[i]->wake;
+	}
+	return v->marks++;
+}
+
+static void drive_rewind(void *who, uint64_t mark)
+{
+	struct travel *v = who;
+	struct run *r = run_face(v->r);
+	struct input *in[2] = { &r->input, &r->keys };
+	const struct outside *o = &v->mark[mark];
+	v->r->m->breakpoints->hit_id = 0;
+	v->r->m->trace.count = o->traced;
+	v->r->m->trace.hash = o->trace_hash;
+	r->console_n = o->console_n;
+	r->line = o->line;
+	r->watch_at = o->watch_at;
+	for (unsigned i = 0; i < 2; i++) {
+		in[i]->at = o->in[i].at;
+		in[i]->seen = o->in[i].seen;
+		in[i]->scanned = o->in[i].scanned;
+		in[i]->wake = o->in[i].wake;
+	}
+}
+
+struct travel *travel_open(struct run *r)
+{
+	struct travel *v = xcalloc(1, sizeof *v);
+	v->r = r;
+	v->echo = run_face(r)->echo;
+	run_face(r)->echo = false;
+	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind };
+	v->timeline = timeline_new(r->m->snaps, &d, BUDGET);
+	return v;
+}
+
+void travel_close(struct travel *v)
+{
+	run_face(v->r)->echo = v->echo;
+	timeline_free(v->timeline);
+	free(v->mark);
+	free(v);
+}
+
+struct timeline *travel_timeline(const struct travel *v) { return v->timeline; }
+
+bool travel_in_past(const struct travel *v)
+{
+	return moment_compare(timeline_now(v->timeline), timeline_end(v->timeline)) < 0;
+}
+
+void travel_poll(struct travel *v, bool (*stop)(void *who), void *who)
+{
+	v->stop = stop;
+	v->stop_who = who;
+}
+
+/* ---- forwards ---- */
+
+enum travelled travel_continue(struct travel *v)
+{
+	while (timeline_run(v->timeline, NEVER, CHUNK))
+		if (v->stop && v->stop(v->stop_who))
+			return TRAVEL_ASKED;
+	return TRAVEL_STOPPED;
+}
+
+enum travelled travel_step(struct travel *v, uint64_t n)
+{
+	return timeline_run(v->timeline, NEVER, n) ? TRAVEL_DONE : TRAVEL_STOPPED;
+}
+
+enum travelled travel_to_address(struct travel *v, uint64_t lin, int cpu)
+{
+	struct machine *m = v->r->m;
+	uint32_t id = breakpoint_add(m->breakpoints, lin, cpu);
+	if (!id)
+		return TRAVEL_REFUSED;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		m->cpu[i]->breakpoints++;
+	enum travelled how = travel_continue(v);
+	breakpoint_remove(m->breakpoints, id);
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		m->cpu[i]->breakpoints--;
+	return how;
+}
+
+static void stop_sink(void *who, const struct trace_record *r)
+{
+	struct travel *v = who;
+	(void)r;
+	if (!v->replaying)
+		run_ask_stop(v->r);
+}
+
+enum travelled travel_to_event(struct travel *v, const char *filter, struct err *e)
+{
+	if (trace_listen(&v->r->m->trace, filter, stop_sink, v, e) != 0)
+		return TRAVEL_REFUSED;
+	enum travelled how = travel_continue(v);
+	trace_unlisten(&v->r->m->trace, stop_sink, v);
+	return how;
+}
+
+/* ---- backwards ---- */
+
+enum travelled travel_back(struct travel *v, uint64_t n)
+{
+	struct moment now = timeline_now(v->timeline), first = timeline_begin(v->timeline);
+	if (moment_compare(now, first) <= 0)
+		return TRAVEL_NONE;
+	struct moment at = { now.step - first.step > n ? now.step - n : first.step, 0 };
+	timeline_goto(v->timeline, at);
+	return TRAVEL_DONE;
+}
+
+enum travelled travel_back_event(struct travel *v, const char *filter, struct err *e)
+{
+	if (trace_listen(&v->r->m->trace, filter, stop_sink, v, e) != 0)
+		return TRAVEL_REFUSED;
+	breakpoints_off(v, true);
+	bool found = timeline_back_stop(v->timeline);
+	breakpoints_off(v, false);
+	trace_unlisten(&v->r->m->trace, stop_sink, v);
+	return found ? TRAVEL_DONE : TRAVEL_NONE;
+}
+
+enum travelled travel_back_continue(struct travel *v)
+{
+	if (timeline_back_stop(v->timeline))
+		return TRAVEL_DONE;
+	timeline_goto(v->timeline, timeline_begin(v->timeline));
+	return TRAVEL_NONE;
+}

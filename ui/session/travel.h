@@ -1,0 +1,33 @@
+/* travel.h - a run with a timeline under it: steps, continues, and the ways back. What the stepping screen and gdb use.
+ *
+ * While a run travels, its console is kept but not printed. */
+#ifndef UI_SESSION_TRAVEL_H
+#define UI_SESSION_TRAVEL_H
+
+#include "sim/timeline.h"
+#include "ui/session/session.h"
+
+enum travelled {
+	TRAVEL_DONE,            /* where it was asked to go */
+	TRAVEL_STOPPED,         /* the run stopped before: run->last says why */
+	TRAVEL_ASKED,           /* whoever polls asked it to stop */
+	TRAVEL_NONE,            /* backwards: there is no such moment */
+	TRAVEL_REFUSED,         /* e says why; no room for a breakpoint */
+};
+
+struct travel;
+struct travel *travel_open(struct run *r);
+void travel_close(struct travel *v);
+struct timeline *travel_timeline(const struct travel *v);
+bool travel_in_past(const struct travel *v);
+void travel_poll(struct travel *v, bool (*stop)(void *who), void *who); /* asked between pieces of a long run */
+
+enum travelled travel_step(struct travel *v, uint64_t n);
+enum travelled travel_continue(struct travel *v);
+enum travelled travel_to_address(struct travel *v, uint64_t lin, int cpu);     /* STOPPED, also when it got there */
+enum travelled travel_to_event(struct travel *v, const char *filter, struct err *e);   /* trace events, as trace_listen() */
+enum travelled travel_back(struct travel *v, uint64_t n);
+enum travelled travel_back_event(struct travel *v, const char *filter, struct err *e);
+enum travelled travel_back_continue(struct travel *v);                          /* to the last breakpoint; NONE: the beginning */
+
+#endif
