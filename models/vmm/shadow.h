@@ -110,6 +110,7 @@ void shadow_zap(struct shadow *s, uint32_t page);               /* the table goe
 bool shadow_guarded(struct shadow *s, uint64_t frame);          /* is it a guest table whose writes must trap? */
 void shadow_guard(struct shadow *s, uint64_t frame);            /* no leaf maps it writable any more */
 bool shadow_unguard(struct shadow *s, uint64_t frame);          /* it is no guest table; false: it was none */
+void shadow_in_step(struct shadow *s, uint32_t page);           /* off the list of those that are not */
 void shadow_stale(struct shadow *s);                            /* every vCPU must flush its translations */
 
 /* ---- shadow_fill.c: entries ---- */

@@ -37,6 +37,92 @@ static uint32_t rights(bool w, bool u, bool x)
 	return (w ? ROLE_W : 0) | (u ? ROLE_U : 0) | (x ? ROLE_X : 0);
 }
 
+/* ---- one entry, one table ---- */
+
+static uint64_t leaf(struct shadow *s, const struct guest_regs *r, const struct guest_walk *w, unsigned access, uint64_t gpa, bool large,
+                     bool guarded)
+{
+	bool writable = w->w && w->dirty, user = w->u, execute = w->x;
+	hpa_t hpa;
+	vm_gpa_to_hpa(s->vm, GPA(gpa), &hpa);
+	if (r->g.levels && !r->g.wp && !w->w && w->dirty) {
+		if (!user) {
+			writable = true;
+		} else if (access_writes(access) && !(access & ACC_USER)) {
+			writable = true, user = false;
+			execute &= !r->g.smep;
+		}
+	}
+	return (hpa.v & PAGE_MASK) | PTE_P | PTE_A | (writable && !guarded ? PTE_RW | PTE_D : 0) | (user ? PTE_US : 0) |
+	       (large ? PTE_PS : 0) | (w->global ? PTE_G : 0) | (!execute && (s->nx || r->efer & EFER_NXE) ? PTE_XD : 0);
+}
+
+/* The guest's entry that entry `i` of a lowest-level shadow table stands for. */
+static uint64_t guest_entry(struct shadow *s, uint64_t gfn, uint32_t role, unsigned i)
+{
+	unsigned bytes = ROLE_GUEST(role) == 2 ? 4 : 8;
+	hpa_t hpa;
+	if (!vm_gpa_to_hpa(s->vm, GPA((gfn << PAGE_SHIFT) + (ROLE_QUAD(role) * 512 + i) * bytes), &hpa))
+		return 0;
+	return shadow_ref(s, hpa.v, bytes);
+}
+
+/* What the leaf for a guest entry would be, not for any access in particular; 0: none. */
+static uint64_t wanted(struct shadow *s, const struct guest_regs *r, uint32_t role, uint64_t entry)
+{
+	const struct paging *g = &r->g;
+	struct guest_walk w = { .w = role & ROLE_W && entry & PTE_RW, .u = role & ROLE_U && entry & PTE_US,
+	                        .x = role & ROLE_X && !(g->nx && g->levels > 2 && entry & PTE_XD),
+	                        .dirty = entry & PTE_D, .global = g->pge && entry & PTE_G, .gpa = entry & g->address[1][0] };
+	int64_t frame = shadow_frame_of(s, w.gpa);
+	if ((entry & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || entry & g->reserved[1][0] || frame < 0)
+		return 0;
+	return leaf(s, r, &w, 0, w.gpa, false, shadow_guarded(s, (uint64_t)frame));
+}
+
+/* A table back in step: each entry against the guest's, eight at a reference. */
+static void sync_table(struct shadow *s, const struct guest_regs *r, uint32_t page)
+{
+	uint32_t role = (uint32_t)HEAD(s, page, role);
+	uint64_t gfn = HEAD(s, page, gfn);
+	struct mem *mem = s->c->mmu.mem;
+	for (unsigned i = 0; i < 512; i++) {
+		uint64_t pa = shadow_slot_pa(s, page * 512 + i), entry;
+		if (!(i & 7))
+			(void)shadow_ref(s, pa, 8);
+		entry = mem_read64(mem, HPA(pa));
+		if (!(entry & PTE_P))
+			continue;
+		vmm_cost(s->c, VMM_COST_SHADOW_SYNC_ENTRY);
+		uint64_t want = wanted(s, r, role, guest_entry(s, gfn, role, i));
+		/* it may lack the right to write (not asked for yet, or guarded); any other difference ends it */
+		if (!want || (entry ^ want) & ~(PTE_RW | PTE_D) || entry & ~want & PTE_RW)
+			shadow_drop_entry(s, page * 512 + i, 1);
+	}
+	s->vm->stat[VMM_STAT_SHADOW_SYNCS]++;
+}
+
+static void back_in_step(struct shadow *s, const struct guest_regs *r, uint32_t page)
+{
+	int64_t frame = shadow_frame_of(s, HEAD(s, page, gfn) << PAGE_SHIFT);
+	vmm_cost(s->c, VMM_COST_SHADOW_SYNC);
+	shadow_in_step(s, page);
+	shadow_guard(s, (uint64_t)frame);       /* first: what it maps may be itself */
+	sync_table(s, r, page);
+}
+
+void shadow_sync_all(struct shadow *s, const struct guest_regs *r)
+{
+	uint32_t p;
+	while ((p = (uint32_t)CONTROL(s, unsync))) {
+		uint32_t page = p - 1, role = (uint32_t)HEAD(s, page, role);
+		if ((role & ROLE_MODE) != shadow_mode_role(r))
+			shadow_zap(s, page);    /* under other rules: of no use now */
+		else
+			back_in_step(s, r, page);
+	}
+}
+
 /* ---- building ---- */
 
 /* May this translation be one 2 MB leaf? */
@@ -72,26 +158,11 @@ static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct
 		role |= quadrant << 4;
 		if (s->policy & SHADOW_KEYED)
 			found = shadow_find(s, gfn, role);
+		/* INVLPG reached what was linked then: what is linked now, or leads there, must be right */
+		if (found && (below > 1 || HEAD(s, found - 1, out_of_step)))
+			shadow_sync_all(s, r);
 	}
 	return found ? found - 1 : shadow_new(s, gfn, role);
-}
-
-static uint64_t leaf(struct shadow *s, const struct guest_regs *r, const struct guest_walk *w, unsigned access, uint64_t gpa, bool large,
-                     bool guarded)
-{
-	bool writable = w->w && w->dirty, user = w->u, execute = w->x;
-	hpa_t hpa;
-	vm_gpa_to_hpa(s->vm, GPA(gpa), &hpa);
-	if (r->g.levels && !r->g.wp && !w->w && w->dirty) {
-		if (!user) {
-			writable = true;
-		} else if (access_writes(access) && !(access & ACC_USER)) {
-			writable = true, user = false;
-			execute &= !r->g.smep;
-		}
-	}
-	return (hpa.v & PAGE_MASK) | PTE_P | PTE_A | (writable && !guarded ? PTE_RW | PTE_D : 0) | (user ? PTE_US : 0) |
-	       (large ? PTE_PS : 0) | (w->global ? PTE_G : 0) | (!execute && (s->nx || r->efer & EFER_NXE) ? PTE_XD : 0);
 }
 
 /* A write to a guarded guest table: let it go out of step instead, when all its shadows are of the lowest level. */
@@ -173,29 +244,6 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 
 /* ---- guest tables that change ---- */
 
-/* The guest's entry that entry `i` of a lowest-level shadow table stands for. */
-static uint64_t guest_entry(struct shadow *s, uint64_t gfn, uint32_t role, unsigned i)
-{
-	unsigned bytes = ROLE_GUEST(role) == 2 ? 4 : 8;
-	hpa_t hpa;
-	if (!vm_gpa_to_hpa(s->vm, GPA((gfn << PAGE_SHIFT) + (ROLE_QUAD(role) * 512 + i) * bytes), &hpa))
-		return 0;
-	return shadow_ref(s, hpa.v, bytes);
-}
-
-/* What the leaf for a guest entry would be, not for any access in particular; 0: none. */
-static uint64_t wanted(struct shadow *s, const struct guest_regs *r, uint32_t role, uint64_t entry)
-{
-	const struct paging *g = &r->g;
-	struct guest_walk w = { .w = role & ROLE_W && entry & PTE_RW, .u = role & ROLE_U && entry & PTE_US,
-	                        .x = role & ROLE_X && !(g->nx && g->levels > 2 && entry & PTE_XD),
-	                        .dirty = entry & PTE_D, .global = g->pge && entry & PTE_G, .gpa = entry & g->address[1][0] };
-	int64_t frame = shadow_frame_of(s, w.gpa);
-	if ((entry & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || entry & g->reserved[1][0] || frame < 0)
-		return 0;
-	return leaf(s, r, &w, 0, w.gpa, false, shadow_guarded(s, (uint64_t)frame));
-}
-
 /* Entries [first, last] of a guest table, counted as the guest does: their shadow entries follow. */
 static void entries_written(struct shadow *s, const struct guest_regs *r, uint32_t page, unsigned first, unsigned last)
 {
@@ -242,46 +290,6 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 		SET_HEAD(s, page, writes, writes < 0xffff ? writes : writes - 1);
 		entries_written(s, r, page, off / bytes, (off + n - 1) / bytes);
 		/* a dropped entry may have taken tables with it, but none of this guest page: those have keys and stay */
-	}
-}
-
-/* A table back in step: each entry against the guest's, eight at a reference. */
-static void sync_table(struct shadow *s, const struct guest_regs *r, uint32_t page)
-{
-	uint32_t role = (uint32_t)HEAD(s, page, role);
-	uint64_t gfn = HEAD(s, page, gfn);
-	struct mem *mem = s->c->mmu.mem;
-	for (unsigned i = 0; i < 512; i++) {
-		uint64_t pa = shadow_slot_pa(s, page * 512 + i), entry;
-		if (!(i & 7))
-			(void)shadow_ref(s, pa, 8);
-		entry = mem_read64(mem, HPA(pa));
-		if (!(entry & PTE_P))
-			continue;
-		vmm_cost(s->c, VMM_COST_SHADOW_SYNC_ENTRY);
-		uint64_t want = wanted(s, r, role, guest_entry(s, gfn, role, i));
-		/* it may lack the right to write (not asked for yet, or guarded); any other difference ends it */
-		if (!want || (entry ^ want) & ~(PTE_RW | PTE_D) || entry & ~want & PTE_RW)
-			shadow_drop_entry(s, page * 512 + i, 1);
-	}
-	s->vm->stat[VMM_STAT_SHADOW_SYNCS]++;
-}
-
-void shadow_sync_all(struct shadow *s, const struct guest_regs *r)
-{
-	uint32_t p;
-	while ((p = (uint32_t)CONTROL(s, unsync))) {
-		uint32_t page = p - 1, role = (uint32_t)HEAD(s, page, role);
-		int64_t frame = shadow_frame_of(s, HEAD(s, page, gfn) << PAGE_SHIFT);
-		vmm_cost(s->c, VMM_COST_SHADOW_SYNC);
-		if ((role & ROLE_MODE) != shadow_mode_role(r)) {
-			shadow_zap(s, page);
-			continue;
-		}
-		SET_CONTROL(s, unsync, HEAD(s, page, unsync));
-		SET_HEAD(s, page, out_of_step, 0);
-		shadow_guard(s, (uint64_t)frame);       /* first: what it maps may be itself */
-		sync_table(s, r, page);
 	}
 }
 

@@ -251,7 +251,7 @@ static void remove_same(struct shadow *s, uint32_t page, uint64_t frame)
 	}
 }
 
-static void remove_unsync(struct shadow *s, uint32_t page)
+void shadow_in_step(struct shadow *s, uint32_t page)
 {
 	uint64_t at = CONTROL_AT(s, unsync);
 	for (uint32_t p; (p = (uint32_t)shadow_ref(s, at, 4)); at = HEAD_AT(s, p - 1, unsync)) {
@@ -295,7 +295,7 @@ void shadow_zap(struct shadow *s, uint32_t page)
 		chain_remove(s, HEAD_AT(s, page, parents), parent - 1);
 	}
 	if (HEAD(s, page, out_of_step))
-		remove_unsync(s, page);
+		shadow_in_step(s, page);
 	int64_t frame = shadow_frame_of(s, HEAD(s, page, gfn) << PAGE_SHIFT);
 	if (!was && s->policy & SHADOW_KEYED && !(role & (ROLE_DIRECT | ROLE_PRIVATE)) && frame >= 0) {
 		remove_same(s, page, (uint64_t)frame);

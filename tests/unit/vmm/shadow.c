@@ -114,7 +114,9 @@ static enum outcome access_hw(struct rig *g, uint64_t lin, unsigned access, uint
 		g->faults++;
 		v->s.pending_event = 0;
 		gpa_t at;
-		switch (g->s.vm.pager->page_fault(v, lin, f.error_code, &at)) {
+		enum paged p = g->s.vm.pager->page_fault(v, lin, f.error_code, &at);
+		enter(g);
+		switch (p) {
 		case PAGED_INJECT:
 			cr_assert(eq(int, standin_injected(&g->s, error), VEC_PF));
 			cr_assert(eq(u64, g->f->cpu->s.cr2, lin));
@@ -123,7 +125,7 @@ static enum outcome access_hw(struct rig *g, uint64_t lin, unsigned access, uint
 			*gpa = at.v;
 			return EMULATE;
 		default:
-			enter(g);
+			break;
 		}
 	}
 	cr_assert(false, "an access to %#lx (%u) is never satisfied", lin, access);
@@ -384,7 +386,7 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	g->s.cpu->vmcs->f[VMCS_GUEST_RFLAGS] = 0;
 	pager->vcpu_init(&g->s.vcpu);
 	enter(g);
-	for (unsigned i = 0; i < 2500; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		unsigned what = (unsigned)rng_below(&g->r, 100);
 		if (what < 65 || !mode) {
 			unsigned access = rng_below(&g->r, 3) == 0 ? ACC_EXEC : (unsigned)rng_below(&g->r, 2);
@@ -397,7 +399,7 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 		} else {
 			registers(g);
 		}
-		if (i % 50 == 0) {
+		if (i % 100 == 0) {
 			compare_memory(g, i);
 			invariants(g, i);
 		}
@@ -418,7 +420,8 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	Test(shadow, name##_is_right_for_5_levels) { property(&pager_shadow_##name, 5, 12, 0, 4); } \
 	Test(shadow, name##_is_right_without_paging) { property(&pager_shadow_##name, 0, 12, 0, 5); } \
 	Test(shadow, name##_is_right_with_large_pages_of_32_bits) { property(&pager_shadow_##name, 2, 21, 0, 6); } \
-	Test(shadow, name##_is_right_with_large_pages_of_4_levels) { property(&pager_shadow_##name, 4, 21, 0, 7); }
+	Test(shadow, name##_is_right_with_large_pages_of_4_levels) { property(&pager_shadow_##name, 4, 21, 0, 7); } \
+	Test(shadow, name##_is_right_when_there_is_little_room) { property(&pager_shadow_##name, 2, 21, SMALL, 36); }
 VARIANT(flush)
 VARIANT(vtlb)
 VARIANT(wp)
