@@ -42,6 +42,38 @@ timeout 60 "$vmscope" compare $args --jobs 1 --json "$tmp/one" >"$tmp/text1"
 timeout 60 "$vmscope" compare $args --jobs 3 --json "$tmp/three" >"$tmp/text3"
 cmp -s "$tmp/one" "$tmp/three" && cmp -s "$tmp/text1" "$tmp/text3" && ok "jobs change nothing" || no "jobs change the result"
 
+# Ctrl-C keeps what is finished; a worker that dies is a row that says so.
+long="--technique native --workload in,\"sieve n=40000000\" --jobs 2 --quiet --show summary --results $tmp/int"
+eval "exec $vmscope compare $long" >"$tmp/out" 2>&1 &
+pid=$!
+i=0
+while [ -z "$(ls "$tmp"/int/*.case 2>/dev/null)" ] && [ $i -lt 100 ]; do sleep 0.05; i=$((i + 1)); done
+kill -INT $pid
+wait $pid
+status=$?
+if [ $status = 1 ] && grep -q '^Interrupted: 1 of 2 cases were not run; the same command goes on' "$tmp/out"; then ok "Ctrl-C keeps what is finished"
+else no "Ctrl-C: status $status: $(sed -n 2p "$tmp/out")"; fi
+eval "exec $vmscope compare $long" >"$tmp/out" 2>&1 &
+pid=$!
+worker=
+i=0
+while [ -z "$worker" ] && [ $i -lt 100 ]; do
+	sleep 0.05
+	i=$((i + 1))
+	worker=$(cat /proc/$pid/task/$pid/children 2>/dev/null)
+done
+if [ -z "$worker" ]; then
+	echo "skip compare: this host does not tell a process's children"
+	kill $pid
+	wait $pid
+else
+	kill -SEGV ${worker% }
+	wait $pid
+	status=$?
+	if [ $status = 1 ] && grep -q 'crashed: the worker was killed' "$tmp/out"; then ok "a worker that dies is a row"
+	else no "a worker that dies: status $status: $(sed -n 2p "$tmp/out")"; fi
+fi
+
 # A limit is a row, and status 1.
 timeout 60 "$vmscope" compare --technique native --workload in,sieve --max-cycles 3000000 --quiet --results "$tmp/kept" --show summary >"$tmp/limit"
 [ $? = 1 ] && grep -q 'sieve *LIMIT' "$tmp/limit" && ok "a limit is told" || no "a limit is not told"
