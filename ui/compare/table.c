@@ -271,25 +271,37 @@ static void ledger_cells(const struct comparison *c, size_t at, FILE *f)
 
 /* ---- all of it ---- */
 
+enum { TOLD_MAX = 6 };          /* of failures and of divergences: many have one cause */
+
+static void and_more(FILE *f, size_t n, const char *what)
+{
+	if (n > TOLD_MAX)
+		fprintf(f, "\nand %zu more %s: --json has them all\n", n - TOLD_MAX, what);
+}
+
 static void failures(const struct comparison *c, FILE *f)
 {
+	size_t told = 0;
+
 	for (size_t i = 0; i < c->plan.n; i++) {
 		const struct case_spec *s = &c->plan.spec[i];
 		const struct case_record *r = &c->record[i];
 		char text[1024];
 
-		if (record_good(r) || r->end == CASE_NOT_RUN)
+		if (record_good(r) || r->end == CASE_NOT_RUN || told++ >= TOLD_MAX)
 			continue;
 		snprintf(text, sizeof text, "%s under %s on %s: %s: %s", s->workload, s->technique, s->profile, case_end_name[r->end],
 		         r->why ? r->why : "?");
 		fputc('\n', f);
 		wrap(f, text, COLUMNS);
 	}
-	for (size_t i = 0; i < c->divergences; i++) {
+	and_more(f, told, "failures");
+	for (size_t i = 0; i < c->divergences && i < TOLD_MAX; i++) {
 		const struct case_spec *s = &c->plan.spec[c->divergence[i].at];
 
 		fprintf(f, "\n%s under %s on %s DIVERGES from the bare machine: %s", s->cmdline, s->technique, s->profile, c->divergence[i].text);
 	}
+	and_more(f, c->divergences, "divergences");
 }
 
 static void verdict(const struct comparison *c, FILE *f)
