@@ -192,14 +192,27 @@ static bool nested_hit(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_le
 	return false;
 }
 
-static void fill(struct mmu *m, enum tlb_id id, gpa_t gpa, unsigned shift, enum tlb_size size, uint64_t info)
+/* What a walk found is kept when it has ended well: while it is under way its caches are as it met them, so that a walk with
+ * nothing cached makes every reference. */
+static void fill_later(struct walk *w, enum tlb_id id, gpa_t gpa, unsigned shift, enum tlb_size size, uint64_t info)
 {
-	if (!m->tlbs->array[id].ways)
-		return;
-	uint32_t i = tlb_find(m->tlbs, id, gpa.v, shift, size, 0, ep4ta(m));
-	if (!i)
-		i = tlb_victim(m->tlbs, id, gpa.v, shift);
-	tlb_write(m->tlbs, id, i, tlb_tag(gpa.v, shift, size, 0, false), ep4ta(m), info);
+	if (w->live->tlbs->array[id].ways && w->fills < WALK_FILLS_MAX)
+		w->live->fill[w->fills++] = (struct ept_fill){ .info = info, .tag = tlb_tag(gpa.v, shift, size, 0, false), .gpa = gpa.v,
+		                                               .id = (uint8_t)id, .shift = (uint8_t)shift, .size = (uint8_t)size };
+}
+
+void ept_fill(struct walk *w)
+{
+	struct mmu *m = w->live;
+	for (unsigned k = 0; k < w->fills; k++) {
+		const struct ept_fill *f = &m->fill[k];
+		const enum tlb_id id = (enum tlb_id)f->id;
+		uint32_t i = tlb_find(m->tlbs, id, f->gpa, f->shift, (enum tlb_size)f->size, 0, ep4ta(m));
+		if (!i)
+			i = tlb_victim(m->tlbs, id, f->gpa, f->shift);
+		tlb_write(m->tlbs, id, i, f->tag, ep4ta(m), f->info);
+	}
+	w->fills = 0;
 }
 
 static unsigned level_shift(unsigned level)
@@ -306,11 +319,11 @@ static bool descend(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level
 	for (unsigned i = 0; i + 1 < n; i++) {
 		level = first - i;
 		rights &= step[i].entry;
-		fill(w->live, (enum tlb_id)(EPT_PDE + level - 2), gpa, level_shift(level), SIZE_PSC,
+		fill_later(w, (enum tlb_id)(EPT_PDE + level - 2), gpa, level_shift(level), SIZE_PSC,
 		     (step[i].entry & MASK(52) & PAGE_MASK) | info_of(rights, false));
 	}
 	if (for_level)
-		fill(w->live, NESTED, gpa, shift, shift == 30 ? SIZE_1G : shift == 21 ? SIZE_2M : SIZE_4K,
+		fill_later(w, NESTED, gpa, shift, shift == 30 ? SIZE_1G : shift == 21 ? SIZE_2M : SIZE_4K,
 		     (h->hpa & ~MASK(shift)) | info_of(h->rights, h->dirty));
 	return true;
 }
@@ -351,6 +364,7 @@ int mmu_gpa(struct mmu *m, gpa_t gpa, unsigned access, hpa_t *hpa, struct mmu_fa
 		mmu_ept_fault(m, f);
 		return -1;
 	}
+	ept_fill(&w);
 	*hpa = HPA(h.hpa);
 	return 0;
 }

@@ -35,6 +35,8 @@ struct ept_hit {
  * located, 0 for the final address. False: rec->fault. */
 bool ept_translate(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level, struct ept_hit *h);
 
+void ept_fill(struct walk *w);         /* the walk ended well: its caches take what it found */
+
 /* Which of the three an access is. */
 static inline uint64_t ept_want(unsigned access)
 {

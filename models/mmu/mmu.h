@@ -60,6 +60,7 @@ struct walk_ref {
 	uint64_t table, entry_pa, entry;        /* table base, address and value of the entry */
 };
 #define WALK_REFS_MAX 48
+#define WALK_FILLS_MAX 32
 struct walk_record {
 	uint64_t lin;
 	uint32_t access;        /* ACC_* */
@@ -170,6 +171,7 @@ struct mmu {
 		uint64_t address[6][2]; /* likewise: the address bits */
 	} paging;
 	uint32_t load_stall[LEVEL_MEM + 1], store_stall[LEVEL_MEM + 1];         /* by level, beyond L1 */
+	struct ept_fill { uint64_t info, tag, gpa; uint8_t id, shift, size; } fill[WALK_FILLS_MAX];      /* of the walk under way */
 	struct walk_record last_walk;   /* the most recent translation that walked */
 	struct soft_fetch_entry fetch[2][SOFT_FETCH_N];         /* supervisor, user */
 	struct soft_tlb_entry (*table)[SOFT_TLB_N];             /* SOFT_TABLES of them, aligned to host cache lines */

@@ -458,6 +458,8 @@ bool walk(struct walk *w)
 	}
 	bool ok = walk_linear(w) && walk_final(w);
 	if (m) {
+		if (ok && w->fills)
+			ept_fill(w);
 		m->stat[MMU_STAT_WALK_CYCLES] += rec->cycles;
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK, w->lin, w->access, rec->n, rec->cycles);
 	}

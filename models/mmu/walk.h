@@ -16,6 +16,7 @@ struct walk {
 
 	uint64_t info;                  /* in a guest with EPT: of the smaller of the two pages that map it */
 	bool global;
+	unsigned fills;                 /* of live->fill: for ept_fill() */
 };
 bool walk(struct walk *w);
 
