@@ -20,16 +20,16 @@
 static void succeed(struct cpu *c) { cpu_set_rflags(c, 0, RFLAGS_STATUS); }
 static void fail_invalid(struct cpu *c) { cpu_set_rflags(c, RFLAGS_CF, RFLAGS_STATUS); }
 
-static void fail_valid(struct cpu *c, struct vmcs *v, unsigned error)
+static void fail_valid(struct cpu *c, unsigned error)
 {
-	v->f[VMCS_INSN_ERROR] = error;
+	vmx_put(c, INSN_ERROR, error);
 	cpu_set_rflags(c, RFLAGS_ZF, RFLAGS_STATUS);
 }
 
 static void fail(struct cpu *c, unsigned error)
 {
 	if (c->vmcs)
-		fail_valid(c, c->vmcs, error);
+		fail_valid(c, error);
 	else
 		fail_invalid(c);
 }
@@ -239,7 +239,7 @@ void insn_vmread(struct cpu *c, const struct uop *u)
 		return;
 	}
 	if (field_of(c, encoding) < 0) {
-		fail_valid(c, v, VMX_ERR_FIELD);
+		fail_valid(c, VMX_ERR_FIELD);
 		return;
 	}
 	uint64_t value = vmcs_get(v, (uint32_t)encoding);
@@ -270,11 +270,11 @@ void insn_vmwrite(struct cpu *c, const struct uop *u)
 		value = cpu_load32(c, u, ea_linear(c, u, 4, false));
 	int f = field_of(c, encoding);
 	if (f < 0) {
-		fail_valid(c, v, VMX_ERR_FIELD);
+		fail_valid(c, VMX_ERR_FIELD);
 		return;
 	}
 	if (vmcs_type((enum vmcs_field)f) == VMCS_READ_ONLY && !(vmx_misc(c) & VMX_MISC_WRITE_ALL)) {
-		fail_valid(c, v, VMX_ERR_READ_ONLY);
+		fail_valid(c, VMX_ERR_READ_ONLY);
 		return;
 	}
 	vmcs_set(v, (uint32_t)encoding, value);
@@ -305,7 +305,7 @@ static void insn_enter(struct cpu *c, bool launch)
 	if (r == VMX_FAIL_INVALID)
 		fail_invalid(c);
 	else if (r == VMX_FAIL_VALID)
-		fail_valid(c, c->vmcs, error);
+		fail_valid(c, error);
 	else
 		c->next_rip = c->s.rip;         /* the guest's, or the host's when the guest's state was not good */
 }
