@@ -577,11 +577,15 @@ static bool vmx_init(struct cpu *c)
 }
 
 /* Interrupts reach modelled root software while it is halted: it runs with them off. */
-static bool interrupts_on(const struct cpu *c)
+static bool interrupts_enabled(const struct cpu *c)
 {
 	if (cpu_root_modelled(c))
 		return c->s.activity == ACTIVITY_HLT;
-	return c->s.flags & RFLAGS_IF && !c->s.shadow && vmx_interrupt_open(c);
+	return c->s.flags & RFLAGS_IF && vmx_interrupt_open(c);
+}
+static bool interrupts_on(const struct cpu *c)
+{
+	return interrupts_enabled(c) && (!c->s.shadow || cpu_root_modelled(c));
 }
 
 /* The most urgent thing that may happen at this boundary, done. */
@@ -682,7 +686,7 @@ bool cpu_can_wake(struct cpu *c)
 		return c->s.pending_dbg ||
 		       (c->s.mark & MARK_TF && c->s.icount != c->s.mark_icount) ||
 		       (c->s.nmi_pending && !c->s.nmi_blocked) ||
-		       (interrupts_on(c) && cpu_interrupt_pending(c));
+		       (interrupts_enabled(c) && cpu_interrupt_pending(c));     /* HLT ended STI's shadow */
 	default:
 		return true;
 	}
