@@ -14,6 +14,12 @@
 
 /* ---- life ---- */
 
+static void apic_access(void *who, uint64_t lin, gpa_t gpa, unsigned off, void *buf, unsigned size,
+                        unsigned access)
+{
+	vmx_apic_page(who, lin, gpa, off, buf, size, access);
+}
+
 struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
                     struct cache_hier *caches, struct trace *t,
                     struct evq *q, struct err *e)
@@ -34,6 +40,8 @@ struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
 	}
 	cpuid_init(c);
 	c->mmu.ept_cap = vmx_ept_vpid_cap(c);
+	c->mmu.apic_access = apic_access;
+	c->mmu.apic_who = c;
 	c->decoder = decoder_new(c);
 	c->blocks = blocks_new(mem->ram_size);
 	cpu_reset(c, false);

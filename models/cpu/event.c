@@ -503,7 +503,7 @@ static void mark(struct cpu *c)
 	c->s.mark_rcx = needed ? c->s.r[R_RCX] : 0;
 }
 
-static void wake(struct cpu *c)
+void cpu_wake(struct cpu *c)
 {
 	if (c->s.activity == ACTIVITY_HLT || c->s.activity == ACTIVITY_SHUTDOWN) {
 		c->s.activity = ACTIVITY_ACTIVE;
@@ -550,7 +550,7 @@ static void wake_for(struct cpu *c, const struct cpu_event *ev)
 		vmx_leave(c, &x);
 		return;
 	}
-	wake(c);
+	cpu_wake(c);
 	if (cpu_root_modelled(c) && (ev->type == EVENT_NMI || ev->type == EVENT_EXTERNAL))
 		c->root.event(c->root.who, c, ev);
 	else

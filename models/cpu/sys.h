@@ -136,6 +136,8 @@ uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev);
 bool cpu_interrupt_pending(const struct cpu *c);        /* one that priorities let through; RFLAGS.IF is not asked */
 bool cpu_interrupt_take(struct cpu *c, struct cpu_event *ev);   /* acknowledge it; false: it went away */
 
+void cpu_wake(struct cpu *c);                   /* out of HLT or shutdown */
+
 /* ---- software events: leave the instruction as an event to deliver ---- */
 void cpu_raise_event(struct cpu *c, const struct cpu_event *ev) NORETURN;
 
