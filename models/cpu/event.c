@@ -92,7 +92,8 @@ static void announce(struct cpu *c, const struct cpu_event *ev)
 {
 	if (ev->type == EVENT_HARDWARE && ev->vector == VEC_PF)
 		c->s.cr2 = ev->cr2;
-	if (ev->vector == VEC_DB &&
+	/* an injected debug exception modifies none of these: the VMM has */
+	if (ev->vector == VEC_DB && !c->injecting &&
 	    (ev->type == EVENT_HARDWARE || (ev->type == EVENT_PRIV_SOFTWARE && ev->dr6))) {
 		c->s.dr[6] = (c->s.dr[6] & ~0xfull) | ev->dr6;
 		c->s.dr[7] &= ~BIT(13);         /* GD: the handler may use the debug registers */
@@ -433,14 +434,20 @@ static void deliver_or_exit(struct cpu *c, const struct cpu_event *first)
 			vmx_leave(c, &c->exit);
 			break;
 		}
+		/* before two faults become one: "... encounters an exception while attempting to call the double-fault
+		 * handler and that exception itself does not cause a VM exit due to the exception bitmap" */
+		struck = ev;
+		c->delivering = &struck;
+		if (vmx_event_exits(c, &c->fault, &x)) {
+			vmx_leave(c, &x);
+			break;
+		}
 		c->injecting = 0;
 		unsigned was = c->s.in_delivery, now = class_of(&c->fault);
 		if (was == CLASS_DOUBLE && (now == CLASS_CONTRIBUTORY || now == CLASS_PAGE_FAULT)) {
 			shut_down(c);
 			break;
 		}
-		struck = ev;
-		c->delivering = &struck;
 		if (makes_double_fault(was, now))
 			ev = (struct cpu_event){ .vector = VEC_DF,
 				                 .type = EVENT_HARDWARE,

@@ -174,7 +174,8 @@ static uint32_t load_msrs(struct cpu *c)
 static void inject(struct cpu *c)
 {
 	uint32_t info = (uint32_t)vmx_get(c, ENTRY_INTR_INFO);
-	struct cpu_event ev = { .vector = (uint8_t)info, .type = info >> 8 & 7, .has_error = info >> 11 & 1 };
+	struct cpu_event ev = { .vector = (uint8_t)info, .type = info >> 8 & 7, .has_error = info >> 11 & 1,
+	                        .cr2 = c->s.cr2 };      /* as the VMM left it */
 	if (ev.type == EVENT_OTHER) {
 		c->vmx.mtf_pending = 1;
 		return;
