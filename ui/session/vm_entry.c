@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "models/symbols.h"
+
 /* ---- one failure in words ---- */
 
 static const struct field_bits *name_of(const struct field_bits *b, unsigned bit)
@@ -71,6 +73,17 @@ void check_text(struct check_text *t, const struct vmx_failure *x)
 
 /* ---- the list ---- */
 
+static void place(char *buf, size_t n, const struct machine *m, uint64_t rip)
+{
+	uint64_t offset;
+	const struct symbol *sym = symtab_at(m->symbols, rip, &offset);
+
+	if (sym)
+		snprintf(buf, n, "0x%" PRIx64 " (%s+0x%" PRIx64 ")", rip, sym->name, offset);
+	else
+		snprintf(buf, n, "0x%" PRIx64, rip);
+}
+
 static void one(FILE *out, unsigned number, const struct vmx_failure *x)
 {
 	const struct vmx_check_row *row = &vmx_check_rows[x->check];
@@ -92,11 +105,13 @@ bool vm_entry_print(FILE *out, const struct machine *m)
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		const struct vmx_failed *f = &m->cpu[i]->failed;
 		unsigned shown = f->n < VMX_FAILED_MAX ? f->n : VMX_FAILED_MAX;
+		char where[160];
 
 		if (!f->n)
 			continue;
 		any = true;
-		fprintf(out, "the last VM entry of cpu%u failed, at rip 0x%" PRIx64 ", cycle %" PRIu64 ": %u of %u checks say no\n", i, f->rip,
+		place(where, sizeof where, m, f->rip);
+		fprintf(out, "the last VM entry of cpu%u, by the instruction at %s, cycle %" PRIu64 ", failed %u of %u checks:\n", i, where,
 		        f->when, f->n, (unsigned)VMX_CHECKS);
 		for (unsigned k = 0; k < shown; k++)
 			one(out, k + 1, &f->f[k]);

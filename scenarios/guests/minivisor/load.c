@@ -66,6 +66,14 @@ static uint32_t load_image(const char *image, uint32_t bytes)
 	return elf->entry;
 }
 
+static const char *without_folder(const char *text)
+{
+	for (const char *s = text; *s && *s != ' '; s++)
+		if (*s == '/')
+			text = s + 1;
+	return text;
+}
+
 uint32_t guest_load(const void *information)
 {
 	const struct multiboot *info = information;
@@ -85,6 +93,6 @@ uint32_t guest_load(const void *information)
 				   .cmdline = (uint32_t)(GUEST_INFO + sizeof(*own)) };
 	for (unsigned i = 0; i < 1024; i++)
 		line[i] = i < 1023 ? text[i] : '\0';
-	print("minivisor: guest %s\n", text);
+	print("minivisor: guest %s\n", without_folder(text));
 	return entry;
 }

@@ -53,6 +53,9 @@ void vmx_start(void)
 		die("this processor has no VMX");
 	if ((rdmsr(IA32_FEATURE_CONTROL) & 5) != 5)
 		die("the firmware has locked VMX off");
+	/* bit 55: the TRUE capability MSRs exist */
+	if (!(rdmsr(IA32_VMX_BASIC) >> 55 & 1) || !(rdmsr(IA32_VMX_PROCBASED_CTLS2) >> 32 & PROC2_UNRESTRICTED))
+		die("this processor has no unrestricted guest: a kernel that starts without paging cannot run");
 	tables_load();
 	/* "bits that are 1 in FIXED0 are fixed to 1, bits that are 0 in FIXED1 are fixed to 0" */
 	CR_SET(0, (CR_GET(0) | rdmsr(IA32_VMX_CR0_FIXED0)) & rdmsr(IA32_VMX_CR0_FIXED1));
@@ -90,7 +93,7 @@ static void ports(void)
 		bit_set(io_bitmap[0], p), bit_set(io_bitmap[1], p);
 	for (uint32_t p = 0x3F8; same_text(options.io, "console") && p < 0x400; p++)
 		bit_set(io_bitmap[0], p);
-	io_bitmap[0][0x1F0 / 8] &= (uint8_t)~1;
+	io_bitmap[0][0x1F0 / 8] &= (uint8_t)~3;	/* 1F0H and 1F1H: a word is read */
 }
 
 static void controls(uint64_t eptp)

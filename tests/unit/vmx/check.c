@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "models/cpu/cpuid.h"
+#include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/check.h"
 #include "tests/unit/cpu/fixture.h"
@@ -205,4 +206,68 @@ Test(check, qualifications_of_reason_33)
 	cr_expect(eq(u64, vmx_check_qualification(VMX_CHECK_LINK_ALIGN), 4));
 	cr_expect(eq(u64, vmx_check_qualification(VMX_CHECK_LINK_CURRENT), 4));
 	cr_expect(eq(u64, vmx_check_qualification(VMX_CHECK_RFLAGS_ONE), 0));
+}
+
+/* ---- VMLAUNCH itself ---- */
+
+/* "If any of these checks fail, ... VMfailValid" with error 7 or 8; "VM-entry failure due to invalid guest state" is a VM
+ * exit with reason 33, "... due to MSR loading" one with reason 34: bit 31 set, to the host. The first that fails decides. */
+static void launch(struct fixture *f, const char *name)
+{
+	struct cpu *c = f->cpu;
+	struct vmx_failure x[ROOM];
+	unsigned n = vmx_check_all(c, x, ROOM);
+	enum vmx_check first = (enum vmx_check)x[0].check;
+	static const uint8_t code[] = { 0x0f, 0x01, 0xc2, 0xf4 };       /* vmlaunch; hlt */
+	cr_assert(ne(u32, n, 0));
+	fixture_code(f, code, sizeof code);
+	cr_expect(eq(int, fixture_run(f, 1), -1), "%s", name);
+	const uint64_t *field = c->vmcs->f;
+	cr_expect(eq(u32, c->failed.n, n), "%s", name);
+	cr_expect(not(c->vmx.guest), "%s", name);
+	switch (vmx_check_rows[first].area) {
+	case VMX_AREA_CONTROL:
+	case VMX_AREA_HOST:
+		cr_expect(ne(u64, cpu_rflags(c) & RFLAGS_ZF, 0), "%s", name);
+		cr_expect(eq(u64, field[VMCS_INSN_ERROR], vmx_check_rows[first].area == VMX_AREA_HOST ? VMX_ERR_HOST : VMX_ERR_CONTROLS),
+		          "%s", name);
+		cr_expect(eq(u64, c->s.rip, FIXTURE_CODE + 3), "%s", name);
+		break;
+	case VMX_AREA_GUEST:
+		cr_expect(eq(u64, field[VMCS_EXIT_REASON], BIT(31) | 33), "%s", name);
+		cr_expect(eq(u64, field[VMCS_EXIT_QUALIFICATION], vmx_check_qualification(first)), "%s", name);
+		cr_expect(eq(u64, c->s.rip, VALID_HOST), "%s", name);
+		break;
+	default:
+		cr_expect(eq(u64, field[VMCS_EXIT_REASON], BIT(31) | 34), "%s", name);
+		cr_expect(eq(u64, field[VMCS_EXIT_QUALIFICATION], x[0].entry), "%s", name);
+		cr_expect(eq(u64, c->s.rip, VALID_HOST), "%s", name);
+	}
+}
+
+Test(check, vmlaunch_fails_as_the_first_failing_check_says)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct fixture *f = valid_new(cases[i].base);
+		change(f, cases[i].good);
+		change(f, cases[i].bad);
+		launch(f, cases[i].name);
+		fixture_free(f);
+	}
+}
+
+/* And without a failure it enters: 32-bit, 64-bit, virtual-8086, real-mode guests. */
+Test(check, vmlaunch_enters_what_is_valid)
+{
+	static const char *const name[VALID_BASES] = { "LONG", "PROT", "PAE", "V86", "REAL", "HOST32", "NEHALEM" };
+	static const uint8_t code[] = { 0x0f, 0x01, 0xc2, 0xf4 };
+	for (enum valid_base b = 0; b < VALID_BASES; b++) {
+		struct fixture *f = valid_new(b);
+		fixture_code(f, code, sizeof code);
+		fixture_run(f, 1);
+		cr_expect(eq(int, f->cpu->vmx.guest, 1), "%s", name[b]);
+		cr_expect(eq(u64, f->cpu->s.rip, f->cpu->vmcs->f[VMCS_GUEST_RIP]), "%s", name[b]);
+		cr_expect(eq(u32, f->cpu->failed.n, 0));
+		fixture_free(f);
+	}
 }
