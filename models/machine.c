@@ -170,6 +170,8 @@ static void request(void *who, enum machine_request what, uint32_t value)
 	if (what == MACHINE_RESET) {
 		m->s.stop = MACHINE_STOP_RESET + 1;
 		m->s.reset = value;
+	} else if (what == MACHINE_SHUTDOWN) {
+		m->s.stop = MACHINE_STOP_SHUTDOWN + 1;
 	} else if (what == MACHINE_SUSPEND) {
 		for (unsigned i = 0; i < m->config.cpus; i++)
 			m->cpu[i]->s.activity = ACTIVITY_WAIT_SIPI;

@@ -80,6 +80,7 @@ static inline bool ferr_drive(const struct ferr_wire *w, bool ferr, cycle_t now)
 enum machine_request {
 	MACHINE_RESET,          /* value: enum machine_reset */
 	MACHINE_EXIT,           /* value: the exit status */
+	MACHINE_SHUTDOWN,       /* a processor has shut down: nothing resets it */
 	MACHINE_POWER_OFF,
 	MACHINE_SUSPEND,        /* CPUs lose power and do nothing until a MACHINE_RESET (ACPI S3); devices and memory stay */
 };

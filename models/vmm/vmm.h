@@ -2,14 +2,14 @@
  *
  * It is C, but it obeys the hardware (design, decision 3): it gets control when the CPU completes a VM exit or takes an
  * interrupt in root operation (cpu->root), reads and writes guest state through VMREAD and VMWRITE (vcpu_get, vcpu_set)
- * and simulated memory (host.h), and each of these costs cycles and moves cache lines. Between them it is charged rows of
+ * and simulated memory, and each of these costs cycles and moves cache lines. Between them it is charged rows of
  * cost.def. General registers are the CPU's own: software saves what it changes.
  *
- *   vmm.c      life, sections of snapshots           exit.c/def   one service routine per exit reason
- *   vm.c       a VM: memory, board, boot             ept.c        the EPT builder                (pager "ept")
- *   vcpu.c     a virtual CPU: VMCS, world switch     shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
- *   sched.c    which vCPU runs where                 emulate.c    instructions that touch devices or guarded tables
- *   vlapic.c   a vCPU's local APIC                   host.h/c     the VMM's memory: allocation, timed references
+ *   vmm.c      life, the VMM's own memory            exit*.c, exit_service.def  one service routine per exit reason
+ *   vm.c       a VM: memory, devices                 ept.c        the EPT builder                (pager "ept")
+ *   vcpu.c     a virtual CPU: VMCS, VM entry         shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
+ *   sched.c    which vCPU runs where, world switch   emulate.c    instructions that touch devices or guarded tables
+ *   interrupt.c  what a vCPU is interrupted by       pager.def    the pagers
  *
  * State is plain and in snapshot sections; pointers are wiring. */
 #ifndef VMM_VMM_H
@@ -60,22 +60,24 @@ struct vmm;
 /* One virtual CPU. */
 struct vcpu_state {             /* plain */
 	uint64_t vmcs;                  /* its VMCS */
-	uint64_t gpr[16], cr2;          /* while it does not run */
 	uint64_t cr0, cr3, cr4;         /* as the guest believes them to be */
 	uint64_t efer;                  /* likewise; the VMCS's has LME only while LMA is set when the pager owns CR0 */
 	uint64_t pdpte[4];              /* likewise, under a pager that owns CR3; with EPT they are in the VMCS */
-	uint32_t runnable, launched, cpu;       /* cpu: the physical one it runs on or ran last */
+	uint32_t runnable, launched;    /* runnable: has been started */
 	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
 	uint32_t pending_error, pending_length;
-	uint32_t nmi_pending, init_pending, sipi_pending, pad;
-	cycle_t ran;                    /* cycles it has run, for the scheduler */
+	uint32_t window;                /* VMM_WINDOW_*: what the VMCS asks for now */
+	uint32_t blocked;               /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
+	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 };
+enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
 struct vcpu {
 	struct vcpu_state s;
 	struct vm *vm;
 	unsigned number;
-	struct cpu *cpu;                /* the CPU running it now, NULL: none */
-	struct vlapic *lapic;
+	struct cpu *cpu;                /* the physical CPU it runs on */
+	struct cpu *model;              /* what the VMM keeps of it beside the VMCS: local APIC, MSRs, CPUID, and while it
+	                                 * does not run the registers no VMCS holds; never runs */
 	void *pager;                    /* the pager's own, per vCPU */
 };
 
@@ -117,7 +119,16 @@ struct vm {
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
 	hpa_t tables;                   /* the pager's: pager->needs() bytes */
 	struct mem mem;                 /* a window on it: guest-physical addresses */
-	struct board *board;            /* its devices: device models of the VMM */
+	struct vm_parts {               /* what it consists of before the VMM knows it: built and booted like a bare machine */
+		struct mem *mem;                /* the window on its RAM */
+		hpa_t base;                     /* where that is in host-physical memory; contiguous */
+		struct board *board;            /* its devices: the VMM's device models */
+		/* Models of its virtual CPUs, which never run: local APIC, MSRs, CPUID; machine_boot() leaves the entry
+		 * state in cpu[i]->s. Their ledger.now is what virtual APIC timers go by: to be set before virtual
+		 * devices are touched. */
+		struct cpu *const *cpu;
+		const uint32_t *stop;           /* not 0: the guest has ended (power-off, exit port, reset) */
+	} parts;
 	struct vcpu *vcpu[VCPUS_MAX];
 	const struct pager *pager;
 	void *paging;                   /* the pager's own */
@@ -126,6 +137,42 @@ struct vm {
 	uint32_t stopped, exit_status;  /* the guest asked to end */
 	char refused[96];               /* why the VMM had to stop it: what is not modelled, by name; "" */
 };
+
+/* What the VMM hangs on: the machine's parts, borrowed. */
+struct vmm_parts {
+	struct mem *mem;
+	struct cpu *const *cpu;         /* physical CPUs */
+	unsigned cpus;
+	struct evq *evq;
+	struct trace *trace;
+	struct stats *stats;
+	struct snaps *snaps;
+	const struct profile *profile;
+};
+
+struct exit_seen;
+struct vmm_state {              /* plain */
+	uint64_t heap;                  /* host-physical: the next free page of the VMM's own memory */
+	uint64_t low, high;             /* pieces for VMs are cut off below `low`, and from `high` up */
+	uint32_t started, pad;
+	uint32_t current[CPUS_MAX];     /* by physical CPU: number of the virtual CPU it holds, + 1; 0: none */
+	cycle_t slice_end[CPUS_MAX];    /* when that one's turn ends */
+};
+struct vmm {
+	struct vmm_state s;
+	struct vmm_parts p;
+	cycle_t cost[VMM_COSTS];        /* cost.def, or as a scenario has it */
+	cycle_t slice;                  /* turn of a virtual CPU while others wait for the same CPU */
+	struct vm *vm[VMS_MAX];
+	unsigned vms;
+	struct vcpu *vcpu[VMS_MAX * VCPUS_MAX];         /* of all VMs */
+	unsigned vcpus;
+	uint32_t owner;                 /* in evq: the host's timer */
+	/* Somebody looks at exits before they are served. True: it has done what there was to do. */
+	bool (*exit_seen)(void *who, struct vcpu *v, const struct exit_seen *x);
+	void *exit_who;
+};
+struct exit_seen { uint32_t reason, length; uint64_t qualification; };
 
 /* ---- what a service routine may use ---- */
 uint64_t vcpu_get(struct vcpu *v, enum vmcs_field f);           /* VMREAD */
@@ -137,6 +184,34 @@ bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n);
 bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n);    /* tells the pager */
 void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error);      /* an exception, at the next entry */
 void vcpu_skip(struct vcpu *v);                                 /* past the instruction that exited */
+uint64_t vcpu_reg(struct vcpu *v, unsigned r);                  /* a general register: RSP is in the VMCS */
+void vcpu_reg_set(struct vcpu *v, unsigned r, uint64_t x);
+void vcpu_now(struct vcpu *v);                                  /* before virtual devices are touched: their time is now */
+void vcpu_refuse(struct vcpu *v, const char *what);             /* the VM stops: not modelled */
+void vcpu_flush(struct vcpu *v);                                /* its tagged translations go (INVVPID); untagged ones do anyway */
+
+/* ---- the VMM's own memory ---- */
+hpa_t vmm_page(struct vmm *v);                                  /* a zeroed page, never given back; 0: none is left */
+/* A piece of host-physical memory for a VM; low: below 4 GB. */
+int vmm_cut(struct vmm *v, uint64_t size, uint64_t align, bool low, hpa_t *base, struct err *e);
+static inline struct vmm *vmm_of(const struct cpu *c) { return c->root.who; }   /* whose software runs in root operation there */
+
+/* ---- between the VMM's files ---- */
+void vcpu_create(struct vcpu *v);                               /* on its CPU, in root operation: VMCS and start state */
+void vcpu_load_state(struct vcpu *v);                           /* model->s into the VMCS: at the start, after INIT or SIPI */
+bool vcpu_enter(struct vcpu *v);                                /* false: VM entry failed, the VM is refused */
+unsigned vcpu_vpid(const struct vcpu *v);
+void vcpu_exited(struct vcpu *v);                               /* the first thing after an exit: registers are saved */
+void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit that has just completed */
+bool vcpu_pending(const struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
+void vcpu_interrupt(struct vcpu *v);                            /* the event to inject at the entry to come, or the window for it */
+bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
+void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
+void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interrupt to a physical CPU */
+void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
+void host_interrupt(struct cpu *c);                             /* the host's handler for the interrupt just acknowledged */
+#define HOST_VECTOR 0xec
+extern const struct pager pager_ept;
 
 /* emulate.c: decode and carry out the instruction at the guest's RIP. Memory operands in guest RAM are reached as the
  * guest would (faults are injected); elsewhere they go to vm_mmio. */
@@ -147,28 +222,7 @@ enum paged vcpu_walk(struct vcpu *v, uint64_t lin, unsigned access, gpa_t *gpa, 
 uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size);
 void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x);
 
-/* ---- life: the machine's side ----
- * What the VMM hangs on: the machine's parts, borrowed. */
-struct vmm_parts {
-	struct mem *mem;
-	struct cpu *const *cpu;         /* physical CPUs */
-	unsigned cpus;
-	struct evq *evq;
-	struct trace *trace;
-	struct stats *stats;
-	struct snaps *snaps;
-	const struct profile *profile;
-};
-/* What a VM consists of before the VMM knows it: built and booted like a bare machine. */
-struct vm_parts {
-	struct mem *mem;                /* the window on its RAM: guest-physical addresses */
-	hpa_t base;                     /* where that is in host-physical memory; contiguous */
-	struct board *board;            /* its devices: the VMM's device models */
-	/* Models of its virtual CPUs, which never run: local APIC, MSRs, CPUID; machine_boot() leaves the entry state in
-	 * cpu[i]->s. Their ledger.now is what virtual APIC timers go by: to be set before virtual devices are touched. */
-	struct cpu *const *cpu;
-	const uint32_t *stop;           /* not 0: the guest has ended (power-off, exit port, reset) */
-};
+/* ---- life: the machine's side ---- */
 struct vmm *vmm_new(const struct vmm_parts *p, struct err *e);
 void vmm_free(struct vmm *v);
 /* Room for a VM's RAM, aligned for the largest page asked for. */

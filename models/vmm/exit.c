@@ -1,0 +1,308 @@
+/* exit.c - after a VM exit: why, and the service routine for it.
+ *
+ * Every service is the same sequence of phases: save registers, VMREAD the reason and the event that was being delivered, dispatch, the
+ * routine's own VMREADs, work and VMWRITEs; then sched.c chooses who runs and vcpu.c enters.
+ * An event whose delivery the exit interrupted is injected again, unless the routine injects another.
+ * Source: SDM Vol. 3C, "VMM Setup & Tear Down", "Handling VM Exits", "Event Injection"; "IDT-Vectoring Information".
+ * Timing: cost.def, VMREADs and VMWRITEs at the profile's prices, references to the VMM's and the guest's memory. */
+#include "models/vmm/exit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "models/cpu/cpuid.h"
+#include "models/cpu/flags.h"
+#include "models/cpu/lapic.h"
+#include "models/cpu/sys.h"
+
+const struct exit_service_row exit_services[EXIT_REASONS] = {
+#define SERVICE(REASON, function, sentence) [EXIT_##REASON] = { serve_##function, sentence },
+#include "models/vmm/exit_service.def"
+};
+
+bool vcpu_long64(struct vcpu *v)
+{
+	return vcpu_get(v, VMCS_GUEST_CS_ACCESS) & SEG_L && vcpu_get(v, VMCS_ENTRY_CONTROLS) & VMX_CTL(ENTRY_GUEST_64);
+}
+
+void vcpu_gp0(struct vcpu *v) { vcpu_inject(v, VEC_GP, true, 0); }
+
+/* ---- dispatch ---- */
+
+/* 7:0 vector | 10:8 type | 11 error code | 31 valid */
+static void inject_again(struct vcpu *v)
+{
+	uint32_t info = (uint32_t)vcpu_get(v, VMCS_IDT_VECTORING), type = info >> 8 & 7;
+	if (!(info >> 31))
+		return;
+	v->s.pending_event = info & ~(1u << 12);
+	v->s.pending_error = info & 1u << 11 ? (uint32_t)vcpu_get(v, VMCS_IDT_VECTORING_ERROR) : 0;
+	v->s.pending_length = type >= EVENT_SOFTWARE && type <= EVENT_SOFT_EXC ? (uint32_t)vcpu_get(v, VMCS_EXIT_INSN_LENGTH) : 0;
+	if (type == EVENT_NMI)  /* its injection will block them */
+		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) & ~8ull);
+}
+
+static bool handled_elsewhere(struct vcpu *v, uint32_t reason)
+{
+	struct vmm *m = v->vm->vmm;
+	if (!m->exit_seen)
+		return false;
+	const struct cpu *c = v->cpu;
+	const struct exit_seen x = { reason, (uint32_t)vmx_get(c, EXIT_INSN_LENGTH), vmx_get(c, EXIT_QUALIFICATION) };
+	if (!m->exit_seen(m->exit_who, v, &x))
+		return false;
+	vcpu_skip(v);
+	return true;
+}
+
+static void refuse_reason(struct vcpu *v, uint32_t reason)
+{
+	char what[96];
+	const struct cpu *c = v->cpu;
+	const char *name = (reason & 0xffff) < EXIT_REASONS ? exit_reason_rows[reason & 0xffff].name : NULL;
+	if (reason >> 31)
+		snprintf(what, sizeof what, "VM entry failed: %s, check '%s'", name ? name : "?",
+		         c->failed.n ? vmx_check_rows[c->failed.f[0].check].name : "none");
+	else
+		snprintf(what, sizeof what, "VM exit '%s' has no service", name ? name : "?");
+	vcpu_refuse(v, what);
+}
+
+void vcpu_serve(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	v->vm->stat[VMM_STAT_EXITS]++;
+	vcpu_exited(v);
+	uint32_t reason = (uint32_t)vcpu_get(v, VMCS_EXIT_REASON);
+	inject_again(v);
+	vmm_cost(c, VMM_COST_DISPATCH);
+	uint32_t basic = reason & 0xffff;
+	if (reason >> 31 || basic >= EXIT_REASONS || !exit_services[basic].serve)
+		refuse_reason(v, reason);
+	else if (!handled_elsewhere(v, basic))
+		exit_services[basic].serve(v);
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_SERVE, v->vm->number, v->number, basic, 0);
+}
+
+/* ---- events ---- */
+
+void serve_extint(struct vcpu *v)
+{
+	vcpu_get(v, VMCS_EXIT_INTR_INFO);
+	host_interrupt(v->cpu);
+}
+
+/* vcpu_interrupt() finds what waited. */
+void serve_window(struct vcpu *v) { vmm_cost(v->cpu, VMM_COST_SIMPLE); }
+void serve_preemption(struct vcpu *v)
+{
+	vmm_cost(v->cpu, VMM_COST_SIMPLE);
+	v->vm->vmm->s.slice_end[v->cpu->number] = v->cpu->ledger.now;
+}
+void serve_pause(struct vcpu *v)
+{
+	vcpu_skip(v);
+	serve_preemption(v);
+}
+
+void serve_triple(struct vcpu *v)
+{
+	struct cpu *m = v->model;
+	vmm_cost(v->cpu, VMM_COST_SIMPLE);
+	if (m->machine.request)
+		m->machine.request(m->machine.who, MACHINE_SHUTDOWN, 0);
+}
+
+static void emulate(struct vcpu *v)
+{
+	if (vcpu_emulate(v) == EMULATE_UNKNOWN)
+		vcpu_refuse(v, v->vm->refused);
+}
+
+static void paged(struct vcpu *v, enum paged how)
+{
+	if (how == PAGED_EMULATE)
+		emulate(v);
+}
+
+void serve_exception(struct vcpu *v)
+{
+	uint32_t info = (uint32_t)vcpu_get(v, VMCS_EXIT_INTR_INFO);
+	uint32_t error = info & 1u << 11 ? (uint32_t)vcpu_get(v, VMCS_EXIT_INTR_ERROR) : 0;
+	const struct pager *p = v->vm->pager;
+	if ((info >> 8 & 7) == EVENT_NMI)
+		return;                         /* the host's: nothing raises one */
+	if ((info & 0xff) == VEC_PF && p->page_fault) {
+		uint64_t lin = vcpu_get(v, VMCS_EXIT_QUALIFICATION);
+		gpa_t gpa = GPA(0);
+		paged(v, p->page_fault(v, lin, error, &gpa));
+		return;
+	}
+	v->s.pending_event = info & ~(1u << 12);
+	v->s.pending_error = error;
+	v->s.pending_length = (uint32_t)vcpu_get(v, VMCS_EXIT_INSN_LENGTH);
+}
+
+/* Bit 12 of the qualification: an IRET that unblocked NMIs was under way; they are blocked again until it has completed. */
+void serve_ept(struct vcpu *v)
+{
+	uint64_t qualification = vcpu_get(v, VMCS_EXIT_QUALIFICATION);
+	gpa_t gpa = GPA(vcpu_get(v, VMCS_GUEST_PHYSICAL));
+	if (qualification & BIT(12))
+		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) | 8);
+	if (!v->vm->pager->ept_violation) {
+		vcpu_refuse(v, "an EPT violation without EPT");
+		return;
+	}
+	paged(v, v->vm->pager->ept_violation(v, gpa, qualification));
+}
+void serve_misconfig(struct vcpu *v) { vcpu_refuse(v, "an EPT misconfiguration"); }
+void serve_task_switch(struct vcpu *v) { vcpu_refuse(v, "a hardware task switch"); }
+
+/* ---- instructions ---- */
+
+void serve_undefined(struct vcpu *v) { vcpu_inject(v, VEC_UD, false, 0); }
+void serve_ignore(struct vcpu *v)
+{
+	vmm_cost(v->cpu, VMM_COST_SIMPLE);
+	vcpu_skip(v);
+}
+
+/* CPUID's answer follows CR4.OSXSAVE and XCR0. */
+static void refresh_model(struct vcpu *v)
+{
+	struct cpu *m = v->model;
+	m->s.cr4 = v->vm->pager->page_fault ? v->s.cr4 : vcpu_get(v, VMCS_GUEST_CR4) & ~(uint64_t)CR4_VMXE;
+	m->s.xcr0 = v->cpu->s.xcr0;
+}
+
+void serve_cpuid(struct vcpu *v)
+{
+	uint32_t r[4];
+	struct cpu *c = v->cpu;
+	vmm_cost(c, VMM_COST_CPUID);
+	refresh_model(v);
+	cpuid_leaf(v->model, (uint32_t)c->s.r[R_RAX], (uint32_t)c->s.r[R_RCX], r);
+	c->s.r[R_RAX] = r[0], c->s.r[R_RBX] = r[1], c->s.r[R_RCX] = r[2], c->s.r[R_RDX] = r[3];
+	vcpu_skip(v);
+}
+
+void serve_hlt(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	vmm_cost(c, VMM_COST_HALT);
+	bool on = vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	vcpu_skip(v);
+	v->s.halted = 1;
+	v->s.blocked = !on;
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_VCPU_HALT, v->vm->number, v->number, on, 0);
+}
+
+void serve_invlpg(struct vcpu *v)
+{
+	uint64_t lin = vcpu_get(v, VMCS_EXIT_QUALIFICATION);
+	vcpu_skip(v);
+	if (v->vm->pager->invlpg)
+		v->vm->pager->invlpg(v, lin);
+}
+
+void serve_invpcid(struct vcpu *v)
+{
+	vcpu_inject(v, VEC_UD, false, 0);       /* a pager that has it exit does not offer it */
+}
+
+void serve_xsetbv(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	uint64_t x = c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX];
+	vmm_cost(c, VMM_COST_CR);
+	if ((uint32_t)c->s.r[R_RCX] || x & ~xcr0_valid_bits(v->model) || !(x & 1) || (x & 4 && !(x & 2))) {
+		vcpu_gp0(v);
+		return;
+	}
+	c->s.xcr0 = x;
+	vcpu_skip(v);
+}
+
+/* ---- MSRs ---- */
+
+enum { MSR_DEBUGCTL = 0x1d9, MSR_EFER = 0xc0000080, MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_XSS = 0xda0 };
+
+void serve_rdmsr(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	uint32_t nr = (uint32_t)c->s.r[R_RCX];
+	uint64_t x;
+	bool ok = true;
+	vmm_cost(c, VMM_COST_MSR);
+	vcpu_now(v);
+	if (nr == MSR_DEBUGCTL)
+		x = vcpu_get(v, VMCS_GUEST_DEBUGCTL);
+	else if (nr == MSR_EFER)
+		x = v->vm->pager->page_fault ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER);
+	else if (nr == MSR_XSS)
+		ok = msr_read(c, nr, &x) && cpu_has(v->model, FEATURE_XSAVES);
+	else
+		ok = msr_read(v->model, nr, &x);
+	if (!ok) {
+		vcpu_gp0(v);
+		return;
+	}
+	c->s.r[R_RAX] = (uint32_t)x;
+	c->s.r[R_RDX] = x >> 32;
+	vcpu_skip(v);
+}
+
+/* LMA follows CR0.PG alone. */
+static bool write_efer(struct vcpu *v, uint64_t x)
+{
+	bool owned = v->vm->pager->page_fault;
+	uint64_t old = owned ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER), cr0 = owned ? v->s.cr0 : vcpu_get(v, VMCS_GUEST_CR0);
+	if (x & ~efer_valid_bits(v->model) || ((x ^ old) & EFER_LME && cr0 & CR0_PG))
+		return false;
+	x = (x & ~(uint64_t)EFER_LMA) | (old & EFER_LMA);
+	if (!owned) {
+		vcpu_set(v, VMCS_GUEST_EFER, x);
+		if ((x ^ old) & EFER_NXE)
+			vcpu_flush(v);
+		return true;
+	}
+	v->s.efer = x;
+	if (v->vm->pager->cr_written(v, PAGER_EFER, old, x))
+		return true;
+	v->s.efer = old;
+	return false;
+}
+
+static bool write_msr(struct vcpu *v, uint32_t nr, uint64_t x)
+{
+	switch (nr) {
+	case MSR_EFER:
+		return write_efer(v, x);
+	case MSR_DEBUGCTL:
+		if (!msr_valid(v->model, nr, x))
+			return false;
+		vcpu_set(v, VMCS_GUEST_DEBUGCTL, x);
+		return true;
+	case MSR_XSS:
+		return cpu_has(v->model, FEATURE_XSAVES) && msr_write(v->cpu, nr, x);
+	case MSR_TSC: case MSR_TSC_ADJUST:
+		if (!msr_write(v->model, nr, x))
+			return false;
+		vcpu_set(v, VMCS_TSC_OFFSET, v->model->s.tsc_offset - v->cpu->s.tsc_offset);
+		return true;
+	default:
+		return msr_write(v->model, nr, x);
+	}
+}
+
+void serve_wrmsr(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	vmm_cost(c, VMM_COST_MSR);
+	vcpu_now(v);
+	if (write_msr(v, (uint32_t)c->s.r[R_RCX], c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX]))
+		vcpu_skip(v);
+	else
+		vcpu_gp0(v);
+}

@@ -1,0 +1,139 @@
+/* interrupt.c - what interrupts a virtual CPU, and when it may be injected.
+ *
+ * The virtual local APIC (the model's) and the virtual 8259s decide which interrupt is due; the guest's IF and its blocking by STI
+ * and MOV SS decide whether it is injected at this VM entry or an interrupt window is asked for. NMIs likewise.
+ * INIT and start-up IPIs change the model's state as they change a CPU's, which then goes into the VMCS.
+ * Source: SDM Vol. 3C, "Event Injection"; "Interrupt-Window Exiting and Virtual-Interrupt Delivery"; "NMI-window exiting". */
+#include "models/vmm/vmm.h"
+
+#include "models/cpu/flags.h"
+#include "models/cpu/lapic.h"
+#include "models/cpu/sys.h"
+
+static bool extint_pending(const struct cpu *m)
+{
+	return m->s.intr_line && lapic_extint_enabled(m->lapic);
+}
+
+static bool interrupt_due(const struct cpu *m)
+{
+	return extint_pending(m) || lapic_pending(m->lapic) >= 0;
+}
+
+bool vcpu_pending(const struct vcpu *v)
+{
+	const struct cpu *m = v->model;
+	if (m->s.init_pending || m->s.sipi_pending || m->s.nmi_pending)
+		return true;
+	return !v->s.blocked && interrupt_due(m);
+}
+
+static bool take(struct cpu *m, uint8_t *vector)
+{
+	int x = lapic_pending(m->lapic);
+	if (x >= 0) {
+		lapic_ack(m->lapic, (uint8_t)x);
+		*vector = (uint8_t)x;
+		return true;
+	}
+	if (!extint_pending(m) || !m->pic.acknowledge)
+		return false;
+	*vector = m->pic.acknowledge(m->pic.who);
+	return true;
+}
+
+static void set_windows(struct vcpu *v, uint32_t want)
+{
+	if (want == v->s.window)
+		return;
+	uint64_t proc = vcpu_get(v, VMCS_PROC_CONTROLS) & ~(VMX_CTL(INTERRUPT_WINDOW) | VMX_CTL(NMI_WINDOW));
+	if (want & VMM_WINDOW_INTERRUPT)
+		proc |= VMX_CTL(INTERRUPT_WINDOW);
+	if (want & VMM_WINDOW_NMI)
+		proc |= VMX_CTL(NMI_WINDOW);
+	vcpu_set(v, VMCS_PROC_CONTROLS, proc);
+	v->s.window = want;
+}
+
+static void inject(struct vcpu *v, uint32_t type, uint8_t vector)
+{
+	v->s.pending_event = 1u << 31 | type << 8 | vector;
+	v->s.pending_error = v->s.pending_length = 0;
+}
+
+void vcpu_interrupt(struct vcpu *v)
+{
+	struct cpu *m = v->model;
+	uint32_t want = 0;
+	bool nmi = m->s.nmi_pending, irq = interrupt_due(m);
+	if (nmi || irq) {
+		uint64_t blocking = vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY);
+		vmm_cost(v->cpu, VMM_COST_IRQ);
+		if (nmi && !v->s.pending_event && !(blocking & 11)) {
+			m->s.nmi_pending = nmi = false;
+			inject(v, EVENT_NMI, VEC_NMI);
+		}
+		uint8_t vector;
+		if (irq && !v->s.pending_event && !(blocking & 3) && vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
+			vcpu_now(v);
+			if (take(m, &vector))
+				inject(v, EVENT_EXTERNAL, vector);
+			irq = interrupt_due(m);
+		}
+	}
+	if (nmi)
+		want |= vmx_may_be(v->cpu, VMX_NMI_WINDOW) ? VMM_WINDOW_NMI : VMM_WINDOW_INTERRUPT;
+	if (irq)
+		want |= VMM_WINDOW_INTERRUPT;
+	set_windows(v, want);
+}
+
+/* ---- INIT and start-up IPI ---- */
+
+/* Registers of a CPU that holds no virtual CPU are the model's; of one that does, its own. */
+static void reload(struct vcpu *v)
+{
+	struct vmm *m = v->vm->vmm;
+	struct cpu *c = v->cpu;
+	uint64_t before = c->vmcs ? c->vmcs->pa : VMCS_NONE;
+	if (before != v->s.vmcs)
+		vmx_root_vmptrld(c, v->s.vmcs);
+	vcpu_load_state(v);
+	if (v->vm->pager->cr_written && v->vm->pager->page_fault && v->vm->pager->vcpu_init)
+		v->vm->pager->vcpu_init(v);
+	vcpu_flush(v);
+	if (before != v->s.vmcs && before != VMCS_NONE)
+		vmx_root_vmptrld(c, before);
+	if (m->s.current[c->number] == vcpu_vpid(v))
+		for (unsigned i = 0; i < R_ZERO; i++)
+			c->s.r[i] = v->model->s.r[i];
+}
+
+bool vcpu_started(struct vcpu *v)
+{
+	struct cpu *m = v->model;
+	if (m->s.init_pending) {
+		uint8_t sipi = m->s.sipi_pending;
+		vmm_cost(v->cpu, VMM_COST_START);
+		vcpu_now(v);
+		cpu_reset(m, true);
+		m->s.sipi_pending = sipi;
+		v->s.runnable = m->s.activity == ACTIVITY_ACTIVE;
+		if (v->s.runnable && m->machine.request)
+			m->machine.request(m->machine.who, MACHINE_RESET, MACHINE_RESET_VECTOR);
+		reload(v);
+	}
+	if (m->s.sipi_pending) {
+		m->s.sipi_pending = 0;
+		if (!v->s.runnable) {
+			vmm_cost(v->cpu, VMM_COST_START);
+			m->s.activity = ACTIVITY_ACTIVE;
+			m->s.seg[SEG_CS].sel = (uint16_t)(m->s.sipi_vector << 8);
+			m->s.seg[SEG_CS].base = (uint64_t)m->s.sipi_vector << 12;
+			m->s.rip = 0;
+			v->s.runnable = 1;
+			reload(v);
+		}
+	}
+	return v->s.runnable;
+}

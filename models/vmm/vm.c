@@ -1,0 +1,212 @@
+/* vm.c - a virtual machine as the VMM keeps it: its memory, its devices' registers, its end. */
+#include "models/vmm/vmm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/cpu/cpuid.h"
+#include "models/cpu/lapic.h"
+
+const struct pager *const pagers[] = {
+#define PAGER(name) &pager_##name,
+#include "models/vmm/pager.def"
+};
+const size_t pagers_n = ARRAY_LEN(pagers);
+
+/* ---- guest-physical memory ---- */
+
+bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa)
+{
+	int64_t off = mem_offset(&vm->mem, HPA(gpa.v));
+	if (off < 0)
+		return false;
+	*hpa = HPA(vm->base.v + (uint64_t)off);
+	return true;
+}
+
+/* Reference by reference, 8 bytes at most, none across a page or out of line. */
+static unsigned piece(uint64_t at, unsigned left)
+{
+	unsigned n = 8 - (at & 7);
+	while (n > left || (n & (n - 1)))
+		n--;
+	return n;
+}
+
+bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n)
+{
+	uint8_t *to = buf;
+	hpa_t hpa;
+	if (!vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
+		return false;
+	while (n) {
+		unsigned k = piece(gpa.v, n);
+		vm_gpa_to_hpa(v->vm, gpa, &hpa);
+		uint64_t x = mmu_phys_read(&v->cpu->mmu, hpa, k, WHY_EXIT_SERVICE);
+		memcpy(to, &x, k);
+		to += k, n -= k, gpa.v += k;
+	}
+	return true;
+}
+
+bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
+{
+	const uint8_t *from = buf;
+	gpa_t at = gpa;
+	hpa_t hpa;
+	if (!vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
+		return false;
+	for (unsigned left = n; left;) {
+		unsigned k = piece(at.v, left);
+		uint64_t x = 0;
+		memcpy(&x, from, k);
+		vm_gpa_to_hpa(v->vm, at, &hpa);
+		mmu_phys_write(&v->cpu->mmu, hpa, k, x, WHY_EXIT_SERVICE);
+		from += k, left -= k, at.v += k;
+	}
+	if (v->vm->pager && v->vm->pager->write)
+		v->vm->pager->write(v, gpa, buf, n);
+	return true;
+}
+
+/* ---- devices ---- */
+
+void vcpu_now(struct vcpu *v)
+{
+	v->model->ledger.now = v->cpu->ledger.now;
+}
+
+static struct io_at at(struct vcpu *v)
+{
+	vcpu_now(v);
+	vmm_cost(v->cpu, VMM_COST_DEVICE);
+	return (struct io_at){ .cpu = v->number, .now = v->cpu->ledger.now };
+}
+
+uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	struct io_at a = at(v);
+	const struct io_wire *w = &v->vm->mem.mmio;
+	return w->read ? w->read(w->who, gpa.v, size, &a) & MASK(8 * size) : MASK(8 * size);
+}
+
+void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x)
+{
+	struct io_at a = at(v);
+	const struct io_wire *w = &v->vm->mem.mmio;
+	if (w->write)
+		w->write(w->who, gpa.v, size, x, &a);
+}
+
+/* ---- life ---- */
+
+void vcpu_refuse(struct vcpu *v, const char *what)
+{
+	struct vm *vm = v->vm;
+	struct cpu *c = v->cpu, *m = v->model;
+	if (!vm->refused[0])
+		snprintf(vm->refused, sizeof vm->refused, "%s", what);
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_REFUSED, vm->number, c->vmcs ? vmx_get(c, GUEST_RIP) : 0,
+	      c->vmcs ? vmx_get(c, EXIT_REASON) : 0, 0);
+	if (m->machine.request)
+		m->machine.request(m->machine.who, MACHINE_SHUTDOWN, 0);
+}
+
+static const struct pager *pager_find(const char *name)
+{
+	for (size_t i = 0; i < pagers_n; i++)
+		if (!strcmp(pagers[i]->name, name))
+			return pagers[i];
+	return NULL;
+}
+
+/* What no VM is offered, and what its pager does not allow. */
+static void mask_features(struct cpu *model, const struct pager *p)
+{
+	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR };
+	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
+	for (size_t i = 0; i < ARRAY_LEN(never); i++)
+		model->features[never[i] / 64] &= ~BIT(never[i] % 64);
+	for (size_t i = 0; i < ARRAY_LEN(owned) && p->page_fault; i++)
+		model->features[owned[i] / 64] &= ~BIT(owned[i] % 64);
+}
+
+static bool vcpu_valid(void *who, const void *state)
+{
+	struct vcpu_state s;
+	const struct vcpu *v = who;
+	memcpy(&s, state, sizeof s);
+	return !(s.vmcs % PAGE_SIZE) && s.vmcs < v->vm->vmm->p.mem->low_size && s.runnable <= 1 && s.launched <= 1 && s.halted <= 1;
+}
+
+static void sections(struct vm *vm)
+{
+	struct vmm *m = vm->vmm;
+	char name[32];
+	snprintf(name, sizeof name, "vm%u.stat", vm->number);
+	snaps_section(m->p.snaps, name, 1, vm->stat, sizeof vm->stat);
+	snprintf(name, sizeof name, "vm%u.refused", vm->number);
+	snaps_section(m->p.snaps, name, 1, vm->refused, sizeof vm->refused);
+	for (unsigned i = 0; i < vm->config.vcpus; i++) {
+		snprintf(name, sizeof name, "vm%u.vcpu%u", vm->number, i);
+		snaps_section(m->p.snaps, name, 1, &vm->vcpu[i]->s, sizeof vm->vcpu[i]->s);
+		snaps_valid(m->p.snaps, name, vcpu_valid, vm->vcpu[i]);
+	}
+	if (m->p.stats) {
+		snprintf(name, sizeof name, "vm%u", vm->number);
+		stats_add(m->p.stats, name, vmm_stat_rows, VMM_STAT_N, vm->stat);
+	}
+}
+
+/* Can this CPU do what the technique needs? */
+static int able(const struct cpu *c, const struct pager *p, struct err *e)
+{
+	if (!cpu_has(c, FEATURE_VMX))
+		return err_set(e, NULL, "choose a newer one: vmscope list profiles", "profile %s has no VT-x", c->profile->name);
+	if (p == &pager_ept && !vmx_may_be(c, VMX_ENABLE_EPT))
+		return err_set(e, NULL, "use shadow paging, or a profile from nehalem on", "profile %s has no EPT", c->profile->name);
+	if (p == &pager_ept && !vmx_may_be(c, VMX_UNRESTRICTED))
+		return err_set(e, NULL, "use shadow paging, or a profile from sandybridge on",
+		               "profile %s has EPT without \"unrestricted guest\": a guest that starts unpaged cannot run under it",
+		               c->profile->name);
+	return 0;
+}
+
+struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_parts *p, struct err *e)
+{
+	const struct pager *pager = pager_find(c->mmu);
+	if (!pager) {
+		err_set(e, NULL, "vmscope list techniques", "memory virtualization '%s' is not modelled", c->mmu);
+		return NULL;
+	}
+	if (able(m->p.cpu[0], pager, e))
+		return NULL;
+	struct vm *vm = xcalloc(1, sizeof *vm);
+	vm->config = *c;
+	vm->config.cpu = "vmx";
+	vm->config.mmu = pager->name;
+	vm->number = m->vms + 1;
+	vm->base = p->base;
+	vm->mem = *p->mem;
+	vm->parts = *p;
+	vm->pager = pager;
+	vm->vmm = m;
+	uint64_t tables = pager->needs ? pager->needs(&vm->config) : 0;
+	if ((tables && vmm_cut(m, tables, 2ull << 20, true, &vm->tables, e)) || (pager->vm_init && pager->vm_init(vm, e))) {
+		free(vm);
+		return NULL;
+	}
+	for (unsigned i = 0; i < c->vcpus; i++) {
+		struct vcpu *v = vm->vcpu[i] = xcalloc(1, sizeof *v);
+		v->vm = vm;
+		v->number = i;
+		v->model = p->cpu[i];
+		v->cpu = m->p.cpu[m->vcpus % m->p.cpus];
+		mask_features(v->model, pager);
+		m->vcpu[m->vcpus++] = v;
+	}
+	m->vm[m->vms++] = vm;
+	sections(vm);
+	return vm;
+}
