@@ -211,7 +211,8 @@ void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interr
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
 void host_interrupt(struct cpu *c);                             /* the host's handler for the interrupt just acknowledged */
 #define HOST_VECTOR 0xec
-extern const struct pager pager_ept;
+#define PAGER(name) extern const struct pager pager_##name;
+#include "models/vmm/pager.def"
 
 /* emulate.c: decode and carry out the instruction at the guest's RIP. Memory operands in guest RAM are reached as the
  * guest would (faults are injected); elsewhere they go to vm_mmio. */

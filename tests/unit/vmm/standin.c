@@ -15,6 +15,7 @@ void standin_init(struct standin *s, struct cpu *c)
 	s->vm.config.vcpus = 1;
 	s->vcpu.vm = &s->vm;
 	s->vcpu.cpu = c;
+	s->vcpu.model = c;
 	/* guest-physical memory is the bench's, one to one; devices are where RAM ends */
 	s->vm.mem = *c->mmu.mem;
 	c->vmx.vmxon = 0x1000;
