@@ -229,9 +229,22 @@ static void keep_pages(const struct mem *m, struct case_record *r)
 
 /* ---- running ---- */
 
+/* A message on one line. */
 static char *sentence(const char *text)
 {
-	return xstrdup(text);
+	char *line = xstrdup(text), *to = line;
+
+	for (const char *p = text; *p; p++) {
+		if (*p != '\n') {
+			*to++ = *p;
+			continue;
+		}
+		p += strspn(p + 1, " ");
+		if (p[1])
+			memcpy(to, ": ", 2), to += 2;   /* not longer than newline and indentation */
+	}
+	*to = '\0';
+	return line;
 }
 
 /* The guest's last line that says something: why it failed, as it put it. */

@@ -81,12 +81,21 @@ static void most_exits(const struct case_record *slow, const struct case_record 
 	}
 }
 
-static double references(const struct case_record *r)
+static uint64_t references(const struct case_record *r)
 {
-	uint64_t misses = record_metric(r, METRIC_TLB_MISS), refs = record_metric(r, METRIC_REF_GUEST) + record_metric(r, METRIC_REF_EPT) +
-	         record_metric(r, METRIC_REF_SHADOW);
+	return record_metric(r, METRIC_REF_GUEST) + record_metric(r, METRIC_REF_EPT) + record_metric(r, METRIC_REF_SHADOW);
+}
 
-	return misses ? (double)refs / (double)misses : 0;
+static uint64_t walk_cycles(const struct case_record *r)
+{
+	return record_metric(r, METRIC_WALK_CYCLES);
+}
+
+static double per_miss(const struct case_record *r, uint64_t v)
+{
+	uint64_t misses = record_metric(r, METRIC_TLB_MISS);
+
+	return misses ? (double)v / (double)misses : 0;
 }
 
 /* "shadow.wp spends 58 % of its cycles ..." */
@@ -111,9 +120,10 @@ static void reason(const struct case_record *slow, const char *slow_name, const 
 		most_exits(slow, fast, fast_name, exits, sizeof exits);
 		snprintf(buf, n, "%s spends %.0f %% of its cycles on %s.", slow_name, percent(exit_work(slow), all), exits);
 	} else if (which == SHARE_WALK) {
-		snprintf(buf, n, "%s spends %.0f %% of its cycles translating addresses (%s: %.0f %%): %.1f references to page tables for each "
-		         "TLB miss against %.1f.", slow_name, percent(record_share(slow, which), all), fast_name,
-		         percent(record_share(fast, which), fast_all), references(slow), references(fast));
+		snprintf(buf, n, "%s spends %.0f %% of its cycles translating addresses (%s: %.0f %%): a TLB miss costs %.0f cycles "
+		         "and %.1f references to page tables against %.0f and %.1f.", slow_name, percent(record_share(slow, which), all), fast_name,
+		         percent(record_share(fast, which), fast_all), per_miss(slow, walk_cycles(slow)), per_miss(slow, references(slow)),
+		         per_miss(fast, walk_cycles(fast)), per_miss(fast, references(fast)));
 	} else {
 		snprintf(buf, n, "%s spends %.0f %% of its cycles %s (%s: %.0f %%).", slow_name, percent(record_share(slow, which), all),
 		         share_rows[which].sentence, fast_name, percent(record_share(fast, which), fast_all));
@@ -141,6 +151,10 @@ void why_sentence(const struct comparison *c, size_t profile, size_t workload, s
 		snprintf(buf + at, n - at, "%s wins, %.*fx faster than %s: ", short_name(c, a), xb / xa < 1.95 ? 2 : 1, xb / xa, short_name(c, b));
 		at += strlen(buf + at);
 		reason(&c->record[block + b], short_name(c, b), &c->record[block + a], short_name(c, a), buf + at, n - at);
+	} else if (xa < 1 / LEVEL) {
+		snprintf(buf + at, n - at, "%s needs only %.2f times the cycles of the bare machine: ", short_name(c, a), xa);
+		at += strlen(buf + at);
+		reason(&c->record[block], "native", &c->record[block + a], short_name(c, a), buf + at, n - at);
 	} else if (xa < LEVEL) {
 		snprintf(buf + at, n - at, "%s is as fast as the bare machine.", short_name(c, a));
 	} else {

@@ -54,7 +54,7 @@ static const struct row rows[] = {
 static void record(struct case_record *r, const struct row *w)
 {
 	const struct { const char *name; uint64_t v; } number[] = {
-		{ "cpu0.stlb.miss", w->misses }, { "cpu0.walk.ref.guest", w->refs[0] }, { "cpu0.walk.ref.ept", w->refs[1] },
+		{ "cpu0.stlb.miss", w->misses }, { "cpu0.walk.cycles", w->guest + w->ept + w->shadow }, { "cpu0.walk.ref.guest", w->refs[0] }, { "cpu0.walk.ref.ept", w->refs[1] },
 		{ "cpu0.walk.ref.shadow", w->refs[2] }, { "cpu0.exit.exception", w->faults }, { "cpu0.exit.cr_access", w->cr },
 		{ "cpu0.exit.ept_violation", w->violations }, { "cpu0.exit.io", w->exits - w->faults - w->cr - w->violations },
 		{ "cpu0.ledger.vm1.user/execute", w->user }, { "cpu0.ledger.vm1.kernel/execute", w->kernel },
