@@ -161,10 +161,11 @@ static void stacked(const struct bars *b, const char *name, size_t first, size_t
 			size_t at = plan_at(p, b->profile, w, 0, t);
 			char label[160], count[24];
 
-			snprintf(label, sizeof label, "%s: %s", p->workload.v[w], short_name(b->c, t));
 			if (part == exit_part)          /* the mix says nothing about how many */
-				snprintf(label + strlen(label), sizeof label - strlen(label), " (%s)",
-				         compact(record_metric(&b->c->record[at], METRIC_EXITS), count, sizeof count));
+				compact(record_metric(&b->c->record[at], METRIC_EXITS), count, sizeof count);
+			else                            /* a bar that is cut off does not say how tall it is */
+				snprintf(count, sizeof count, "%.2f", slowdown(b->c, at));
+			snprintf(label, sizeof label, "%s: %s (%s)", p->workload.v[w], short_name(b->c, t), count);
 			put_text(f, label, '"');
 			for (size_t i = 0; i < parts; i++)
 				fprintf(f, " %.6g", part(b->c, at, i));
@@ -179,6 +180,24 @@ static void stacked(const struct bars *b, const char *name, size_t first, size_t
 		fprintf(f, "%s$%s using %zu%s linecolor rgb '%s' title '%s'", i ? ", " : "", name, i + 2, i ? "" : ":xtic(1)",
 		        colour[i % ARRAY_LEN(colour)], title(i));
 	fputc('\n', f);
+}
+
+/* A few bars that tower over the rest would hide it. */
+#define CUT      6.0
+#define CUT_TEXT "6"
+
+static double tallest(const struct bars *b)
+{
+	const struct plan *p = &b->c->plan;
+	double most = 0;
+
+	for (size_t w = 0; w < p->workload.n; w++)
+		for (size_t t = 0; t < p->technique.n; t++) {
+			double x = slowdown(b->c, plan_at(p, b->profile, w, 0, t));
+
+			most = x > most ? x : most;
+		}
+	return most;
 }
 
 static void bars(const struct comparison *c, const char *path, FILE *f)
@@ -196,8 +215,8 @@ static void bars(const struct comparison *c, const char *path, FILE *f)
 
 		if (virtual)
 			slowdowns(&b);
-		fprintf(f, "set title 'Where the cycles went on %s, in units of the bare machine'\nset ylabel 'times native'\nset yrange [0:*]\n",
-		        p->profile.v[i]);
+		fprintf(f, "set title 'Where the cycles went on %s, in units of the bare machine%s'\nset ylabel 'times native'\nset yrange [0:%s]\n",
+		        p->profile.v[i], tallest(&b) > CUT ? " (tall bars are cut off)" : "", tallest(&b) > CUT ? CUT_TEXT : "*");
 		stacked(&b, "ledger", 0, SHARES, share_part, share_title);
 		if (virtual) {
 			fprintf(f, "set title 'VM exits by reason on %s (their number in brackets)'\nset ylabel 'percent of exits'\nset yrange [0:100]\n", p->profile.v[i]);
@@ -234,7 +253,8 @@ static void panel(const struct comparison *c, FILE *f, size_t profile, size_t wo
 	fputs("END_OF_DATA\nset title ", f);
 	put_text(f, p->workload.v[workload], '\'');
 	fprintf(f, "\nset xlabel '%s'\nset ylabel '%s on %s'\nset yrange [0:*]\n%s\nplot ", p->sweep.name, first ? "times native" : "cycles",
-	        p->profile.v[profile], logarithmic ? "set logscale x 2" : "unset logscale x");
+	        p->profile.v[profile], logarithmic ? p->sweep.value[p->values - 1] >= 1 << 20 ? "set logscale x 2\nset format x '%.0b%B'" :
+	        "set logscale x 2\nset format x '%.0f'" : "unset logscale x\nset format x '%.0f'");
 	for (size_t t = first; t < p->technique.n; t++) {
 		fprintf(f, "%s$line using 1:%zu with linespoints linewidth 2 pointtype %zu pointsize 0.9 linecolor rgb '%s' title ",
 		        t > first ? ", " : "", t - first + 2, 2 * t + 3, colour[(t - first) % ARRAY_LEN(colour)]);

@@ -164,11 +164,25 @@ void why_sentence(const struct comparison *c, size_t profile, size_t workload, s
 	}
 }
 
+/* Of one technique: how it fares at both ends. */
+static void ends_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n)
+{
+	const struct sweep *s = &c->plan.sweep;
+
+	snprintf(buf, n, "%s: %s takes %.2f times the cycles of the bare machine at %s = %" PRIu64 " and %.2f at %" PRIu64 ".",
+	         c->plan.workload.v[workload], short_name(c, 1), slowdown(c, plan_at(&c->plan, profile, workload, 0, 1)), s->name, s->value[0],
+	         slowdown(c, plan_at(&c->plan, profile, workload, s->n - 1, 1)), s->value[s->n - 1]);
+}
+
 void crossover_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n)
 {
 	const struct sweep *s = &c->plan.sweep;
 	size_t at, last = 0;
 
+	if (c->plan.technique.n == 2) {
+		ends_sentence(c, profile, workload, buf, n);
+		return;
+	}
 	snprintf(buf, n, "%s: ", c->plan.workload.v[workload]);
 	for (size_t v = 0; v < c->plan.values; v++) {
 		size_t now = best(c, plan_at(&c->plan, profile, workload, v, 0), 0);

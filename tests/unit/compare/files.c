@@ -108,7 +108,7 @@ Test(plot, the_script_holds_every_number)
 	made_up(&c);
 	text = file(comparison_plot, &c, ".gp");
 	cr_expect(says(text, "\"gups\" 1.01 1.91\n"), "%s", text);
-	cr_expect(says(text, "\"forkwait: shadow.wp\" 0.952381 0 0.047619 0 1.90476 1.42857 1.38095 0\n"), "%s", text);
+	cr_expect(says(text, "\"forkwait: shadow.wp (5.71)\" 0.952381 0 0.047619 0 1.90476 1.42857 1.38095 0\n"), "%s", text);
 	cr_expect(says(text, "\"forkwait: ept (12)\" 16.6667 0 0 66.6667 16.6667 0 0 0\n"), "%s", text);
 	free(text);
 	comparison_fini(&c);
