@@ -62,7 +62,7 @@ void check_text(struct check_text *t, const struct vmx_failure *x)
 
 	t->field = vmcs_rows[f].name;
 	snprintf(t->consequence, sizeof t->consequence, "%s", consequence((enum vmx_check)x->check));
-	if (x->entry) {
+	if (x->entry && x->check != VMX_CHECK_MSR_COUNT) {
 		snprintf(t->found, sizeof t->found, "entry %u: MSR %XH, value 0x%" PRIx64, x->entry, x->msr, x->found);
 		snprintf(t->wrong, sizeof t->wrong, "entry %u", x->entry);
 		return;

@@ -7,10 +7,6 @@
 #define TEST(name) uint64_t test_##name(const struct check_view *w, enum vmcs_field f, uint64_t v, uint64_t arg)
 #define UNUSED_() ((void)w, (void)f, (void)v, (void)arg)
 #define FAILS ~0ull
-
-/* "512 * (N + 1) is the recommended maximum number of MSRs to be included in each" area, N being IA32_VMX_MISC 27:25 (0
- * here); beyond, "undefined processor behavior may result": entries beyond are not looked at. */
-#define AREA_MAX 512
 #define MSR_EFER 0xC0000080
 
 TEST(msr_base) { UNUSED_(); return w->msr.nr == arg ? FAILS : 0; }
@@ -36,7 +32,7 @@ TEST(msr_value)
 
 static bool entry_fails(const struct check_view *w, struct vmx_failure *out)
 {
-	for (enum vmx_check k = VMX_CHECK_MSR_FS_BASE; k < VMX_CHECKS; k++) {
+	for (enum vmx_check k = VMX_CHECK_MSR_FS_BASE; k <= VMX_CHECK_MSR_VALUE; k++) {
 		if (check_fails(w, k, out)) {
 			out->found = w->msr.value;
 			out->msr = w->msr.nr;
@@ -56,18 +52,27 @@ bool vmx_check_msr_load(struct cpu *c, uint32_t nr, uint64_t value)
 	return !entry_fails(&w, &x);
 }
 
+static void add(struct vmx_failure *out, unsigned n, unsigned *k, const struct vmx_failure *x)
+{
+	if (*k < n)
+		out[*k] = *x;
+	(*k)++;
+}
+
 void check_msr_area(struct check_view *w, struct vmx_failure *out, unsigned n, unsigned *k)
 {
 	uint64_t at = fld(w, ENTRY_MSR_LOAD_ADDR), count = fld(w, ENTRY_MSR_LOAD_COUNT);
-	for (uint32_t i = 0; i < count && i < AREA_MAX; i++, at += 16) {
-		struct vmx_failure one;
+	struct vmx_failure one;
+	for (uint32_t i = 0; i < count && i < VMX_MSRS_MAX; i++, at += 16) {
 		if (!mem_peek(w->c->mmu.mem, HPA(at), &w->msr, 16))
 			break;
 		if (!entry_fails(w, &one))
 			continue;
 		one.entry = i + 1;
-		if (*k < n)
-			out[*k] = one;
-		(*k)++;
+		add(out, n, k, &one);
+	}
+	if (check_fails(w, VMX_CHECK_MSR_COUNT, &one)) {
+		one.entry = VMX_MSRS_MAX + 1;
+		add(out, n, k, &one);
 	}
 }

@@ -80,7 +80,7 @@ static void load_segment(struct cpu *c, unsigned i)
 	if (!(s->attr & SEG_UNUSABLE))
 		return;
 	s->attr = SEG_UNUSABLE | (i == SEG_SS ? (s->attr & 3u << 5) | SEG_DB : 0);
-	s->limit = 0;
+	/* "undefined" after a VM exit; processors keep the limit, and software that makes the segment usable relies on it */
 	if (i != SEG_FS && i != SEG_GS)
 		s->base = 0;
 }
@@ -158,7 +158,9 @@ static bool load_guest(struct cpu *c)
 static uint32_t load_msrs(struct cpu *c)
 {
 	uint64_t at = vmx_get(c, ENTRY_MSR_LOAD_ADDR), n = vmx_get(c, ENTRY_MSR_LOAD_COUNT);
-	for (uint32_t i = 0; i < n && i < VMX_MSRS_MAX; i++, at += 16) {
+	for (uint32_t i = 0; i < n; i++, at += 16) {
+		if (i == VMX_MSRS_MAX)
+			return i + 1;
 		uint64_t head = mmu_phys_read(&c->mmu, HPA(at), 8, WHY_VM_ENTRY);
 		uint64_t v = mmu_phys_read(&c->mmu, HPA(at + 8), 8, WHY_VM_ENTRY);
 		if (head >> 32 || !vmx_check_msr_load(c, (uint32_t)head, v) || !msr_write(c, (uint32_t)head, v))
