@@ -404,7 +404,8 @@ static struct machine *build_new(const struct machine_config *config, struct mac
 	if (host) {
 		m->host = host;
 		m->base = base;
-		snprintf(m->prefix, sizeof m->prefix, "vm%u.", host->guests + 1);
+		m->number = host->guests + 1;
+		snprintf(m->prefix, sizeof m->prefix, "vm%u.", m->number);
 	}
 	if (build(m, e)) {
 		machine_free(m);

@@ -91,6 +91,7 @@ struct machine {
 	 * virtual CPU: local APIC, MSRs, reset state), its devices are the VMM's device models. */
 	struct machine *host;
 	hpa_t base;
+	unsigned number;                /* of the virtual machine, from 1; 0: a real one */
 	char prefix[8];                 /* of its names: "vm1." */
 };
 

@@ -32,6 +32,18 @@
 ---@field max_instructions? integer at most so many instructions more
 ---@field every? integer instructions between two questions to the predicate: 1
 
+---a VM exit, before it is served
+---@class ExitEvent
+---@field event string exit.cpuid, ...
+---@field cycle integer when
+---@field cpu integer the physical CPU
+---@field vcpu integer the virtual one
+---@field reason integer basic exit reason
+---@field qualification integer exit qualification
+---@field length integer VM-exit instruction length
+---@field rip integer the guest's RIP
+---@field regs table<string, integer> general registers but RSP: what is there afterwards is what the guest finds
+
 ---a table to print
 ---@class Report
 ---@field title? string printed above
@@ -225,6 +237,7 @@
 ---@field name string its name in files
 
 ---@class Vm
+---@field on fun(self: Vm, event: string, fn: fun(e: ExitEvent): string|nil) call fn before the VMM serves an exit (exit.cpuid, ..., exit.*): it may change e.regs and return "handled"; or for each line of its console
 ---@field type fun(self: Vm, text: string) type text on its COM1
 ---@field key fun(self: Vm, text: string) type text on its PS/2 keyboard
 ---@field read fun(self: Vm, address: integer, n: integer): string bytes of guest-physical memory

@@ -22,6 +22,8 @@ struct handler {
 	int fn;
 	uint32_t breakpoint;            /* its id, 0: a listener */
 	bool console;
+	bool exits;                     /* of a virtual machine, for the reason `reason`; EXIT_REASONS: any */
+	uint32_t reason;
 	bool hit;                       /* LUA_NOREF: it happened */
 	struct trace_record seen;
 };
@@ -48,7 +50,7 @@ static void handler_drop(struct handler *h)
 	while (*p != h)
 		p = &(*p)->next;
 	*p = h->next;
-	if (!h->breakpoint && !h->console)
+	if (!h->breakpoint && !h->console && !h->exits)
 		trace_unlisten(&h->run->m->trace, on_record, h);
 	luaL_unref(h->L, LUA_REGISTRYINDEX, h->fn);
 	free(h);
@@ -119,26 +121,31 @@ static int protected_line(lua_State *L)
 	return 1;
 }
 
-/* From inside the run. */
-static void tell(struct handler *h, lua_CFunction fn, void *what)
+/* From inside the run. True: the function returned "handled". */
+static bool tell(struct handler *h, lua_CFunction fn, void *what)
 {
 	struct scenario *s = h->s;
 	lua_State *L = h->L;
 	struct err e = { "" };
+	bool handled = false;
 
 	if (s->pending.text[0] || !lua_checkstack(L, 8))
-		return;         /* one has failed: the run is about to stop */
+		return false;   /* one has failed: the run is about to stop */
 	lua_pushcfunction(L, fn);
 	lua_pushlightuserdata(L, h);
 	lua_pushlightuserdata(L, what);
 	if (sandbox_call(L, 2, 1, &e) != 0) {
 		s->pending = e;
 		run_ask_stop(h->run);
-		return;
+		return false;
 	}
-	if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "stop") == 0)
-		run_ask_stop(h->run);
+	if (lua_type(L, -1) == LUA_TSTRING) {
+		if (strcmp(lua_tostring(L, -1), "stop") == 0)
+			run_ask_stop(h->run);
+		handled = strcmp(lua_tostring(L, -1), "handled") == 0;
+	}
 	lua_pop(L, 1);
+	return handled;
 }
 
 static void on_record(void *who, const struct trace_record *r)
@@ -167,6 +174,137 @@ static void on_line(void *who, struct run *r, const char *text, size_t n)
 			tell(h, protected_line, &l);
 }
 
+/* ---- vm:on: exits, before the VMM serves them ---- */
+
+struct exit_told { struct handler *h; struct vcpu *v; const struct exit_seen *x; };
+
+/* Those a handler may change; RSP is in the VMCS. */
+static const struct { const char *name; unsigned r; } exit_regs[] = {
+	{ "rax", R_RAX }, { "rbx", R_RBX }, { "rcx", R_RCX }, { "rdx", R_RDX }, { "rsi", R_RSI }, { "rdi", R_RDI },
+	{ "rbp", R_RBP }, { "r8", R_R8 }, { "r9", R_R9 }, { "r10", R_R10 }, { "r11", R_R11 }, { "r12", R_R12 },
+	{ "r13", R_R13 }, { "r14", R_R14 }, { "r15", R_R15 },
+};
+
+static void push_exit(lua_State *L, const struct exit_told *t)
+{
+	const struct cpu *c = t->v->cpu;
+	char name[48];
+
+	lua_createtable(L, 0, 8);
+	snprintf(name, sizeof name, "exit.%s", exit_reason_rows[t->x->reason].name);
+	lua_pushstring(L, name);
+	lua_setfield(L, -2, "event");
+	const struct { const char *name; uint64_t value; } numbers[] = {
+		{ "cycle", c->ledger.now }, { "cpu", c->number }, { "vcpu", t->v->number }, { "reason", t->x->reason },
+		{ "qualification", t->x->qualification }, { "length", t->x->length }, { "rip", c->vmcs->f[VMCS_GUEST_RIP] },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		lua_pushinteger(L, (lua_Integer)numbers[i].value);
+		lua_setfield(L, -2, numbers[i].name);
+	}
+	lua_createtable(L, 0, ARRAY_LEN(exit_regs));
+	for (size_t i = 0; i < ARRAY_LEN(exit_regs); i++) {
+		lua_pushinteger(L, (lua_Integer)c->s.r[exit_regs[i].r]);
+		lua_setfield(L, -2, exit_regs[i].name);
+	}
+	lua_setfield(L, -2, "regs");
+}
+
+/* What the handler left in e.regs is what the guest finds. */
+static void take_regs(lua_State *L, struct cpu *c)
+{
+	lua_getfield(L, -1, "regs");
+	for (size_t i = 0; lua_istable(L, -1) && i < ARRAY_LEN(exit_regs); i++) {
+		int whole;
+
+		lua_getfield(L, -1, exit_regs[i].name);
+		lua_Integer v = lua_tointegerx(L, -1, &whole);
+		if (!whole)
+			luaL_error(L, "e.regs.%s: a whole number was expected, got %s", exit_regs[i].name, luaL_typename(L, -1));
+		c->s.r[exit_regs[i].r] = (uint64_t)v;
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+static int protected_exit(lua_State *L)
+{
+	const struct exit_told *t = lua_touserdata(L, 2);
+
+	push_exit(L, t);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, t->h->fn);
+	lua_pushvalue(L, -2);
+	lua_call(L, 1, 1);
+	lua_insert(L, -2);
+	take_regs(L, t->v->cpu);
+	lua_pop(L, 1);
+	return 1;
+}
+
+/* From the VMM, before the service. */
+static bool on_exit_seen(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	struct scenario *s = who;
+	bool handled = false;
+
+	for (struct handler *h = s->handlers; h; h = h->next)
+		if (h->exits && h->run->m->number == v->vm->number && (h->reason == x->reason || h->reason == EXIT_REASONS)) {
+			struct exit_told t = { h, v, x };
+
+			handled |= tell(h, protected_exit, &t);
+		}
+	return handled;
+}
+
+static const char *exit_name_at(const void *table, size_t i)
+{
+	const char *name = ((const struct exit_reason_row *)table)[i].name;
+
+	return name ? name : "";
+}
+
+static int vm_exits(lua_State *L, struct run *r, const char *name)
+{
+	struct handler *h;
+	uint32_t reason = EXIT_REASONS;
+
+	for (uint32_t i = 0; i < EXIT_REASONS; i++)
+		if (exit_reason_rows[i].name && strcmp(exit_reason_rows[i].name, name) == 0)
+			reason = i;
+	if (reason == EXIT_REASONS && strcmp(name, "*") != 0)
+		return api_unknown(L, "exit reason", name, exit_name_at, exit_reason_rows, EXIT_REASONS, "vmscope list exits");
+	h = handler_new(L, r, luaL_ref(L, LUA_REGISTRYINDEX));
+	h->exits = true;
+	h->reason = reason;
+	r->m->vmm->exit_seen = on_exit_seen;
+	r->m->vmm->exit_who = h->s;
+	return 0;
+}
+
+static int on_console_of(lua_State *L, struct run *r)
+{
+	struct handler *h = handler_new(L, r, luaL_ref(L, LUA_REGISTRYINDEX));
+
+	h->console = true;
+	r->console_line = on_line;
+	r->console_who = h->s;
+	return 0;
+}
+
+int l_vm_on(lua_State *L)
+{
+	struct run *r = api_self(L, API_VM)->run;
+	const char *event = luaL_checkstring(L, 2);
+
+	luaL_checktype(L, 3, LUA_TFUNCTION);
+	lua_settop(L, 3);
+	if (strcmp(event, "console") == 0)
+		return on_console_of(L, r);
+	if (strncmp(event, "exit.", 5) == 0)
+		return vm_exits(L, r, event + 5);
+	return luaL_error(L, "vm:on: '%s': expected console, or exit. and a reason (vmscope list exits), or exit.*", event);
+}
+
 /* ---- m:on ---- */
 
 static int listen(lua_State *L, struct handler *h, const char *filter)
@@ -187,13 +325,10 @@ int l_on(lua_State *L)
 
 	luaL_checktype(L, 3, LUA_TFUNCTION);
 	lua_settop(L, 3);
+	if (strcmp(event, "console") == 0)
+		return on_console_of(L, run_face(r));
 	h = handler_new(L, r, luaL_ref(L, LUA_REGISTRYINDEX));
-	if (strcmp(event, "console") != 0)
-		return listen(L, h, event);
-	h->console = true;
-	r->console_line = on_line;
-	r->console_who = h->s;
-	return 0;
+	return listen(L, h, event);
 }
 
 int l_stop(lua_State *L)

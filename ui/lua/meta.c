@@ -37,6 +37,17 @@ static const struct class options[] = {
 		{ "max_instructions?", "integer", "at most so many instructions more" },
 		{ "every?", "integer", "instructions between two questions to the predicate: 1" },
 	} },
+	{ "ExitEvent", "a VM exit, before it is served", {
+		{ "event", "string", "exit.cpuid, ..." },
+		{ "cycle", "integer", "when" },
+		{ "cpu", "integer", "the physical CPU" },
+		{ "vcpu", "integer", "the virtual one" },
+		{ "reason", "integer", "basic exit reason" },
+		{ "qualification", "integer", "exit qualification" },
+		{ "length", "integer", "VM-exit instruction length" },
+		{ "rip", "integer", "the guest's RIP" },
+		{ "regs", "table<string, integer>", "general registers but RSP: what is there afterwards is what the guest finds" },
+	} },
 	{ "Report", "a table to print", {
 		{ "title?", "string", "printed above" },
 		{ "columns", "string[]", "column heads" },
