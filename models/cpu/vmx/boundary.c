@@ -50,9 +50,15 @@ cycle_t vmx_next_cycle(const struct cpu *c)
 
 enum due { DUE_NOTHING, DUE_TRAP, DUE_MTF, DUE_TIMER, DUE_NMI_WINDOW, DUE_INTERRUPT_WINDOW, DUE_VIRTUAL, DUE_EXTERNAL };
 
+/* Blocking by STI or MOV SS. What HLT left of it means nothing: HLT was the one instruction it covers. */
+static bool shadowed(const struct cpu *c)
+{
+	return c->s.shadow && c->s.activity == ACTIVITY_ACTIVE;
+}
+
 static bool interruptible(const struct cpu *c)
 {
-	return c->s.flags & RFLAGS_IF && !c->s.shadow;
+	return c->s.flags & RFLAGS_IF && !shadowed(c);
 }
 
 static enum due due_first(const struct cpu *c)
@@ -66,7 +72,7 @@ static enum due due_before_nmi(const struct cpu *c, cycle_t now)
 {
 	if (vmx_next_cycle(c) <= now)
 		return DUE_TIMER;
-	if (vmx_on(c, NMI_WINDOW) && !c->s.nmi_blocked && !c->s.shadow)
+	if (vmx_on(c, NMI_WINDOW) && !c->s.nmi_blocked && !shadowed(c))
 		return DUE_NMI_WINDOW;
 	return DUE_NOTHING;
 }
@@ -82,7 +88,7 @@ static enum due due_before_interrupt(const struct cpu *c)
 		if (c->vmx.virtual_pending)
 			return DUE_VIRTUAL;
 	}
-	if (vmx_on(c, EXTINT_EXITING) && !c->s.shadow && cpu_interrupt_pending(c))
+	if (vmx_on(c, EXTINT_EXITING) && !shadowed(c) && cpu_interrupt_pending(c))
 		return DUE_EXTERNAL;
 	return DUE_NOTHING;
 }

@@ -181,8 +181,8 @@ static bool store_one(struct cpu *c, uint64_t at)
 static bool store_msrs(struct cpu *c)
 {
 	uint64_t at = vmx_get(c, EXIT_MSR_STORE_ADDR), n = vmx_get(c, EXIT_MSR_STORE_COUNT);
-	for (uint64_t i = 0; i < n && i < VMX_MSRS_MAX; i++)
-		if (!store_one(c, at + 16 * i))
+	for (uint64_t i = 0; i < n; i++)
+		if (i == VMX_MSRS_MAX || !store_one(c, at + 16 * i))
 			return false;
 	return true;
 }
@@ -200,8 +200,8 @@ static bool load_one(struct cpu *c, uint64_t at)
 static bool load_msrs(struct cpu *c)
 {
 	uint64_t at = vmx_get(c, EXIT_MSR_LOAD_ADDR), n = vmx_get(c, EXIT_MSR_LOAD_COUNT);
-	for (uint64_t i = 0; i < n && i < VMX_MSRS_MAX; i++)
-		if (!load_one(c, at + 16 * i))
+	for (uint64_t i = 0; i < n; i++)
+		if (i == VMX_MSRS_MAX || !load_one(c, at + 16 * i))
 			return false;
 	return true;
 }

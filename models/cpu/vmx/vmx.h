@@ -75,7 +75,7 @@ void vmx_leave(struct cpu *c, const struct vmx_exit *x);
 /* A VM entry that failed on the guest's state: the host's is loaded, the guest's is not saved. */
 void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification);
 uint32_t vmx_event_info(const struct cpu_event *ev);    /* in the format of the interruption-information fields */
-#define VMX_MSRS_MAX 512        /* entries of an MSR area that are looked at: the recommended maximum */
+#define VMX_MSRS_MAX 512        /* entries of an MSR area: the recommended maximum; one more fails */
 uint64_t vmx_cr0_loaded(const struct cpu *c, uint64_t v);       /* what loading v by an entry or exit makes of CR0 */
 
 /* ---- intercepts (intercept.c): called by instruction bodies; nothing happens outside a guest ---- */
