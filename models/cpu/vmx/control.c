@@ -203,6 +203,10 @@ bool vmx_state_valid(void *who, const void *state)
 	memcpy(&s, state, sizeof s);
 	if (s.current < -1 || s.current >= VMCS_SLOTS || s.guest > 1 || s.service > 1 || s.mtf_pending > 1)
 		return false;
+	if (s.vm >= LEDGER_VMS_MAX || (s.trap && s.trap != EXIT_TPR_BELOW && s.trap != EXIT_EOI && s.trap != EXIT_APIC_WRITE))
+		return false;
+	if (!s.guest && (s.trap || s.mtf_pending || s.virtual_pending || s.timer_end != NEVER))
+		return false;
 	for (unsigned i = 0; i < VMCS_SLOTS; i++) {
 		const struct vmcs *v = &s.slot[i];
 		if (v->pa == none)
