@@ -1,0 +1,292 @@
+/* A guest in a VM: the same outcome as on the bare machine, the same run however it is cut up, several VMs and virtual CPUs on
+ * one machine, and what the VMM's services are charged. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/machine.h"
+#include "models/vmm/exit.h"
+#include "sim/rng.h"
+
+#define CONSOLE_MAX 16384
+#define KERNEL32 "build/guests/kernel32.elf"
+#define KERNEL64 "build/guests/kernel64.elf"
+#define LIMIT 2000000000
+
+struct text { char s[CONSOLE_MAX]; size_t n; };
+struct run {
+	struct machine *m;              /* the physical one */
+	struct machine *vm[4];
+	struct text console[4];
+	unsigned vms;
+};
+
+static void console(void *who, const uint8_t *bytes, size_t n)
+{
+	struct text *t = who;
+	for (size_t i = 0; i < n && t->n < CONSOLE_MAX - 1; i++)
+		t->s[t->n++] = (char)bytes[i];
+}
+
+static void host(struct run *r, unsigned cpus, const char *profile, bool fast)
+{
+	struct machine_config k;
+	struct err e = { "" };
+	memset(r, 0, sizeof *r);
+	machine_config_defaults(&k);
+	k.ram = 192 << 20;
+	k.cpus = cpus;
+	k.fast = fast;
+	if (profile)
+		snprintf(k.profile.name, sizeof k.profile.name, "%s", profile);
+	r->m = machine_new(&k, &e);
+	cr_assert(r->m != NULL, "%s", e.text);
+}
+
+static struct vm_config with(const char *mmu)
+{
+	return (struct vm_config){ .cpu = "vmx", .mmu = mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 8 << 20 };
+}
+
+static struct machine *add(struct run *r, struct vm_config v, const char *kernel, const char *cmdline)
+{
+	struct machine_config k = r->m->config;
+	struct err e = { "" };
+	k.ram = v.ram = 32 << 20;
+	k.cpus = v.vcpus;
+	struct machine *m = machine_vm(r->m, &k, &v, &e);
+	cr_assert(m != NULL, "%s", e.text);
+	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
+	cr_assert(eq(int, machine_boot(m, &image, &e), 0), "%s", e.text);
+	machine_on_console(m, console, &r->console[r->vms]);
+	return r->vm[r->vms++] = m;
+}
+
+static void boot(struct run *r, struct vm_config v, unsigned cpus, const char *kernel, const char *cmdline, bool fast)
+{
+	host(r, cpus, NULL, fast);
+	add(r, v, kernel, cmdline);
+}
+
+static void native(struct run *r, unsigned cpus, const char *kernel, const char *cmdline)
+{
+	struct machine_config k;
+	struct err e = { "" };
+	memset(r, 0, sizeof *r);
+	machine_config_defaults(&k);
+	k.ram = 32 << 20;
+	k.cpus = cpus;
+	r->vm[0] = r->m = machine_new(&k, &e);
+	machine_on_console(r->m, console, &r->console[0]);
+	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
+	cr_assert(eq(int, machine_boot(r->m, &image, &e), 0), "%s", e.text);
+}
+
+static void audit(const struct run *r)
+{
+	for (unsigned i = 0; i < r->m->config.cpus; i++)
+		cr_assert(ledger_audit(&r->m->cpu[i]->ledger), "cpu%u: sum %llu, clock %llu", i,
+		          (unsigned long long)ledger_sum(&r->m->cpu[i]->ledger), (unsigned long long)r->m->cpu[i]->ledger.now);
+}
+
+static void through(struct run *r)
+{
+	enum machine_stop why = machine_run(r->m, LIMIT, 0);
+	cr_assert(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console[0].s);
+	cr_expect(eq(u32, r->m->s.exit_status & 0xff, 1), "%s", r->console[0].s);
+	audit(r);
+}
+
+static void same_memory(const struct run *a, const struct run *b)
+{
+	const struct mem *x = &a->vm[0]->mem, *y = &b->vm[0]->mem;
+	cr_assert(eq(u64, x->ram_size, y->ram_size));
+	for (uint64_t at = 0; at < x->ram_size; at += PAGE_SIZE)
+		cr_assert(memcmp(x->ram + at, y->ram + at, PAGE_SIZE) == 0, "memory differs in the page at %#llx", (unsigned long long)at);
+}
+
+#define QUIET "syscall n=20;pgfault n=20;divzero n=5;forkwait n=3;ctxsw n=20;mmapchurn n=5"
+
+/* ---- the outcome ---- */
+static void outcome(const char *kernel, const char *mmu, unsigned page_shift, bool eager, bool tags)
+{
+	static struct run a, b;
+	struct vm_config v = with(mmu);
+	v.page_shift = page_shift, v.eager = eager, v.tags = tags;
+	native(&a, 1, kernel, QUIET);
+	through(&a);
+	boot(&b, v, 1, kernel, QUIET, false);
+	through(&b);
+	cr_expect(eq(str, b.console[0].s, a.console[0].s));
+	same_memory(&a, &b);
+	machine_free(a.m), machine_free(b.m);
+}
+#define OUTCOME(name, kernel, mmu, shift, eager, tags) \
+Test(vm, name, .timeout = 120) { outcome(kernel, mmu, shift, eager, tags); }
+OUTCOME(ept_4k_64_ends_as_on_the_bare_machine, KERNEL64, "ept", 12, false, true)
+OUTCOME(ept_4k_32_ends_as_on_the_bare_machine, KERNEL32, "ept", 12, false, true)
+OUTCOME(ept_2m_ends_as_on_the_bare_machine, KERNEL64, "ept", 21, false, true)
+OUTCOME(ept_untagged_ends_as_on_the_bare_machine, KERNEL64, "ept", 12, false, false)
+OUTCOME(ept_eager_ends_as_on_the_bare_machine, KERNEL64, "ept", 12, true, true)
+OUTCOME(shadow_wp_ends_as_on_the_bare_machine, KERNEL64, "shadow.wp", 12, false, true)
+OUTCOME(shadow_vtlb_ends_as_on_the_bare_machine, KERNEL32, "shadow.vtlb", 12, false, true)
+
+/* ---- one run, however it is cut ---- */
+static void cut(struct run *r, uint64_t seed, bool snapshots)
+{
+	struct rng g;
+	enum machine_stop why;
+	rng_init(&g, seed, "cut");
+	do {
+		uint64_t n = 1 + rng_below(&g, rng_below(&g, 4) ? 2000 : 3);
+		why = rng_below(&g, 2) ? machine_run(r->m, NEVER, n) : machine_run(r->m, machine_now(r->m) + n, 0);
+		audit(r);
+		if (!snapshots || rng_below(&g, 50))
+			continue;
+		static struct text was[4];
+		memcpy(was, r->console, sizeof was);
+		struct snap *s = snap_take(r->m->snaps, "test");
+		machine_run(r->m, NEVER, 1 + rng_below(&g, 5000));
+		snap_restore(r->m->snaps, s);
+		snap_drop(r->m->snaps, s);
+		memcpy(r->console, was, sizeof was);
+	} while (why == MACHINE_STOP_CYCLES || why == MACHINE_STOP_ICOUNT);
+	cr_expect(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console[0].s);
+}
+
+static void same(struct run *a, struct run *b)
+{
+	cr_expect(eq(str, a->console[0].s, b->console[0].s));
+	cr_expect(eq(u64, machine_now(a->m), machine_now(b->m)));
+	cr_expect(eq(u64, machine_icount(a->m), machine_icount(b->m)));
+	cr_expect(eq(u64, machine_hash(a->m), machine_hash(b->m)));
+	machine_free(b->m);
+}
+
+static void pieces(struct vm_config v, unsigned cpus, const char *cmdline)
+{
+	static struct run a, b;
+	boot(&a, v, cpus, KERNEL64, cmdline, false);
+	through(&a);
+	boot(&b, v, cpus, KERNEL64, cmdline, false);
+	cut(&b, 1, false);
+	same(&a, &b);
+	boot(&b, v, cpus, KERNEL64, cmdline, false);
+	cut(&b, 2, true);
+	same(&a, &b);
+	machine_free(a.m);
+}
+Test(vm, a_run_in_pieces_is_the_same_run, .timeout = 200) { pieces(with("ept"), 1, "syscall n=5;pgfault n=5;forkwait n=2;timer n=3;uart n=50"); }
+Test(vm, a_run_in_pieces_is_the_same_run_under_shadow_paging, .timeout = 200) { pieces(with("shadow.wp"), 1, "pgfault n=5;forkwait n=2"); }
+Test(vm, two_virtual_cpus_on_two, .timeout = 200)
+{
+	struct vm_config v = with("ept");
+	v.vcpus = 2;
+	pieces(v, 2, "smp n=1;forkwait n=2");
+}
+Test(vm, two_virtual_cpus_share_one, .timeout = 200)
+{
+	struct vm_config v = with("ept");
+	v.vcpus = 2;
+	pieces(v, 1, "smp n=1;forkwait n=2");
+}
+
+Test(vm, fast_has_the_same_outcome, .timeout = 120)
+{
+	static struct run a, b;
+	boot(&a, with("ept"), 1, KERNEL64, QUIET, false);
+	through(&a);
+	boot(&b, with("ept"), 1, KERNEL64, QUIET, true);
+	through(&b);
+	cr_expect(eq(str, a.console[0].s, b.console[0].s));
+	same_memory(&a, &b);
+	machine_free(a.m), machine_free(b.m);
+}
+
+/* ---- several ---- */
+Test(vm, two_vms_share_one_cpu_and_neither_notices, .timeout = 120)
+{
+	static struct run one, two;
+	native(&one, 1, KERNEL64, QUIET);
+	through(&one);
+	host(&two, 1, NULL, false);
+	add(&two, with("ept"), KERNEL64, QUIET);
+	add(&two, with("ept"), KERNEL64, QUIET);
+	through(&two);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_expect(eq(str, two.console[i].s, one.console[0].s));
+		cr_expect(gt(u64, ledger_by_acct(&two.m->cpu[0]->ledger, ACCT_GUEST + 2 * (i + 1)), 100000));
+	}
+	cr_expect(gt(u64, two.m->vmm->vm[1]->stat[VMM_STAT_SWITCHES], 1), "they took turns");
+	machine_free(one.m), machine_free(two.m);
+}
+
+Test(vm, four_vms_under_different_techniques, .timeout = 120)
+{
+	static struct run r;
+	static const char *const mmu[] = { "ept", "shadow.wp", "ept", "shadow.flush" };
+	host(&r, 2, NULL, false);
+	for (unsigned i = 0; i < 4; i++)
+		add(&r, with(mmu[i]), i & 1 ? KERNEL32 : KERNEL64, "forkwait n=3");
+	through(&r);
+	for (unsigned i = 0; i < 4; i++)
+		cr_expect(strstr(r.console[i].s, ": ok") != NULL, "VM %u: %s", i + 1, r.console[i].s);
+	machine_free(r.m);
+}
+
+/* ---- what cannot be ---- */
+static void refused(const char *profile, const char *mmu, const char *message)
+{
+	static struct run r;
+	struct err e = { "" };
+	struct vm_config v = with(mmu);
+	host(&r, 1, profile, false);
+	struct machine_config k = r.m->config;
+	k.ram = v.ram = 32 << 20;
+	cr_expect(machine_vm(r.m, &k, &v, &e) == NULL);
+	cr_expect(strstr(e.text, message) != NULL, "%s", e.text);
+	machine_free(r.m);
+}
+Test(vm, an_old_cpu_has_no_ept) { refused("core2", "ept", "profile core2 has no EPT"); }
+Test(vm, nehalem_has_no_unrestricted_guest) { refused("nehalem", "ept", "\"unrestricted guest\""); }
+Test(vm, an_unknown_pager) { refused(NULL, "shadow.none", "memory virtualization 'shadow.none' is not modelled"); }
+Test(vm, memory_is_finite)
+{
+	static struct run r;
+	struct err e = { "" };
+	struct vm_config v = with("ept");
+	host(&r, 1, NULL, false);
+	struct machine_config k = r.m->config;
+	k.ram = v.ram = 512 << 20;
+	cr_expect(machine_vm(r.m, &k, &v, &e) == NULL);
+	cr_expect(strstr(e.text, "have no room for 512 MB more") != NULL, "%s", e.text);
+	machine_free(r.m);
+}
+
+/* Whoever looks at exits may do what there is to do. */
+static bool seen(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	unsigned *n = who;
+	if (x->reason != EXIT_CPUID)
+		return false;
+	n[0]++;
+	if ((uint32_t)v->cpu->s.r[R_RAX] != 0x40000000)
+		return false;
+	return true;
+}
+Test(vm, exits_can_be_looked_at, .timeout = 60)
+{
+	static struct run r;
+	unsigned n = 0;
+	boot(&r, with("ept"), 1, KERNEL64, "cpuid n=7", false);
+	r.m->vmm->exit_seen = seen;
+	r.m->vmm->exit_who = &n;
+	machine_run(r.m, LIMIT, 0);
+	uint64_t exits = 0;
+	cr_assert(stats_get(&r.m->stats, "cpu0.exit.cpuid", &exits));
+	cr_expect(eq(u64, n, exits));
+	cr_expect(gt(u32, n, 0));
+	machine_free(r.m);
+}
