@@ -495,3 +495,93 @@ Test(ept, accesses_to_the_apic_access_page_never_reach_memory)
 	cr_expect(eq(u32, rig_load(m, HPA_DATA + 0x80, ACC_READ, &f), mem_read32(&r->mem, HPA(HPA_DATA + 0x80))));
 	cr_expect(eq(u32, s.n, 6), "root operation has no such page");
 }
+
+/* ---- state ---- */
+
+/* A restored MMU goes on in its guest as the first time did, log and flags included. */
+Test(ept, a_snapshot_taken_in_a_guest)
+{
+	struct mmu *m = r->m[0];
+	struct snaps *s = snaps_new();
+	struct snap *sn = NULL;
+	struct rng g;
+	struct mmu_fault f;
+	cycle_t end[2];
+	uint64_t hash[2];
+	r->mem.snaps = s;
+	for (unsigned i = 0; i < 300; i++)
+		rig_map(r, RIG_LONG4, LIN + i * PAGE_SIZE, 1, RIG_DATA + i * PAGE_SIZE, RWU);
+	e = ept_rig_at(r, 4, EPT_ROOT);
+	ept_map_all(&e, 1, EPT_LEAF);
+	guest = ept_guest(&e, true, 3);
+	guest.pml = 0x2400000;
+	guest.pml_on = 1;
+	guest.pml_index = 511;
+	ept_enter(m, &guest, RIG_LONG4, 0, 0, EFER_NXE);
+	snaps_section(s, "ledger", 1, &r->ledger[0], sizeof r->ledger[0]);
+	mmu_sections(m, s);
+	caches_sections(r->caches, s);
+	struct snap_ram ram = { r->mem.ram, r->mem.ram_size, r->mem.flags };
+	snaps_ram(s, &ram);
+	for (unsigned pass = 0; pass < 2; pass++) {
+		rng_init(&g, 9, "snap");
+		for (unsigned i = 0; i < 20000; i++) {
+			uint64_t lin = LIN + rng_below(&g, 300) * PAGE_SIZE + rng_below(&g, 1024) * 4;
+			uint32_t v = (uint32_t)rng_u64(&g);
+			bool write = rng_below(&g, 2), leave = !rng_below(&g, 100);
+			if (i == 700) {
+				if (pass == 0) {
+					sn = snap_take(s, "here");
+					mmu_drop_soft(m);
+				} else {
+					snap_restore(s, sn);
+					mmu_restored(m);
+				}
+			}
+			if (leave) {            /* out and in again; the VMM empties the log */
+				guest.pml_index = 511;
+				mmu_set_guest(m, NULL);
+				mmu_set_guest(m, &guest);
+			}
+			void *p = mmu_fast(m, lin, 4, write);
+			if (p && write)
+				memcpy(p, &v, 4);
+			else if (!p)
+				write ? mmu_write(m, lin, &v, 4, ACC_WRITE, &f) : mmu_read(m, lin, &v, 4, ACC_READ, &f);
+		}
+		end[pass] = r->ledger[0].now;
+		hash[pass] = snaps_hash(s);
+	}
+	cr_expect(m->stat[MMU_STAT_PML] > 300);
+	cr_expect(eq(u64, end[0], end[1]));
+	cr_expect(eq(u64, hash[0], hash[1]));
+	snaps_free(s);
+}
+
+/* Looking through both dimensions changes nothing and finds what an access finds. */
+Test(ept, peek_sees_through_both_dimensions)
+{
+	struct mmu *m = r->m[0];
+	struct walk_record rec;
+	uint32_t v = 0x12345678, got = 0;
+	set_up(true);
+	mem_write32(&r->mem, HPA(HPA_DATA + 0x10), v);
+	cr_expect(mmu_peek(m, LIN + 0x10, &rec));
+	cr_expect(eq(u64, rec.gpa.v, GPA_DATA + 0x10));
+	cr_expect(eq(u64, rec.hpa.v, HPA_DATA + 0x10));
+	cr_expect(eq(u32, rec.n, 24));
+	cr_expect(mmu_peek_bytes(m, LIN + 0x10, &got, 4));
+	cr_expect(eq(u32, got, v));
+	cr_expect(eq(u64, mem_read64(&r->mem, HPA(leaf)), HPA_DATA | EPT_LEAF), "no flag is set");
+	cr_expect(eq(u64, m->stat[MMU_STAT_REF_EPT], 0));
+	cr_expect(eq(u64, r->ledger[0].now, 0));
+	mem_write64(&r->mem, HPA(leaf), HPA_DATA | EPT_X | EPT_WB);
+	cr_expect(mmu_peek(m, LIN, &rec), "rights are not asked");
+	mem_write64(&r->mem, HPA(leaf), 0);
+	cr_expect(not(mmu_peek(m, LIN, &rec)));
+	cr_expect(eq(u32, rec.fault.kind, MMU_EPT_VIOLATION));
+	mmu_set_guest(m, NULL);
+	hpa_t hpa;
+	cr_expect(mmu_peek_gpa(m, GPA(0x1234), &hpa, NULL), "no second dimension in root operation");
+	cr_expect(eq(u64, hpa.v, 0x1234));
+}
