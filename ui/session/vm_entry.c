@@ -16,8 +16,8 @@ static const struct field_bits *name_of(const struct field_bits *b, unsigned bit
 	return NULL;
 }
 
-/* "bit 5 (ne), bits 63:32" */
-static void bits_text(char *buf, size_t n, enum vmcs_field f, uint64_t wrong)
+/* "bit 5 (ne) is 0, bits 63:32" */
+static void bits_text(char *buf, size_t n, enum vmcs_field f, uint64_t found, uint64_t wrong)
 {
 	size_t at = 0;
 
@@ -41,6 +41,8 @@ static void bits_text(char *buf, size_t n, enum vmcs_field f, uint64_t wrong)
 			at += (size_t)snprintf(buf + at, n - at, "%sbit %u", at ? ", " : "", lo);
 		if (name && at < n)
 			at += (size_t)snprintf(buf + at, n - at, " (%s)", name->name);
+		if (hi == lo && at < n)
+			at += (size_t)snprintf(buf + at, n - at, " is %u", (unsigned)(found >> lo & 1));
 	}
 }
 
@@ -68,7 +70,7 @@ void check_text(struct check_text *t, const struct vmx_failure *x)
 		return;
 	}
 	field_format(&field, x->found, t->found, sizeof t->found);
-	bits_text(t->wrong, sizeof t->wrong, f, x->wrong);
+	bits_text(t->wrong, sizeof t->wrong, f, x->found, x->wrong);
 }
 
 /* ---- the list ---- */

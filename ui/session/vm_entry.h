@@ -11,7 +11,7 @@
 struct check_text {
 	const char *field;              /* "guest_rflags" */
 	char found[160];                /* "0x0", "0x80050011 pe et am pg" */
-	char wrong[160];                /* "bit 1", "bits 63:32", "bit 5 (ne)" */
+	char wrong[160];                /* "bit 1 is 0", "bits 63:32", "bit 5 (ne) is 0" */
 	char consequence[96];           /* "VM-instruction error 7: ..." */
 };
 void check_text(struct check_text *t, const struct vmx_failure *x);

@@ -95,9 +95,10 @@ bool check_applies(const struct check_view *w, enum check_when when, enum vmcs_f
 const char *vmx_check_when(enum vmx_check k)
 {
 	static const char *const sentences[] = {
+#define CONTROL(WORD, NAME, bit, since, name, sentence) "control " name " is 1",
+#include "models/cpu/vmx/control.def"
 #define WHEN(NAME, sentence) sentence,
 #include "models/cpu/vmx/check_when.def"
 	};
-	unsigned when = check_bodies[k].when;
-	return when < VMX_CONTROLS ? vmx_control_rows[when].name : sentences[when - VMX_CONTROLS];
+	return sentences[check_bodies[k].when];
 }

@@ -163,7 +163,7 @@ extern const struct vmx_check_row vmx_check_rows[VMX_CHECKS];
 unsigned vmx_check_all(const struct cpu *c, struct vmx_failure *out, unsigned n);
 unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n);
 uint64_t vmx_check_qualification(enum vmx_check k);     /* of the exit with reason 33 this check causes */
-const char *vmx_check_when(enum vmx_check k);           /* when the check applies: a condition, or the name of a control */
+const char *vmx_check_when(enum vmx_check k);           /* when the check applies */
 bool vmx_check_msr_load(struct cpu *c, uint32_t nr, uint64_t value);    /* may this entry stand in a VM-entry MSR-load area? */
 
 /* ---- the instructions as modelled root software uses them (insn_vmx.c): the same operation, cost and effects ---- */
