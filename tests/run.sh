@@ -12,7 +12,9 @@ status=$?
 grep -v '^\[----\] *$' "$report" | grep -vE '^\[(PASS|RUN|SKIP) *\]' | tail -n 60
 line=$(grep -a 'Synthesis:' "$report" | tail -n 1)
 number() { printf '%s\n' "$line" | sed 's/\x1b\[[0-9;]*m//g' | sed -n "s/.*$1: *\([0-9]*\).*/\1/p"; }
-passed=$(number Passing) failed=$(( $(number Failing) + $(number Crashing) ))
+n=$(number Passing) passed=${n:-0}
+n=$(number Failing) failed=${n:-0}
+n=$(number Crashing) failed=$((failed + ${n:-0}))
 if [ -z "$line" ] || { [ $status != 0 ] && [ $failed = 0 ]; }; then
 	echo "not ok unit: the test program ended with status $status"
 	failed=$((failed + 1))
