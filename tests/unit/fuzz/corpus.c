@@ -30,5 +30,6 @@ static void corpus(const char *name, fuzz_target *target)
 
 Test(fuzz, loader_corpus) { corpus("loader", fuzz_loader); }
 Test(fuzz, exec_corpus) { corpus("exec", fuzz_exec); }
+Test(fuzz, vmx_corpus) { corpus("vmx", fuzz_vmx); }
 Test(fuzz, lua_corpus) { corpus("lua", fuzz_lua); }
 Test(fuzz, snapshot_corpus) { corpus("snapshot", fuzz_snapshot); }
