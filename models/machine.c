@@ -257,11 +257,16 @@ static void snapshot_taken(void *who)
 		mmu_drop_soft(&m->cpu[i]->mmu);
 }
 
+/* No CPU at work is behind machine time, unless a file says so: then it idles up to it, or it would run for as long as
+ * the file likes before any limit counted. */
 static void snapshot_restored(void *who)
 {
 	struct machine *m = who;
-	for (unsigned i = 0; i < m->config.cpus; i++)
+	for (unsigned i = 0; i < m->config.cpus; i++) {
 		cpu_restored(m->cpu[i]);
+		if (m->cpu[i]->s.activity == ACTIVITY_ACTIVE)
+			cpu_idle(m->cpu[i], m->s.now);
+	}
 }
 
 /* Memory, and whatever the machine shares with nobody; a virtual machine has a window on its host's. */
