@@ -87,6 +87,7 @@ static void enter_operation(struct cpu *c, uint64_t pa)
 	c->vmx.current = -1;
 	c->s.monitor_pa = ~0ull;
 	vmx_derive(c);
+	cpu_mode_changed(c);    /* CPL 0 is the VMM's from here on */
 }
 
 /* "the values of CR0 and CR4 are not supported in VMX operation" */
@@ -130,6 +131,7 @@ void insn_vmxoff(struct cpu *c, const struct uop *u)
 	c->vmx.vmxon = VMCS_NONE;
 	c->vmx.current = -1;
 	vmx_derive(c);
+	cpu_mode_changed(c);
 	succeed(c);
 	cpu_attention(c);
 }
