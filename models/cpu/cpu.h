@@ -243,6 +243,7 @@ struct cpu {
 	struct vmx_state vmx;           /* state too: VMX operation and the VMCSs on chip (vmx/) */
 	struct vmcs *vmcs;              /* the current one, NULL: none */
 	uint32_t ctl[VMX_WORDS];        /* the current VMCS's controls in force, by enum vmx_word: vmx_derive() */
+	struct vmx_passed passed;       /* what the last VM entry that passed its checks looked like */
 	struct vmx_failed failed;       /* checks the last VM entry failed */
 	struct vmx_exit exit;           /* on its way while fault.type is EVENT_VM_EXIT */
 	struct root_software root;      /* modelled root software, installed by the machine */

@@ -72,6 +72,9 @@ check_test
 struct check_body { check_test *test; uint64_t arg; uint8_t when; };
 extern const struct check_body check_bodies[VMX_CHECKS];        /* the half of a row that works */
 void check_view_init(struct check_view *w, const struct cpu *c);
+/* Would all checks pass, told from the last VM entry that passed them? False: make them all. (check_again.c) */
+bool check_still_passes(const struct cpu *c);
+void check_passed(struct cpu *c, bool all);     /* they were made: remember */
 /* One check against the view; true: it fails, and *out says how. */
 bool check_fails(const struct check_view *w, enum vmx_check k, struct vmx_failure *out);
 /* The entries of the VM-entry MSR-load area: failures stored from *k on, all counted. */

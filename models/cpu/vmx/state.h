@@ -36,6 +36,12 @@ struct vmx_failed {
 	struct vmx_failure f[VMX_FAILED_MAX];   /* the first of them */
 };
 
+/* The fields of the last VM entry that passed all checks (check_again.c): not state. */
+struct vmx_passed {
+	uint8_t valid, lma;
+	uint64_t pa, f[VMCS_N];
+};
+
 /* A VM exit on its way. */
 struct vmx_exit {
 	uint32_t reason;                /* enum exit_reason, and bits 31:27 */
