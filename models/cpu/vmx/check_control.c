@@ -78,10 +78,6 @@ TEST(intr_error)
 	UNUSED_();
 	const uint32_t with_code = BIT(VEC_DF) | BIT(VEC_TS) | BIT(VEC_NP) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_AC);
 	unsigned vector = INTR_VECTOR(v);
-<<<<<<< HEAD
-=======
-	/* only an unrestricted guest can be without PE: elsewhere CR0 is not looked at here */
->>>>>>> 39ef3dd (vmx: an event injected into a restricted guest needs its error code whatever CR0.PE says; rows of vmx sub-tests explained)
 	bool may = INTR_TYPE(v) == INTR_HARDWARE && (!ctl_on(w, UNRESTRICTED) || fld(w, GUEST_CR0) & CR0_PE);
 	bool must = may && vector < 32 && with_code >> vector & 1;
 	uint64_t basic = 0;
