@@ -27,3 +27,19 @@ check(f[1].title == "Checks on Guest RIP, RFLAGS, and SSP")
 check(f[1].consequence:find("reason 33", 1, true))
 check(f[1].cpu == 0 and f[1].entry == nil and m:symbol_at(f[1].rip) == "vm_enter")
 check(told[1].found == 0 and told[1].wrong == 2)
+
+-- a hypervisor in pieces, each run twice, is the same hypervisor
+m = machine { ram = "160M", console = false }
+m:boot { kernel = guest "minivisor64", cmdline = "pages=4k", modules = { guest "kernel64" .. " forkwait n=3; timer n=2" } }
+local start = m:snapshot()
+check(m:run { max_cycles = 2e9 } == "guest-exit")
+local whole, stop = m:hash(), m:snapshot()
+m:restore(start)
+repeat
+	local s = m:snapshot()
+	m:run { max_instructions = 20011 }
+	m:restore(s)
+	s:drop()
+	local why = m:run { max_instructions = 20011 }
+until why ~= "instructions"
+check(m:hash() == whole, stop:differs())
