@@ -144,6 +144,7 @@
 ---@field tags? boolean use VPIDs: translations survive VM exits and entries
 ---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
 ---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
+---@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
@@ -199,6 +200,39 @@
 ---@field ["mmio.latency"]? integer one access to a device register on PCI
 ---@field ["apic.timer.hz"]? integer clock of the local APIC's timer before its divider
 ---@field ["apic.latency"]? integer one access to the local APIC's registers
+---@field ["vmm.save_regs"]? integer save the guest's general registers and find the vCPU
+---@field ["vmm.dispatch"]? integer read the exit reason and branch on it
+---@field ["vmm.restore_regs"]? integer restore the guest's general registers
+---@field ["vmm.cpuid"]? integer look up the leaf and mask what the VM is not offered
+---@field ["vmm.msr"]? integer look up the MSR, check the value
+---@field ["vmm.cr"]? integer check a control register's new value and what follows from it
+---@field ["vmm.io"]? integer decode an I/O instruction and find the device at the port
+---@field ["vmm.device"]? integer the device model: one register access
+---@field ["vmm.halt"]? integer take a virtual CPU off its physical one
+---@field ["vmm.irq"]? integer find the virtual interrupt to inject, or ask for the window
+---@field ["vmm.host_irq"]? integer the host's own interrupt handler, EOI included
+---@field ["vmm.schedule"]? integer choose the virtual CPU that runs next
+---@field ["vmm.switch"]? integer world switch: MSRs and debug registers no VMCS holds
+---@field ["vmm.fpu"]? integer world switch: XSAVE and XRSTOR of the floating-point state
+---@field ["vmm.start"]? integer a virtual CPU's INIT or start-up IPI
+---@field ["vmm.ept_map"]? integer find the memory behind a guest-physical address
+---@field ["vmm.ept_table"]? integer allocate and clear a table
+---@field ["vmm.ept_level"]? integer one level of the walk to the entry, its reference excluded
+---@field ["vmm.simple"]? integer an exit that needs a decision and no more
+---@field ["vmm.emulate"]? integer fetch and decode an instruction to emulate, set up its operands
+---@field ["vmm.emulate_op"]? integer carry out one emulated instruction, or one more iteration of REP
+---@field ["vmm.guest_walk"]? integer software walk of the guest's tables: one level, its reference excluded
+---@field ["vmm.shadow_walk"]? integer the same while a shadow entry is built
+---@field ["vmm.shadow_fault"]? integer a #PF exit: look at the error code, prepare the walk of the guest's tables
+---@field ["vmm.shadow_fill"]? integer compute a shadow entry, put it and its reverse map in place
+---@field ["vmm.shadow_page"]? integer take a shadow table from the pool, describe it; clearing it is references
+---@field ["vmm.shadow_guard"]? integer guard a guest table: go through its reverse map
+---@field ["vmm.shadow_zap"]? integer give a shadow table back
+---@field ["vmm.shadow_root"]? integer find or make the root for a CR3
+---@field ["vmm.shadow_sync"]? integer bring one table in step: find it, decode which entry was written
+---@field ["vmm.shadow_sync_entry"]? integer compare one entry of a table out of step with the guest's
+---@field ["vmm.shadow_invlpg"]? integer find the shadow entry of an invalidated page
+---@field ["vmm.shadow_remote"]? integer make another CPU flush: an inter-processor interrupt and its answer (assumed)
 
 ---@class Machine
 ---@field boot fun(self: Machine, image: BootOptions) load a kernel image and set the entry state

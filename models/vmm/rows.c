@@ -1,5 +1,10 @@
-/* rows.c - the modelled VMM's tables for others: statistics of a VM, trace events. */
+/* rows.c - the modelled VMM's tables for others: costs of its software, statistics of a VM, trace events. */
 #include "models/vmm/vmm.h"
+
+const struct vmm_cost_row vmm_cost_rows[VMM_COSTS] = {
+#define COST(NAME, name, cycles, why, sentence) { name, sentence, cycles, why },
+#include "models/vmm/cost.def"
+};
 
 const struct stat_row vmm_stat_rows[VMM_STAT_N] = {
 #define STAT(NAME, name, unit, sentence) { name, STAT_##unit, sentence },

@@ -207,6 +207,11 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		m->vcpu[m->vcpus++] = v;
 	}
 	m->vm[m->vms++] = vm;
+	for (unsigned i = 0; i < VMM_COSTS; i++)
+		if (c->cost[i].set)
+			m->cost[i] = c->cost[i].cycles;
+	if (c->slice)
+		m->slice = c->slice;
 	sections(vm);
 	return vm;
 }

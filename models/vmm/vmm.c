@@ -21,15 +21,10 @@
 #define APIC_SVR   0x0f0
 #define APIC_EOI   0x0b0
 
-static const struct { cycle_t cycles; uint8_t why; } costs[VMM_COSTS] = {
-#define COST(NAME, name, cycles, why, sentence) [VMM_COST_##NAME] = { cycles, why },
-#include "models/vmm/cost.def"
-};
-
 void vmm_cost(struct cpu *c, enum vmm_cost what)
 {
 	const struct vmm *v = vmm_of(c);
-	ledger_charge(&c->ledger, (enum why)costs[what].why, v ? v->cost[what] : costs[what].cycles);
+	ledger_charge(&c->ledger, vmm_cost_rows[what].why, v ? v->cost[what] : vmm_cost_rows[what].cycles);
 }
 
 /* ---- memory ---- */
@@ -135,7 +130,7 @@ struct vmm *vmm_new(const struct vmm_parts *p, struct err *e)
 	v->s.high = MEM_HIGH;
 	v->slice = (cycle_t)((unsigned __int128)p->profile->hz * SLICE_US / 1000000);
 	for (unsigned i = 0; i < VMM_COSTS; i++)
-		v->cost[i] = costs[i].cycles;
+		v->cost[i] = vmm_cost_rows[i].cycles;
 	v->owner = evq_owner(p->evq, "vmm", slice_over, v);
 	snaps_section(p->snaps, "vmm", 1, &v->s, sizeof v->s);
 	snaps_valid(p->snaps, "vmm", state_valid, v);

@@ -27,6 +27,8 @@ enum vmm_cost {                 /* software phases of VMM code, cycles from cost
 #include "models/vmm/cost.def"
 	VMM_COSTS
 };
+struct vmm_cost_row { const char *name, *sentence; cycle_t cycles; enum why why; };
+extern const struct vmm_cost_row vmm_cost_rows[VMM_COSTS];
 enum vmm_stat {
 #define STAT(NAME, name, unit, sentence) VMM_STAT_##NAME,
 #include "models/vmm/vmm_stat.def"
@@ -52,6 +54,8 @@ struct vm_config {
 	bool eager;                     /* EPT: map everything at the start instead of at the first violation */
 	bool tags;                      /* use VPIDs */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
+	cycle_t slice;                  /* turn of a virtual CPU while others wait for its physical one; 0: the default */
+	struct { bool set; cycle_t cycles; } cost[VMM_COSTS];   /* instead of cost.def's; the VMM is one: for all its VMs */
 };
 
 struct vm;

@@ -18,7 +18,7 @@ struct kind { const char *name; each_fn *each; const char *one, *sentence; };
 extern const struct kind kinds[];
 extern const size_t kinds_n;
 
-each_fn each_vmcs, each_control, each_exit;     /* kinds_vmx.c */
+each_fn each_vmcs, each_control, each_exit, each_vmm_cost;      /* kinds_vmx.c */
 
 /* lua's own table, which only ui/lua may name Lua types for */
 void api_each(item_fn *fn, void *arg);

@@ -377,6 +377,12 @@ static void each_stat(item_fn *fn, void *arg)
 
 	stats_each(&m->stats, stat_item, &(struct visit){ fn, arg });
 	machine_free(m);
+	for (unsigned i = 0; i < VMM_STAT_N; i++) {     /* of a VM, which the sample has none of */
+		char name[64];
+
+		snprintf(name, sizeof name, "vm1.%s", vmm_stat_rows[i].name);
+		stat_item(&(struct visit){ fn, arg }, name, &vmm_stat_rows[i], 0);
+	}
 }
 
 static void each_event(item_fn *fn, void *arg)

@@ -1,7 +1,7 @@
 /* kinds_vmx.c - the tables of VMX operation as lists of items: VMCS fields, controls, exit reasons. */
 #include <stdio.h>
 
-#include "models/cpu/vmx/vmx.h"
+#include "models/vmm/exit.h"
 #include "ui/cli/item.h"
 
 static const char *const words[VMX_WORDS] = {
@@ -61,8 +61,24 @@ void each_exit(item_fn *fn, void *arg)
 			continue;
 		snprintf(name, sizeof name, "exit.%s", exit_reason_rows[i].name);
 		snprintf(number, sizeof number, "reason %u", i);
+		const char *service = exit_services[i].sentence;
+		char more[240];
+
+		snprintf(more, sizeof more, "SDM Vol. 3D, \"VMX Basic Exit Reasons\"\nthe modelled VMM: %s",
+		         service ? service : "does not have it happen; it would refuse to go on, by name");
 		fn(arg, &(struct item){ name, exit_reason_rows[i].name, number,
-		                        exit_reason_rows[i].sentence,
-		                        "SDM Vol. 3D, \"VMX Basic Exit Reasons\"" });
+		                        exit_reason_rows[i].sentence, more });
+	}
+}
+
+void each_vmm_cost(item_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < VMM_COSTS; i++) {
+		const struct vmm_cost_row *r = &vmm_cost_rows[i];
+		char name[40], detail[64];
+
+		snprintf(name, sizeof name, "vmm.%s", r->name);
+		snprintf(detail, sizeof detail, "%llu cycles, %s", (unsigned long long)r->cycles, ledger_why[r->why].name);
+		fn(arg, &(struct item){ name, NULL, detail, r->sentence, "source: docs/timing.md" });
 	}
 }

@@ -145,6 +145,8 @@ void api_meta(void)
 			printf(strchr(key, '.') ? "---@field [\"%s\"]? integer %s\n" :
 			       "---@field %s? integer %s\n", key, profile_rows[i].sentence);
 	}
+	for (unsigned i = 0; i < VMM_COSTS; i++)
+		printf("---@field [\"vmm.%s\"]? integer %s\n", vmm_cost_rows[i].name, vmm_cost_rows[i].sentence);
 	for (int k = API_MACHINE; k < API_MODULES; k++) {
 		printf("\n---@class %s\n", api_class[k]);
 		if (k == API_CPU || k == API_VIEW)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "models/symbols.h"
+#include "models/vmm/vmm.h"
 #include "ui/export/ledger_text.h"
 #include "ui/export/outfile.h"
 #include "ui/export/result.h"
@@ -414,6 +415,15 @@ static const char *place(const struct run *r, char *buf, size_t n)
 	return buf;
 }
 
+/* What the VMM met that it does not model, or NULL. */
+static const char *refusal(const struct run *r)
+{
+	for (unsigned i = 0; r->m->vmm && i < r->m->vmm->vms; i++)
+		if (r->m->vmm->vm[i]->refused[0])
+			return r->m->vmm->vm[i]->refused;
+	return NULL;
+}
+
 const char *stop_sentence(const struct run *r, char *buf, size_t n)
 {
 	char at[160];
@@ -430,7 +440,10 @@ const char *stop_sentence(const struct run *r, char *buf, size_t n)
 		snprintf(buf, n, "the guest ended the run, exit status %d", run_status(r));
 		break;
 	case MACHINE_STOP_SHUTDOWN:
-		snprintf(buf, n, "shutdown: a triple fault, %s", at);
+		if (refusal(r))
+			snprintf(buf, n, "the VMM stopped the guest: %s", refusal(r));
+		else
+			snprintf(buf, n, "shutdown: a triple fault, %s", at);
 		break;
 	case MACHINE_STOP_RESET:
 		snprintf(buf, n, "the guest asked for a reset, %s", at);

@@ -161,6 +161,28 @@ static int set_row(struct setup *s, const char *key, const char *value, const ch
 	return 0;
 }
 
+static const char *cost_at(const void *table, size_t i)
+{
+	return ((const struct vmm_cost_row *)table)[i].name;
+}
+
+/* vmm.NAME: what a phase of the VMM's software costs. */
+static int set_cost(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+{
+	const char *near = err_nearest(key + 4, cost_at, vmm_cost_rows, VMM_COSTS);
+	char hint[160];
+
+	for (unsigned i = 0; i < VMM_COSTS; i++) {
+		if (strcmp(key + 4, vmm_cost_rows[i].name) != 0)
+			continue;
+		s->vm.cost[i].set = true;
+		return number(key, value, 0, 1000000000, &s->vm.cost[i].cycles, where, e);
+	}
+	snprintf(hint, sizeof hint, "%s%s%sall of them: vmscope list vmm-costs", near ? "did you mean 'vmm." : "",
+	         near ? near : "", near ? "'? " : "");
+	return err_set(e, where, hint, "unknown cost of the VMM '%s'", key + 4);
+}
+
 int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
 {
 	struct machine_config *c = &s->config;
@@ -243,10 +265,13 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 			return -1;
 		s->host_cpus = (unsigned)v;
 		return 0;
+	case CONFIG_SLICE:
+		return number(key, value, 1000, 1000000000000, &s->vm.slice, where, e);
 	case CONFIG_RESET:
 		return yes_no(key, value, &s->reset_on_shutdown, where, e);
 	default:
-		return set_row(s, key, value, where, e);
+		return strncmp(key, "vmm.", 4) == 0 ? set_cost(s, key, value, where, e) :
+		                                      set_row(s, key, value, where, e);
 	}
 }
 
