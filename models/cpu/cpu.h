@@ -102,6 +102,7 @@ struct cpu_state {
 	uint8_t mark;           /* what was in force when the instruction began (enum cpu_mark): expires when it has completed */
 	uint8_t pad1;
 	uint64_t mark_icount, mark_rcx;         /* icount and RCX when `mark` was taken: RCX tells iterations of REP apart */
+	uint64_t mark_next;     /* under IA32_DEBUGCTL.BTF: RIP behind that instruction; elsewhere, it branched */
 	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
 	uint64_t icount;        /* instructions completed */
 	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */

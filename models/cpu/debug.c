@@ -10,8 +10,10 @@
  *   DR7: 31:30 LEN3 29:28 R/W3 .. 17:16 R/W0 | 13 GD | 10 1 | 9 GE | 8 LE | 7 G3 6 L3 .. 1 G0 0 L0
  *   DR6: 16 RTM (1) | 15 BT | 14 BS | 13 BD | 3:0 B3..B0; the rest reads as ones
  * Source: SDM Vol. 3B, "Debug Registers", "Debug Exceptions".
- * Simplified: no last-branch records, no single-step on branches: IA32_DEBUGCTL accepts 0 only. */
+ * Simplified: IA32_DEBUGCTL.LBR is kept but there are no last-branch records; under BTF a branch to the very next
+ * instruction does not count as one. */
 #include "models/cpu/access.h"
+#include "models/cpu/block.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 
@@ -86,6 +88,17 @@ uint64_t debug_fetch(struct cpu *c, uint64_t lin)
 		if (enabled(c, i) && rw(c, i) == RW_EXEC && c->s.dr[i] == lin)
 			hit |= BIT(i);
 	return hit;
+}
+
+uint64_t debug_rip_behind(const struct cpu *c)
+{
+	uint8_t bytes[INSN_BYTES_MAX];
+	struct uop u;
+	unsigned n = 0;
+	uint64_t lin = block_linear(c);
+	while (n < sizeof bytes && mmu_peek_bytes(&c->mmu, (lin + n) & c->lin_mask, bytes + n, 1))
+		n++;
+	return decode(c->decoder, c->profile, block_key(c), bytes, n, &u) ? (c->s.rip + u.len) & c->lin_mask : c->s.rip;
 }
 
 /* ---- the registers ---- */

@@ -97,7 +97,7 @@ static void announce(struct cpu *c, const struct cpu_event *ev)
 	    (ev->type == EVENT_HARDWARE || (ev->type == EVENT_PRIV_SOFTWARE && ev->dr6))) {
 		c->s.dr[6] = (c->s.dr[6] & ~0xfull) | ev->dr6;
 		c->s.dr[7] &= ~BIT(13);         /* GD: the handler may use the debug registers */
-		c->s.debugctl &= ~3ull;         /* LBR and BTF */
+		c->s.debugctl &= ~(uint64_t)(DEBUGCTL_LBR | DEBUGCTL_BTF);
 		debug_changed(c);
 	}
 	if (ev->type == EVENT_NMI)
@@ -485,7 +485,8 @@ static void expire(struct cpu *c)
 	/* "suppressed" after a load of SS: the step is never reported */
 	if ((done || iterated) && m & MARK_MTF)
 		c->vmx.mtf_pending = 1;
-	if ((done || iterated) && m & MARK_TF && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
+	bool stepped = m & MARK_TF && (!(c->s.debugctl & DEBUGCTL_BTF) || c->s.rip != c->s.mark_next);
+	if ((done || iterated) && stepped && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
 		c->s.pending_dbg |= BIT(14);
 	if (iterated && (m & MARK_TF || debug_fetch_armed(c)))
 		c->s.flags |= RFLAGS_RF;
@@ -508,6 +509,8 @@ static void mark(struct cpu *c)
 	bool needed = c->s.mark || debug_fetch_armed(c);
 	c->s.mark_icount = needed ? c->s.icount : 0;
 	c->s.mark_rcx = needed ? c->s.r[R_RCX] : 0;
+	bool branches = c->s.mark & MARK_TF && c->s.debugctl & DEBUGCTL_BTF;
+	c->s.mark_next = branches ? debug_rip_behind(c) : 0;
 }
 
 void cpu_wake(struct cpu *c)

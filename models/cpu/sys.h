@@ -126,6 +126,8 @@ void debug_changed(struct cpu *c);              /* DR7, CR4.DE or the state as a
 void debug_io(struct cpu *c, uint16_t port, unsigned size);
 uint64_t debug_fetch(struct cpu *c, uint64_t lin);      /* DR6 bits of instruction breakpoints at lin */
 bool debug_fetch_armed(const struct cpu *c);
+uint64_t debug_rip_behind(const struct cpu *c); /* RIP behind the instruction at s.rip */
+enum { DEBUGCTL_LBR = 1, DEBUGCTL_BTF = 2 };
 uint64_t dr_read(const struct cpu *c, unsigned i);
 void dr_write(struct cpu *c, unsigned i, uint64_t v);   /* after all checks but reserved bits */
 

@@ -201,3 +201,20 @@ Test(debug_reg, int1_is_a_trap_that_sets_nothing)
 	cr_expect(eq(u64, get(f, REG(f, R_RSP), 8), FIXTURE_CODE + 1));
 	fixture_free(f);
 }
+
+/* "BTF (single-step on branches) flag: when set, the processor treats the TF flag in the EFLAGS register as a “single-step on
+ * branches” flag"; it is cleared with the trap. SDM Vol. 3B, "IA32_DEBUGCTL MSR" */
+Test(debug_step, btf_steps_from_branch_to_branch)
+{
+	struct fixture *f = fixture_new(FIXTURE_LONG64);
+	f->cpu->s.debugctl = 2;
+	f->cpu->s.flags |= RFLAGS_TF;
+	cpu_attention(f->cpu);
+	fixture_code(f, (uint8_t[]){ 0x90, 0x48, 0xff, 0xc0 /* inc rax */, 0xeb, 0x02, 0x90, 0x90, 0x90 }, 9);
+	cr_expect(eq(int, fixture_run(f, 3), -1));      /* the trap comes before the next instruction */
+	cr_expect(eq(int, fixture_run(f, 1), VEC_DB));
+	cr_expect(eq(u64, f->fault_rip, FIXTURE_CODE + 8));
+	cr_expect(eq(u64, f->cpu->s.dr[6] & 0x4000, 0x4000));
+	cr_expect(eq(u64, f->cpu->s.debugctl, 0));
+	fixture_free(f);
+}
