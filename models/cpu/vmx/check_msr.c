@@ -1,6 +1,8 @@
 /* check_msr.c - tests of the VM-entry MSR-load area, entry by entry. A failure is a VM exit with reason 34, whose
  * qualification is the number of the entry, the first being 1.
  * Source: SDM Vol. 3C, "Loading MSRs". */
+#include <string.h>
+
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/check.h"
 
@@ -65,7 +67,7 @@ void check_msr_area(struct check_view *w, struct vmx_failure *out, unsigned n, u
 	struct vmx_failure one;
 	for (uint32_t i = 0; i < count && i < VMX_MSRS_MAX; i++, at += 16) {
 		if (!mem_peek(w->c->mmu.mem, HPA(at), &w->msr, 16))
-			break;
+			memset(&w->msr, 0xff, sizeof w->msr);   /* nobody answers */
 		if (!entry_fails(w, &one))
 			continue;
 		one.entry = i + 1;
