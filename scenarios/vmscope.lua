@@ -183,7 +183,7 @@
 ---@field ["psc.pml4e"]? integer PML4E paging-structure-cache entries
 ---@field ["psc.pdpte"]? integer PDPTE paging-structure-cache entries
 ---@field ["psc.pde"]? integer PDE paging-structure-cache entries
----@field ["psc.combined"]? integer in a guest, paging-structure caches hold where EPT puts the next table: a hit skips its EPT walk
+---@field ["psc.combined"]? integer in a guest, paging-structure caches hold where EPT puts the next table: a hit skips its EPT walk, and the nested TLB
 ---@field ["nested.tlb"]? integer guest-physical to host-physical entries for the paging structures of two-dimensional walks, fully associative
 ---@field ["ept.psc"]? integer EPT paging-structure-cache entries per level
 ---@field ["walk.ad_assist"]? integer microcode assist that sets an accessed or dirty flag
