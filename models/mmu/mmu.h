@@ -131,7 +131,9 @@ struct mmu {
 		uint64_t pml;                   /* page-modification log, when pml_on */
 		uint16_t pml_index;             /* as the VMCS field, moves as entries are logged */
 		uint16_t vpid;                  /* 0: untagged */
-		uint8_t ept, mode_execute, pml_on, pad;
+		uint8_t ept, mode_execute, pml_on;
+		uint8_t agile;                  /* no silicon has it: CR3 leads to shadow tables, host-physical, until an
+		                                 * entry with PTE_SWITCH leads to a guest table, walked with EPT (docs/shadow.md) */
 	} guest;
 	uint32_t itlb_mru;              /* the L1 instruction TLB entry used last */
 	uint8_t user, ac;               /* CPL 3; EFLAGS.AC */

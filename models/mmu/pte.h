@@ -14,6 +14,7 @@
 #define PTE_D   BIT(6)
 #define PTE_PS  BIT(7)          /* in a PDE or PDPTE: maps a page */
 #define PTE_G   BIT(8)
+#define PTE_SWITCH BIT(52)      /* agile paging: the table below is the guest's own */
 #define PTE_PK(e) BITS(e, 62, 59)
 #define PTE_XD  BIT(63)
 

@@ -190,15 +190,17 @@ struct table {
 	uint64_t host;                  /* its base, or NOWHERE: not looked for yet */
 	uint32_t row;                   /* in the record, of the entry read last */
 	bool writable;                  /* the second dimension lets its entries be updated */
+	bool shadow;                    /* agile paging: above the switch, host-physical, the VMM's */
 	bool combined;                  /* a structure-cache entry that knew where EPT puts it led to it: host-physical */
 };
 #define NOWHERE (~0ull)
+#define PSC_SHADOW BIT(8)       /* in a structure-cache entry, whose rights need no protection key: the table is such a one */
 
 /* Find the table in host-physical memory. False: a fault of the second dimension, struck at guest-physical `entry`. */
 static bool locate(struct walk *w, struct table *t, uint64_t entry, unsigned level)
 {
 	struct ept_hit h;
-	if (likely(!w->m->guest.ept)) {
+	if (likely(!w->m->guest.ept) || t->shadow) {
 		t->host = t->gpa;
 		t->writable = true;
 		return true;
@@ -214,7 +216,7 @@ static bool locate(struct walk *w, struct table *t, uint64_t entry, unsigned lev
 static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index, hpa_t *where, uint64_t *entry)
 {
 	const unsigned n = w->m->paging.entry_bytes, off = index * n;
-	const bool shadow = shadowed(w->m);
+	const bool shadow = shadowed(w->m) || t->shadow;
 	if (t->host == NOWHERE && !locate(w, t, t->gpa + off, level))
 		return false;
 	*where = HPA(t->host + off);
@@ -261,6 +263,14 @@ static bool fault(struct walk *w, uint32_t code)
 	return false;
 }
 
+/* Struck in a shadow table of agile paging, it is the VMM's to look at. */
+static bool fault_at(struct walk *w, const struct table *t, uint32_t code)
+{
+	fault(w, code);
+	w->rec->fault.qualification = t->shadow;
+	return false;
+}
+
 /* ---- paging-structure caches ---- */
 
 static unsigned level_shift(const struct paging *g, unsigned level)
@@ -291,6 +301,8 @@ static unsigned start(struct walk *w, struct table *t, uint64_t *rights)
 		tlb_use(m->tlbs, entry);
 		uint64_t info = m->tlbs->info[entry];
 		t->gpa = INFO_ADDR(info);
+		t->host = NOWHERE;
+		t->shadow = m->guest.agile && info & PSC_SHADOW;
 		if (combining(m)) {
 			t->host = t->gpa;
 			t->writable = (info & INFO_D) != 0;
@@ -317,7 +329,7 @@ static void remember(struct walk *w, unsigned level, const struct table *t, uint
 	if (!entry)
 		entry = tlb_victim(m->tlbs, id, w->lin, shift);
 	tlb_write(m->tlbs, id, entry, tlb_tag(w->lin, shift, SIZE_PSC, m->paging.pcid, false), m->context,
-	          (combining(m) ? t->host : t->gpa) | (rights & (INFO_W | INFO_U | INFO_X)) | (combining(m) && t->writable ? INFO_D : 0));
+	          (combining(m) ? t->host : t->gpa) | (t->shadow ? PSC_SHADOW : 0) | (rights & (INFO_W | INFO_U | INFO_X)) | (combining(m) && t->writable ? INFO_D : 0));
 }
 
 /* ---- the walk ---- */
@@ -336,10 +348,10 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 		if (led)
 			remember(w, level + 1, &t, rights);
 		if (!(entry & PTE_P))
-			return fault(w, 0);
+			return fault_at(w, &t, 0);
 		bool large = entry & PTE_PS && g->large >> level & 1;
 		if (entry & g->reserved[level][large])
-			return fault(w, PFEC_P | PFEC_RSVD);
+			return fault_at(w, &t, PFEC_P | PFEC_RSVD);
 		if (!(entry & PTE_RW))
 			rights &= ~INFO_W;
 		if (!(entry & PTE_US))
@@ -350,7 +362,7 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 		if (level > 1 && !large) {
 			if (!update(w, &t, level, where, &entry, PTE_A))
 				return ept_fault;
-			t = (struct table){ .gpa = address, .host = NOWHERE };
+			t = (struct table){ .gpa = address, .host = NOWHERE, .shadow = t.shadow && !(entry & PTE_SWITCH) };
 			continue;
 		}
 		unsigned whole = level == 1 ? WHOLE_4K : level == 3 ? WHOLE_1G : g->levels == 2 ? WHOLE_4M : WHOLE_2M;
@@ -394,7 +406,7 @@ static bool walk_linear(struct walk *w)
 		if (!(root & PTE_P))
 			return fault(w, 0);
 	}
-	const struct table first = { .gpa = root & bits(51, 12), .host = NOWHERE };
+	const struct table first = { .gpa = root & bits(51, 12), .host = NOWHERE, .shadow = w->m->guest.agile };
 	struct table t = first;
 	unsigned level = start(w, &t, &rights);
 	int got = descend(w, level, t, rights, rec->n > 0);

@@ -21,6 +21,7 @@ enum {
 	SHADOW_KEYED = 1,       /* tables are kept, found by guest table and role; else they are one tree, dropped as a TLB is */
 	SHADOW_GLOBAL = 2,      /* global translations outlive a CR3 load (one tree) */
 	SHADOW_UNSYNC = 4,      /* guest tables of the lowest level may go out of step */
+	SHADOW_AGILE = 8,       /* no leaves: they are the guest's own; EPT guards (agile.c) */
 };
 
 struct shadow_control {         /* plain, in simulated memory */
@@ -122,5 +123,9 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 void shadow_sync_all(struct shadow *s, const struct guest_regs *r);
 void shadow_drop_linear(struct shadow *s, uint32_t root, uint64_t lin);         /* INVLPG */
 bool shadow_drop_not_global(struct shadow *s, uint32_t page);                   /* true: nothing is left in it */
+
+/* ---- agile.c ---- */
+void agile_guard(struct shadow *s, uint64_t frame, bool on);
+void agile_nest(struct shadow *s, uint64_t frame);               /* not to be shadowed for a while */
 
 #endif

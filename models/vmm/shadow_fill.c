@@ -283,6 +283,8 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 		unsigned writes = (unsigned)HEAD(s, page, writes) + 1, bytes = ROLE_GUEST(role) == 2 ? 4 : 8, off = gpa & 0xfff;
 		if (writes >= FLOOD && !HEAD(s, page, pins)) {
 			shadow_zap(s, page);
+			if (s->policy & SHADOW_AGILE)
+				agile_nest(s, (uint64_t)frame);
 			next = (uint32_t)shadow_ref(s, at, 4);  /* others may have gone with it: begin again, they count on */
 			s->vm->stat[VMM_STAT_SHADOW_FLOODS]++;
 			continue;

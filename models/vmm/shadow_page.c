@@ -231,6 +231,8 @@ void shadow_drop_entry(struct shadow *s, uint32_t slot, unsigned level)
 	if (!(entry & PTE_P))
 		return;
 	shadow_put(s, shadow_slot_pa(s, slot), 8, 0);
+	if (entry & PTE_SWITCH && s->policy & SHADOW_AGILE)
+		return;
 	if (level == 1 || entry & PTE_PS) {
 		chain_remove(s, leaf_chain(s, entry, level), slot);
 		return;
@@ -299,8 +301,11 @@ void shadow_zap(struct shadow *s, uint32_t page)
 	int64_t frame = shadow_frame_of(s, HEAD(s, page, gfn) << PAGE_SHIFT);
 	if (!was && s->policy & SHADOW_KEYED && !(role & (ROLE_DIRECT | ROLE_PRIVATE)) && frame >= 0) {
 		remove_same(s, page, (uint64_t)frame);
-		if (!shadow_ref(s, frame_at(s, (uint64_t)frame, true), 4))
+		if (!shadow_ref(s, frame_at(s, (uint64_t)frame, true), 4)) {
+			if (s->policy & SHADOW_AGILE)
+				agile_guard(s, (uint64_t)frame, false);
 			shadow_put(s, region_at(s, (uint64_t)frame, true), 4, shadow_ref(s, region_at(s, (uint64_t)frame, true), 4) - 1);
+		}
 	}
 	if (HEAD(s, page, pins)) {      /* a vCPU runs on it: it stays, empty, until that one has another root */
 		SET_HEAD(s, page, obsolete, 1);
@@ -341,6 +346,12 @@ void shadow_guard(struct shadow *s, uint64_t frame)
 	while ((slot = (uint32_t)shadow_ref(s, region_at(s, frame, false), 4))) {       /* no large leaf may cover it */
 		shadow_drop_entry(s, slot - 1, 2);
 		changed = true;
+	}
+	if (s->policy & SHADOW_AGILE) {
+		agile_guard(s, frame, true);
+		s->vm->stat[VMM_STAT_SHADOW_GUARDS]++;
+		vmm_cost(s->c, VMM_COST_SHADOW_GUARD);
+		return;
 	}
 	uint64_t length = 0;
 	for (slot = (uint32_t)shadow_ref(s, frame_at(s, frame, false), 4); slot; slot = (uint32_t)shadow_ref(s, link_at(s, slot - 1, false), 4)) {

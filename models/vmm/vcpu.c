@@ -309,6 +309,7 @@ bool vcpu_enter(struct vcpu *v)
 	bool launch = !v->s.launched;
 	v->s.launched = 1;
 	c->vmx.vm = (uint8_t)v->vm->number;
+	c->vmx.agile = v->vm->pager->agile && v->vm->pager->agile(v);
 	if (vmx_root_enter(c, launch, &error) == VMX_OK)
 		return true;
 	c->ledger.acct = ACCT_VMM;

@@ -164,9 +164,10 @@ static int able(const struct cpu *c, const struct pager *p, struct err *e)
 {
 	if (!cpu_has(c, FEATURE_VMX))
 		return err_set(e, NULL, "choose a newer one: vmscope list profiles", "profile %s has no VT-x", c->profile->name);
-	if (p == &pager_ept && !vmx_may_be(c, VMX_ENABLE_EPT))
+	const bool ept = p == &pager_ept || p == &pager_agile;
+	if (ept && !vmx_may_be(c, VMX_ENABLE_EPT))
 		return err_set(e, NULL, "use shadow paging, or a profile from nehalem on", "profile %s has no EPT", c->profile->name);
-	if (p == &pager_ept && !vmx_may_be(c, VMX_UNRESTRICTED))
+	if (ept && !vmx_may_be(c, VMX_UNRESTRICTED))
 		return err_set(e, NULL, "use shadow paging, or a profile from sandybridge on",
 		               "profile %s has EPT without \"unrestricted guest\": a guest that starts unpaged cannot run under it",
 		               c->profile->name);

@@ -112,8 +112,9 @@ struct pager {
 	void (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);        /* an emulated write to guest RAM has been made */
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
+	bool (*agile)(const struct vcpu *v);            /* enter it with agile paging; NULL: never */
 };
-extern const struct pager pager_shadow_flush, pager_shadow_vtlb, pager_shadow_wp, pager_shadow_unsync;
+extern const struct pager pager_shadow_flush, pager_shadow_vtlb, pager_shadow_wp, pager_shadow_unsync, pager_agile;
 extern const struct pager *const pagers[];
 extern const size_t pagers_n;
 

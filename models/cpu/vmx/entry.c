@@ -40,6 +40,7 @@ static struct mmu_guest guest_memory(const struct cpu *c)
 		g.ept = 1;
 		g.eptp = vmx_get(c, EPTP);
 		g.mode_execute = vmx_on(c, MODE_EXECUTE);
+		g.agile = c->vmx.agile && vmx_on(c, ENTRY_GUEST_64);
 	}
 	if (vmx_on(c, PML)) {
 		g.pml_on = 1;

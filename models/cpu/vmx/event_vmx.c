@@ -14,6 +14,8 @@ static bool bitmap_exits(const struct cpu *c, const struct cpu_event *ev)
 	bool bit = vmx_get(c, EXCEPTION_BITMAP) >> (ev->vector & 31) & 1;
 	if (ev->type != EVENT_HARDWARE || ev->vector != VEC_PF)
 		return bit;
+	if (c->mmu.guest.agile)         /* the guest's own tables were reached: its own fault */
+		return c->mmu.last_walk.fault.qualification;
 	return bit == ((ev->error & vmx_get(c, PFEC_MASK)) == vmx_get(c, PFEC_MATCH));
 }
 

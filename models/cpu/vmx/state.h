@@ -11,6 +11,7 @@ struct vmx_state {
 	uint8_t service;                /* modelled root software is to be called: a VM exit has completed */
 	uint8_t mtf_pending;            /* a pending MTF VM exit */
 	uint8_t vm;                     /* number of the VM whose guest runs, for the ledger; 0: none */
+	uint8_t agile, pad[7];          /* the VMM asks for agile paging at the next VM entry; no VMCS has a field for it */
 	cycle_t timer_end;              /* clock at which the VMX-preemption timer reaches 0; NEVER: off */
 	cycle_t ple_first, ple_last;    /* PAUSE-loop exiting: first and last PAUSE of the loop */
 	uint64_t clock;                 /* of vmcs.used */
