@@ -234,7 +234,7 @@ static void each_check(item_fn *fn, void *arg)
 		const struct vmx_check_row *r = &vmx_check_rows[i];
 		char detail[64], more[600];
 
-		snprintf(detail, sizeof detail, "%s, %s", area[r->area], vmcs_rows[r->field].name);
+		snprintf(detail, sizeof detail, "%u, %s, %s", i, area[r->area], vmcs_rows[r->field].name);
 		snprintf(more, sizeof more, "checked when: %s\n    hint: %s\n    SDM Vol. 3C, \"%s\"", vmx_check_when((enum vmx_check)i),
 		         r->hint, r->title);
 		fn(arg, &(struct item){ r->name, NULL, detail, r->expected, more });

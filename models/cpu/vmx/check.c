@@ -145,8 +145,8 @@ unsigned vmx_check_entry(struct cpu *c, struct vmx_failure *out, unsigned n)
 		const struct vmx_failure *x = &last->f[i];
 		if (i < n)
 			out[i] = *x;
-		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_CHECK, x->check, vmx_check_rows[x->check].field, x->found,
-		      x->wrong);
+		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_CHECK, x->check,
+		      vmcs_rows[vmx_check_rows[x->check].field].encoding, x->found, x->wrong);
 	}
 	return last->n;
 }
