@@ -547,11 +547,45 @@ static struct cpu *turn(struct machine *m)
 	return least;
 }
 
+static void reset_parts(struct machine *m)
+{
+	for (unsigned i = 0; i < m->config.cpus && m->s.reset != MACHINE_RESET_VECTOR; i++) {
+		cpu_reset(m->cpu[i], m->s.reset == MACHINE_RESET_INIT);
+		lapic_reset(m->cpu[i]->lapic, m->s.reset == MACHINE_RESET_INIT);
+	}
+	if (m->s.reset == MACHINE_RESET_HARD)
+		board_reset(m->board);
+	m->s.resets++;
+}
+
+/* After a reset firmware goes on at a vector it was left, or the same image is booted again; or nothing does: false. */
+static bool goes_on(struct machine *m)
+{
+	struct err e = { "" };
+	return firmware_warm_reset(m) || (m->config.reboot && m->booted.kernel && machine_boot(m, &m->booted, &e) == 0);
+}
+
+/* A virtual machine's reset is the VMM's affair: nothing of the physical machine is reset. */
+static void guest_reset(struct machine *g)
+{
+	const struct cpu *const *models = (const struct cpu *const *)g->cpu;
+	vmm_resetting(g->vmm, models, g->config.cpus);
+	g->s.stop = 0;
+	reset_parts(g);
+	if (goes_on(g))
+		vmm_reset(g->vmm, models, g->config.cpus);
+	else
+		g->s.stop = MACHINE_STOP_RESET + 1, g->s.cold = 1;
+}
+
 /* Every virtual machine has ended: so has the run, with the first one's status. */
 static void guests_stopped(struct machine *m)
 {
 	if (!m->guests || m->s.stop)
 		return;
+	for (unsigned i = 0; i < m->guests; i++)
+		if (m->guest[i]->s.stop == MACHINE_STOP_RESET + 1 && !m->guest[i]->s.cold)
+			guest_reset(m->guest[i]);
 	for (unsigned i = 0; i < m->guests; i++)
 		if (!m->guest[i]->s.stop)
 			return;
@@ -575,15 +609,8 @@ static bool stopped(struct machine *m, enum machine_stop *why)
 	if (*why != MACHINE_STOP_RESET)
 		return true;
 	m->s.stop = 0;
-	for (unsigned i = 0; i < m->config.cpus && m->s.reset != MACHINE_RESET_VECTOR; i++) {
-		cpu_reset(m->cpu[i], m->s.reset == MACHINE_RESET_INIT);
-		lapic_reset(m->cpu[i]->lapic, m->s.reset == MACHINE_RESET_INIT);
-	}
-	if (m->s.reset == MACHINE_RESET_HARD)
-		board_reset(m->board);
-	m->s.resets++;
-	struct err e = { "" };
-	if (firmware_warm_reset(m) || (m->config.reboot && m->booted.kernel && machine_boot(m, &m->booted, &e) == 0))
+	reset_parts(m);
+	if (goes_on(m))
 		return false;
 	m->s.stop = MACHINE_STOP_RESET + 1;
 	return true;

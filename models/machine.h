@@ -58,7 +58,8 @@ struct machine_state {          /* plain */
 	uint32_t running;               /* CPU whose turn it is */
 	uint32_t stop;                  /* a lasting reason to stop (exit, shutdown, reset) + 1; 0: none */
 	uint32_t exit_status, resets;
-	uint32_t reset, pad;            /* enum machine_reset asked for */
+	uint32_t reset;                 /* enum machine_reset asked for */
+	uint32_t cold;                  /* of a virtual machine: nothing goes on after its reset */
 };
 
 #define MACHINE_VMS_MAX 15

@@ -191,8 +191,11 @@ void serve_hlt(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
 	vmm_cost(c, VMM_COST_HALT);
-	bool on = vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_IF;
+	uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	bool on = flags & RFLAGS_IF;
 	vcpu_skip(v);
+	if (flags & RFLAGS_TF)
+		return;                         /* the single-step trap after HLT ends it at once */
 	v->s.halted = 1;
 	v->s.blocked = !on;
 	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_VCPU_HALT, v->vm->number, v->number, on, 0);

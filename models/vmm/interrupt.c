@@ -23,7 +23,7 @@ static bool interrupt_due(const struct cpu *m)
 bool vcpu_pending(const struct vcpu *v)
 {
 	const struct cpu *m = v->model;
-	if (m->s.init_pending || m->s.sipi_pending || m->s.nmi_pending)
+	if (v->s.reload || m->s.init_pending || m->s.sipi_pending || m->s.nmi_pending)
 		return true;
 	return !v->s.blocked && interrupt_due(m);
 }
@@ -93,7 +93,6 @@ void vcpu_interrupt(struct vcpu *v)
 /* Registers of a CPU that holds no virtual CPU are the model's; of one that does, its own. */
 static void reload(struct vcpu *v)
 {
-	struct vmm *m = v->vm->vmm;
 	struct cpu *c = v->cpu;
 	uint64_t before = c->vmcs ? c->vmcs->pa : VMCS_NONE;
 	if (before != v->s.vmcs)
@@ -104,16 +103,21 @@ static void reload(struct vcpu *v)
 	vcpu_flush(v);
 	if (before != v->s.vmcs && before != VMCS_NONE)
 		vmx_root_vmptrld(c, before);
-	if (m->s.current[c->number] == vcpu_vpid(v))
-		for (unsigned i = 0; i < R_ZERO; i++)
-			c->s.r[i] = v->model->s.r[i];
+	vcpu_registers_in(v);
 }
 
 bool vcpu_started(struct vcpu *v)
 {
 	struct cpu *m = v->model;
+	if (v->s.reload) {
+		v->s.reload = 0;
+		v->s.runnable = m->s.activity == ACTIVITY_ACTIVE;
+		vmm_cost(v->cpu, VMM_COST_START);
+		reload(v);
+	}
 	if (m->s.init_pending) {
 		uint8_t sipi = m->s.sipi_pending;
+		vcpu_registers_out(v);
 		vmm_cost(v->cpu, VMM_COST_START);
 		vcpu_now(v);
 		cpu_reset(m, true);
@@ -127,6 +131,7 @@ bool vcpu_started(struct vcpu *v)
 		m->s.sipi_pending = 0;
 		if (!v->s.runnable) {
 			vmm_cost(v->cpu, VMM_COST_START);
+			vcpu_registers_out(v);
 			m->s.activity = ACTIVITY_ACTIVE;
 			m->s.seg[SEG_CS].sel = (uint16_t)(m->s.sipi_vector << 8);
 			m->s.seg[SEG_CS].base = (uint64_t)m->s.sipi_vector << 12;
@@ -135,5 +140,7 @@ bool vcpu_started(struct vcpu *v)
 			reload(v);
 		}
 	}
+	if (m->s.activity == ACTIVITY_WAIT_SIPI)
+		v->s.runnable = 0;              /* suspended by its board: a reset wakes it */
 	return v->s.runnable;
 }

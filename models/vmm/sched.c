@@ -34,11 +34,31 @@ static void copy_registers(struct cpu_state *to, const struct cpu_state *from)
 	memcpy(to->xmm, from->xmm, sizeof to->xmm);
 }
 
-static void put_away(struct vcpu *v)
+static struct vcpu *holder(const struct vmm *m, const struct cpu *c)
+{
+	uint32_t n = m->s.current[c->number];
+	return n ? m->vcpu[n - 1] : NULL;
+}
+
+void vcpu_registers_out(struct vcpu *v)
+{
+	if (holder(v->vm->vmm, v->cpu) == v)
+		copy_registers(&v->model->s, &v->cpu->s);
+}
+
+void vcpu_registers_in(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
-	v->s.ran += c->ledger.now - v->s.since;
-	copy_registers(&v->model->s, &c->s);
+	if (holder(v->vm->vmm, c) != v)
+		return;
+	copy_registers(&c->s, &v->model->s);
+	mmu_set_pkru(&c->mmu, c->s.pkru);
+}
+
+static void put_away(struct vcpu *v)
+{
+	v->s.ran += v->cpu->ledger.now - v->s.since;
+	vcpu_registers_out(v);
 }
 
 static void take_up(struct vcpu *v)
@@ -67,12 +87,6 @@ static bool may_run(struct vcpu *v)
 	if (v->s.halted && !vcpu_pending(v))
 		return false;
 	return true;
-}
-
-static struct vcpu *holder(const struct vmm *m, const struct cpu *c)
-{
-	uint32_t n = m->s.current[c->number];
-	return n ? m->vcpu[n - 1] : NULL;
 }
 
 /* The next one in order after the present holder, itself last; `first`: itself first. */

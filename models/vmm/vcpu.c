@@ -80,8 +80,12 @@ void vcpu_skip(struct vcpu *v)
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
 }
 
+/* "For any fault-class exception except a debug exception ..., the value pushed for RF is 1": VM entry pushes RFLAGS as they are. */
 void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error)
 {
+	uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	if (vec != VEC_DB && !(flags & RFLAGS_RF))
+		vcpu_set(v, VMCS_GUEST_RFLAGS, flags | RFLAGS_RF);
 	v->s.pending_event = 1u << 31 | (has_error ? 1u << 11 : 0) | EVENT_HARDWARE << 8 | vec;
 	v->s.pending_error = error;
 	v->s.pending_length = 0;

@@ -185,6 +185,33 @@ void vmm_start(struct vmm *v)
 		boot_cpu(v, v->p.cpu[i]);
 }
 
+static struct vcpu *vcpu_of(const struct vmm *v, const struct cpu *model)
+{
+	for (unsigned i = 0; i < v->vcpus; i++)
+		if (v->vcpu[i]->model == model)
+			return v->vcpu[i];
+	return NULL;
+}
+
+void vmm_resetting(struct vmm *v, const struct cpu *const *model, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct vcpu *k = vcpu_of(v, model[i]);
+		vcpu_registers_out(k);
+		vcpu_now(k);
+	}
+}
+
+/* Virtual CPUs that run meanwhile are called back: their registers are no more. */
+void vmm_reset(struct vmm *v, const struct cpu *const *model, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct vcpu *k = vcpu_of(v, model[i]);
+		k->s.reload = 1;
+		vmm_kick(v, k->cpu);
+	}
+}
+
 void vmm_attention(struct vmm *v, struct cpu *model)
 {
 	for (unsigned i = 0; i < v->vcpus; i++)

@@ -71,7 +71,8 @@ struct vcpu_state {             /* plain */
 	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
 	uint32_t pending_error, pending_length;
 	uint32_t window;                /* VMM_WINDOW_*: what the VMCS asks for now */
-	uint32_t blocked;               /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
+	uint32_t reload, pad;           /* the model's state has changed: it goes into the VMCS before the next entry */
+	uint32_t blocked, pad2;         /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
@@ -213,6 +214,8 @@ void vcpu_interrupt(struct vcpu *v);                            /* the event to 
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
 void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interrupt to a physical CPU */
+void vcpu_registers_out(struct vcpu *v);                        /* of the CPU that holds it: to the model, and back */
+void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
 void host_interrupt(struct cpu *c);                             /* the host's handler for the interrupt just acknowledged */
 #define HOST_VECTOR 0xec
@@ -234,6 +237,9 @@ void vmm_free(struct vmm *v);
 /* Room for a VM's RAM, aligned for the largest page asked for. */
 int vmm_place(struct vmm *v, uint64_t ram, unsigned page_shift, hpa_t *base, struct err *e);
 struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, const struct vm_parts *p, struct err *e);
+/* A guest's reset: before its machine resets the models, and after it, when the guest goes on. */
+void vmm_resetting(struct vmm *v, const struct cpu *const *model, unsigned n);
+void vmm_reset(struct vmm *v, const struct cpu *const *model, unsigned n);
 void vmm_start(struct vmm *v);          /* the machine begins to run; the first time, the VMM boots and its VMs start */
 /* The virtual CPU that `model` is a part of has something pending: interrupt, NMI, INIT, start-up IPI. */
 void vmm_attention(struct vmm *v, struct cpu *model);
