@@ -15,6 +15,9 @@ struct machine *fuzz_machine(struct fuzz_machine *f, uint64_t ram)
 	}
 	machine_config_defaults(&k);
 	k.ram = ram;
+	k.trace_ring = 64;
+	k.profile.l2_size = 65536;      /* small caches: state that is quick to put back */
+	k.profile.l3_size = 262144;
 	f->m = machine_new(&k, &e);
 	if (!f->m)
 		abort();
