@@ -209,7 +209,8 @@ static void bars(const struct comparison *c, const char *path, FILE *f)
 
 	wide = wide < 6000 ? wide : 6000;
 	head(f, path, wide, (unsigned)(p->profile.n * (virtual ? 1380 : 480)));
-	fprintf(f, "set multiplot layout %zu,1\nset xtics rotate by -40 left\n", p->profile.n * (virtual ? 3 : 1));
+	fprintf(f, "set multiplot layout %zu,1\nset xtics rotate by %s\n", p->profile.n * (virtual ? 3 : 1),
+	        groups < 24 ? "-40 left" : "-55 left font ',8'");
 	for (size_t i = 0; i < p->profile.n; i++) {
 		struct bars b = { c, i, f };
 

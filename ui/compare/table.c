@@ -100,15 +100,22 @@ static const char *trouble(const struct comparison *c, size_t at)
 	return word[c->record[at].end];
 }
 
-/* The best of the techniques with a VMM, 0: none. */
+/* The best of the techniques with a VMM; 0: none, or none that is worth the name. */
 static size_t best_of(const struct comparison *c, size_t block)
 {
+	double least = 0, most = 0;
 	size_t best = 0;
 
-	for (size_t t = 1; t < c->plan.technique.n; t++)
-		if (slowdown(c, block + t) > 0 && (!best || slowdown(c, block + t) < slowdown(c, block + best)))
+	for (size_t t = 1; t < c->plan.technique.n; t++) {
+		double x = slowdown(c, block + t);
+
+		if (x > 0 && (!best || x < least)) {
 			best = t;
-	return best;
+			least = x;
+		}
+		most = x > most ? x : most;
+	}
+	return most >= least * LEVEL ? best : 0;
 }
 
 /* ---- summary: slowdowns ---- */

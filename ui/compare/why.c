@@ -7,8 +7,6 @@
 
 #include "ui/compare/text.h"
 
-#define LEVEL 1.02      /* less than this apart is no difference */
-
 static bool same_family(const struct case_spec *a, const struct case_spec *b)
 {
 	size_t n = strcspn(a->mmu, "."), k = strcspn(b->mmu, ".");
