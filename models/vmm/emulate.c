@@ -248,6 +248,15 @@ static enum emulated refused(struct emu *e, const char *what)
 	return EMULATE_UNKNOWN;
 }
 
+static bool stores_repeatedly(const struct uop *u)
+{
+	static const uint16_t string[] = { INSN_MOVSB, INSN_MOVSW, INSN_MOVSD, INSN_MOVSQ, INSN_STOSB, INSN_STOSW, INSN_STOSD, INSN_STOSQ };
+	for (size_t i = 0; i < ARRAY_LEN(string); i++)
+		if (u->row == string[i])
+			return u->kind[0] == OPK_NONE && u->flags & (UOP_REP | UOP_REPNE);
+	return false;
+}
+
 enum emulated vcpu_emulate(struct vcpu *v)
 {
 	struct emu e;
@@ -266,6 +275,10 @@ enum emulated vcpu_emulate(struct vcpu *v)
 		emu_fault(&e, u->body == exec_ud ? VEC_UD : VEC_GP, u->body != exec_ud, 0);
 		return EMULATE_INJECTED;
 	}
+	/* A repeated store clears or copies pages and is no update of a table: the table is given up and the instruction runs by
+	 * itself, as under KVM, which carries out only instructions that are known to write page tables. */
+	if (stores_repeatedly(u) && v->vm->pager && v->vm->pager->restart && v->vm->pager->restart(v))
+		return EMULATED;
 	bool special = u->flags & UOP_VEX;
 	for (unsigned i = 0; i < 3; i++)
 		special |= u->kind[i] > OPK_IMM && u->kind[i] != OPK_XMM;

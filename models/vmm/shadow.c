@@ -289,7 +289,7 @@ static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 static bool shadow_restart(struct vcpu *v)
 {
 	struct shadow *s = begin(v, WHY_SHADOW_SYNC);
-	uint64_t gpa = VCPU(s, v->number, fault_gpa), rip = vcpu_get(v, VMCS_GUEST_RIP);
+	uint64_t gpa = VCPU(s, v->number, fault_gpa), rip = vcpu_get(v, VMCS_GUEST_RIP) ^ gpa >> PAGE_SHIFT << 40;      /* and page */
 	int64_t frame = shadow_frame_of(s, gpa);
 	uint64_t n = VCPU(s, v->number, restart_rip) == rip ? VCPU(s, v->number, restarts) + 1 : 1;
 	SET_VCPU(s, v->number, restart_rip, rip);

@@ -33,7 +33,7 @@ struct shadow_control {         /* plain, in simulated memory */
 struct shadow_vcpu {
 	uint32_t root;                  /* page the hardware's CR3 names */
 	uint32_t stale;                 /* translations of this guest are to be flushed before it is entered again */
-	uint64_t fault_gpa, restart_rip;/* of the last write to a guarded table; of the last restart */
+	uint64_t fault_gpa, restart_rip;/* of the last write to a guarded table; of the last restart, with its page */
 	uint32_t restarts, cpu;         /* cpu: the physical one it was entered on last, plus one */
 	uint64_t pad2[4];
 };
