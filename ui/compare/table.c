@@ -73,7 +73,7 @@ static size_t label_width(const struct comparison *c)
 
 static size_t technique_width(const struct comparison *c)
 {
-	size_t n = 6;
+	size_t n = 7;
 
 	for (size_t t = 0; t < c->plan.technique.n; t++)
 		if (strlen(short_name(c, t)) > n)
@@ -145,7 +145,7 @@ static void summary_row(const struct comparison *c, FILE *f, size_t block, size_
 			snprintf(text, sizeof text, x < 99.95 ? "%.2f%c" : "%.0f%c", x, mark);
 		else
 			snprintf(text, sizeof text, "%s ", trouble(c, block + t));
-		n += (size_t)snprintf(line + n, sizeof line - n, "  %*s", (int)wide, text);
+		n += (size_t)snprintf(line + n, sizeof line - n, " %*s", (int)wide, text);
 	}
 	put_trimmed(f, line);
 }
@@ -154,14 +154,14 @@ static void summary_head(const struct comparison *c, FILE *f, const char *label,
 {
 	fprintf(f, "%-*s%9s", (int)label_wide, label, "native");
 	for (size_t t = from; t < to; t++)
-		fprintf(f, "  %*s%s", (int)wide - 1, short_name(c, t), t + 1 < to ? " " : "");
+		fprintf(f, " %*s%s", (int)wide - 1, short_name(c, t), t + 1 < to ? " " : "");
 	fputc('\n', f);
 }
 
 static void summary(const struct comparison *c, FILE *f, size_t profile)
 {
 	const struct plan *p = &c->plan;
-	size_t label = label_width(c), wide = technique_width(c) + 1, fit = (COLUMNS - label - 9) / (wide + 2), from = 1;
+	size_t label = label_width(c), wide = technique_width(c) + 1, fit = (COLUMNS - label - 9) / (wide + 1), from = 1;
 
 	if (p->technique.n > 1)
 		fprintf(f, "\nSlowdown on %s: cycles on the bare machine, then how many times as many%s\n", p->profile.v[profile],

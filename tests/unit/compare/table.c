@@ -35,9 +35,9 @@ Test(table, the_summary_shows_slowdowns_and_marks_the_best)
 	             "\n"
 	             "Slowdown on skylake: cycles on the bare machine, then how many times as many;\n"
 	             "* marks the best\n"
-	             "workload   native  shadow.wp         ept\n"
-	             "gups         1000       1.01*       1.91\n"
-	             "forkwait     1050       5.71        1.19*\n"));
+	             "workload   native shadow.wp        ept\n"
+	             "gups         1000      1.01*      1.91\n"
+	             "forkwait     1050      5.71       1.19*\n"));
 	free(text);
 	comparison_fini(&c);
 }
