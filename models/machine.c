@@ -446,7 +446,10 @@ struct machine *machine_vm(struct machine *host, const struct machine_config *co
 	if (!m)
 		return NULL;
 	const struct vm_parts parts = { .mem = &m->mem, .base = base, .board = m->board, .cpu = m->cpu, .stop = &m->s.stop };
-	if (!vmm_vm(host->vmm, vm, &parts, e)) {
+	struct vm_config k = *vm;       /* what both say is said once, by what the guest finds */
+	k.ram = config->ram;
+	k.vcpus = config->cpus;
+	if (!vmm_vm(host->vmm, &k, &parts, e)) {
 		machine_free(m);
 		return NULL;
 	}
