@@ -485,8 +485,9 @@ static void expire(struct cpu *c)
 	/* "suppressed" after a load of SS: the step is never reported */
 	if ((done || iterated) && m & MARK_MTF)
 		c->vmx.mtf_pending = 1;
-	bool stepped = m & MARK_TF && (!(c->s.debugctl & DEBUGCTL_BTF) || c->s.rip != c->s.mark_next);
-	if ((done || iterated) && stepped && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
+	/* between two iterations of REP there is no branch */
+	bool stepped = c->s.debugctl & DEBUGCTL_BTF ? done && c->s.rip != c->s.mark_next : done || iterated;
+	if (stepped && m & MARK_TF && !(c->s.shadow & 2 && !(m & MARK_SHADOW)))
 		c->s.pending_dbg |= BIT(14);
 	if (iterated && (m & MARK_TF || debug_fetch_armed(c)))
 		c->s.flags |= RFLAGS_RF;
