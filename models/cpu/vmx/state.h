@@ -48,7 +48,6 @@ struct vmx_exit {
 	uint32_t reason;                /* enum exit_reason, and bits 31:27 */
 	uint32_t insn_length, insn_info;
 	uint32_t intr_info, intr_error;
-	uint32_t trap;                  /* after the instruction: the guest's RIP is past it (APIC write, MTF, TPR, EOI) */
 	uint64_t qualification, linear, physical;
 };
 

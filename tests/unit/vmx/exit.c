@@ -355,3 +355,124 @@ Test(vmx_exit, an_nmi_exits_and_blocks_the_next_in_the_host)
 	cr_expect(eq(int, f->cpu->s.nmi_blocked, 1));
 	fixture_free(f);
 }
+
+/* ---- EPT ---- */
+
+#define REAL_CODE 0x9000u
+#define UNMAPPED  0x600000u     /* one of the 2 MB pages of VALID_EPT */
+
+/* A real-mode guest with a flat DS whose page at UNMAPPED is not there: mov al, [UNMAPPED]. */
+static struct fixture *ept_guest(void)
+{
+	struct fixture *f = launch(VALID_REAL);
+	mem_write64(&f->mem, HPA(VALID_EPT + 0x2000 + 8 * (UNMAPPED >> 21)), 0);
+	GET(GUEST_RIP) = REAL_CODE;
+	GET(GUEST_DS_BASE) = UNMAPPED;
+	GET(GUEST_DS) = UNMAPPED >> 4 & 0xffff;
+	CODE(REAL_CODE, 0xa0, 0x34, 0x12);
+	return f;
+}
+
+Test(vmx_exit, an_ept_violation_tells_both_addresses)
+{
+	struct fixture *f = ept_guest();
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_EPT_VIOLATION));
+	cr_expect(eq(u64, GET(EXIT_QUALIFICATION) & 0x1ff, 0x181));
+	cr_expect(eq(u64, GET(GUEST_PHYSICAL), UNMAPPED + 0x1234));
+	cr_expect(eq(u64, GET(GUEST_LINEAR), UNMAPPED + 0x1234));
+	cr_expect(eq(u64, GET(GUEST_RIP), REAL_CODE));
+	cr_expect(eq(u64, GET(GUEST_RFLAGS), RFLAGS_RF | 2));
+	fixture_free(f);
+}
+
+/* The stack is not there when INT n pushes. */
+Test(vmx_exit, an_ept_violation_while_delivering_tells_of_the_event)
+{
+	struct fixture *f = ept_guest();
+	CODE(REAL_CODE, 0xcd, 0x30);
+	GET(GUEST_IDTR_BASE) = 0x8000;
+	GET(GUEST_SS_BASE) = UNMAPPED;
+	GET(GUEST_RSP) = 0x8000;
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_EPT_VIOLATION));
+	cr_expect(eq(u64, GET(IDT_VECTORING), 0x80000430));
+	cr_expect(eq(u64, GET(EXIT_INSN_LENGTH), 2));
+	cr_expect(eq(u64, GET(GUEST_PHYSICAL), UNMAPPED + 0x7ffe));
+	cr_expect(eq(u64, GET(GUEST_RSP), 0x8000));
+	fixture_free(f);
+}
+
+/* "A convertible EPT violation instead causes a virtualization exception if CR0.PE = 1 ..." and the area is not busy. */
+Test(vmx_exit, a_convertible_violation_becomes_exception_20_once)
+{
+	for (unsigned busy = 0; busy < 2; busy++) {
+		struct fixture *f = launch(VALID_LONG);
+		for (unsigned i = 0; i < 2; i++)        /* the identity map of VALID_REAL */
+			mem_write64(&f->mem, HPA(VALID_EPT + 0x1000 * i), (VALID_EPT + 0x1000 * (i + 1)) | 7);
+		for (uint64_t i = 0; i < FIXTURE_RAM >> 21; i++)
+			mem_write64(&f->mem, HPA(VALID_EPT + 0x2000 + 8 * i), i == UNMAPPED >> 21 ? 0 : i << 21 | 0xb7);
+		ON(PROC_CONTROLS, SECONDARY_CONTROLS);
+		GET(PROC2_CONTROLS) = VMX_CTL(ENABLE_EPT) | VMX_CTL(EPT_VE);
+		GET(EPTP) = VALID_EPT | 3 << 3 | 6;
+		GET(VE_INFO_ADDR) = AREA;
+		GET(EPTP_INDEX) = 7;
+		mem_write32(&f->mem, HPA(AREA + 4), busy);
+		CODE(VALID_GUEST, 0x8a, 0x04, 0x25, 0x34, 0x12, 0x60, 0x00);
+		CODE(0x8000 + 16 * VEC_VE, 0x0f, 0xa2);
+		run(f);
+		cr_expect(eq(u64, GET(EXIT_REASON), busy ? EXIT_EPT_VIOLATION : EXIT_CPUID));
+		if (!busy) {
+			const uint64_t *area = fixture_at(f, AREA);
+			cr_expect(eq(u64, area[0], 0xffffffff00000000 | EXIT_EPT_VIOLATION));
+			cr_expect(eq(u64, area[1] & 0x1ff, 0x181));
+			cr_expect(eq(u64, area[2], UNMAPPED + 0x1234));
+			cr_expect(eq(u64, area[3], UNMAPPED + 0x1234));
+			cr_expect(eq(u64, area[4] & 0xffff, 7));
+		}
+		fixture_free(f);
+	}
+}
+
+/* ---- debugging ---- */
+
+/* "the value of the pending debug exceptions field ... BS" when single steps are held back by MOV SS. */
+Test(vmx_exit, a_single_step_held_back_by_mov_ss_is_pending)
+{
+	struct fixture *f = launch(VALID_LONG);
+	CODE(VALID_GUEST, 0x8e, 0xd0 /* mov ss, ax */, 0x0f, 0xa2);
+	f->cpu->s.r[R_RAX] = 0x10;
+	GET(GUEST_RFLAGS) = RFLAGS_TF | 2;
+	GET(EXCEPTION_BITMAP) = 1u << VEC_DB;
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_CPUID));
+	cr_expect(eq(u64, GET(GUEST_INTERRUPTIBILITY), 2));
+	cr_expect(eq(u64, GET(GUEST_PENDING_DEBUG), 0x4000));
+	/* held over the entry too, until the instruction after it has completed */
+	GET(GUEST_RIP) += 2;
+	CODE(GET(GUEST_RIP), 0x90, 0x90);
+	fixture_code(f, (uint8_t[]){ 0x0f, 0x01, 0xc3 }, 3);
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_INTR_INFO), 0x80000300 | VEC_DB));
+	cr_expect(eq(u64, GET(EXIT_QUALIFICATION), 0x4000));
+	cr_expect(eq(u64, GET(GUEST_RIP), VALID_GUEST + 5));
+	cr_expect(eq(u64, GET(GUEST_PENDING_DEBUG), 0));
+	fixture_free(f);
+}
+
+/* "NMI unblocking due to IRET": bit 12, when IRET faults having ended the blocking. */
+Test(vmx_exit, a_fault_of_iret_tells_that_nmis_were_unblocked)
+{
+	struct fixture *f = launch(VALID_LONG);
+	CODE(VALID_GUEST, 0x48, 0xcf);
+	ON(PIN_CONTROLS, NMI_EXITING);
+	ON(PIN_CONTROLS, VIRTUAL_NMIS);
+	GET(GUEST_INTERRUPTIBILITY) = 8;
+	GET(EXCEPTION_BITMAP) = 1u << VEC_GP;
+	uint64_t frame[] = { VALID_GUEST + 2, 0x1000, 2, FIXTURE_STACK - 0x2000, 0x10 };       /* no such selector */
+	mem_write(&f->mem, HPA(GET(GUEST_RSP)), frame, sizeof frame);
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_INTR_INFO), 0x80001b00 | VEC_GP));
+	cr_expect(eq(u64, GET(GUEST_INTERRUPTIBILITY), 0));
+	fixture_free(f);
+}
