@@ -25,8 +25,8 @@ print [[
 
 Where to go next
   ./vmscope compare --workload forkwait,gups     all tables; --plot F.svg draws
-  ./vmscope compare --workload ptemix --sweep updates=0..200:25
-                                                 when EPT overtakes shadow paging
+  ./vmscope compare --workload ptemix --technique shadow.vtlb,ept \
+            --sweep updates=0..8:1               when EPT overtakes shadow paging
   ./vmscope boot build/guests/kernel64.elf --cpu vmx --mmu ept --ledger \
             --append "forkwait n=20"             one run, and every cycle's owner
   ./vmscope step build/guests/kernel64.elf --cpu vmx --mmu shadow.wp \

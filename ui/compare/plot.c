@@ -255,7 +255,7 @@ static void panel(const struct comparison *c, FILE *f, size_t profile, size_t wo
 	put_text(f, p->workload.v[workload], '\'');
 	fprintf(f, "\nset xlabel '%s'\nset ylabel '%s on %s'\nset yrange [0:*]\n%s\nplot ", p->sweep.name, first ? "times native" : "cycles",
 	        p->profile.v[profile], logarithmic ? p->sweep.value[p->values - 1] >= 1 << 20 ? "set logscale x 2\nset format x '%.0b%B'" :
-	        "set logscale x 2\nset format x '%.0f'" : "unset logscale x\nset format x '%.0f'");
+	        "set logscale x 2\nset format x '%.0f'" : "unset logscale x\nset format x '%g'");
 	for (size_t t = first; t < p->technique.n; t++) {
 		fprintf(f, "%s$line using 1:%zu with linespoints linewidth 2 pointtype %zu pointsize 0.9 linecolor rgb '%s' title ",
 		        t > first ? ", " : "", t - first + 2, 2 * t + 3, colour[(t - first) % ARRAY_LEN(colour)]);
