@@ -245,12 +245,8 @@ static enum paged agile_page_fault(struct vcpu *v, uint64_t lin, uint32_t error,
 	vmm_cost(v->cpu, VMM_COST_SHADOW_FAULT);
 	guest_regs_get(v, &r);
 	*gpa = GPA(0);
-	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w)) {
-		v->cpu->s.cr2 = lin;
-		vcpu_inject(v, VEC_PF, true, w.error);
-		v->vm->stat[VMM_STAT_SHADOW_TRUE]++;
-		return PAGED_INJECT;
-	}
+	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w))
+		return shadow_inject(v, lin, w.error);
 	shadow_make_room(s, 8);
 	finish(s, v);
 	s->why = WHY_SHADOW_FILL;

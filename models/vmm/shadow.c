@@ -240,11 +240,19 @@ static bool delivering(struct vcpu *v)
 	return vcpu_get(v, VMCS_IDT_VECTORING) >> 31 & 1;
 }
 
-static enum paged inject(struct vcpu *v, uint64_t lin, uint32_t error)
+/* SDM Vol. 3A, "Interrupt 8 - Double Fault Exception": with what was being delivered, which waits to be injected again. */
+enum paged shadow_inject(struct vcpu *v, uint64_t lin, uint32_t error)
 {
+	const uint32_t info = v->s.pending_event, vec = info & 0xff;
+	const bool exception = info >> 31 && (info >> 8 & 7) == EVENT_HARDWARE;
 	v->cpu->s.cr2 = lin;
-	vcpu_inject(v, VEC_PF, true, error);
 	v->vm->stat[VMM_STAT_SHADOW_TRUE]++;
+	if (exception && vec == VEC_DF && v->model && v->model->machine.request)
+		v->model->machine.request(v->model->machine.who, MACHINE_SHUTDOWN, 0);
+	else if (exception && (vec == VEC_PF || vec == VEC_DE || (vec >= VEC_TS && vec <= VEC_GP)))
+		vcpu_inject(v, VEC_DF, true, 0);
+	else
+		vcpu_inject(v, VEC_PF, true, error);
 	return PAGED_INJECT;
 }
 
@@ -261,7 +269,7 @@ static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 	if (r.g.smap && !(error & PFEC_US) && SEG_DPL(vcpu_get(v, VMCS_GUEST_SS_ACCESS)) == 3)
 		access |= ACC_IMPLICIT;
 	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w))
-		return inject(v, lin, w.error);
+		return shadow_inject(v, lin, w.error);
 	*gpa = GPA(w.gpa);
 	SET_VCPU(s, v->number, fault_gpa, NOWHERE);
 	if (shadow_frame_of(s, w.gpa) < 0)
@@ -280,7 +288,7 @@ static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 		v->vm->stat[VMM_STAT_SHADOW_HIDDEN]++;
 		/* Nothing to fix, and the hardware still refuses: an access of the CPU's own that EFLAGS.AC does not lift SMAP for. */
 		if (same && error & PFEC_P && !(error & PFEC_US) && r.g.smap && w.u)
-			p = inject(v, lin, error);
+			p = shadow_inject(v, lin, error);
 	}
 	finish(s, v);
 	return p;

@@ -124,6 +124,9 @@ void shadow_sync_all(struct shadow *s, const struct guest_regs *r);
 void shadow_drop_linear(struct shadow *s, uint32_t root, uint64_t lin);         /* INVLPG */
 bool shadow_drop_not_global(struct shadow *s, uint32_t page);                   /* true: nothing is left in it */
 
+/* ---- shadow.c ---- */
+enum paged shadow_inject(struct vcpu *v, uint64_t lin, uint32_t error);          /* the guest's own #PF, or what it makes */
+
 /* ---- agile.c ---- */
 void agile_guard(struct shadow *s, uint64_t frame, bool on);
 void agile_nest(struct shadow *s, uint64_t frame);               /* not to be shadowed for a while */
