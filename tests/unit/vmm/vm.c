@@ -236,6 +236,37 @@ Test(vm, four_vms_under_different_techniques, .timeout = 120)
 	machine_free(r.m);
 }
 
+/* A guest's triple fault ends its VM; the other one goes on, and the run ends when both have. */
+Test(vm, one_guest_shuts_down_and_the_other_goes_on, .timeout = 120)
+{
+	static struct run r;
+	host(&r, 1, NULL, false);
+	struct machine *lost = add(&r, with("ept"), KERNEL64, QUIET);
+	add(&r, with("ept"), KERNEL64, "forkwait n=3");
+	lost->cpu[0]->s.rip = 0xa0000000;       /* nothing is there: no instruction, no IDT */
+	machine_run(r.m, LIMIT, 0);
+	cr_expect(eq(u32, lost->s.stop, MACHINE_STOP_SHUTDOWN + 1));
+	cr_expect(eq(u32, r.vm[1]->s.stop, MACHINE_STOP_GUEST_EXIT + 1));
+	cr_expect(strstr(r.console[1].s, ": ok") != NULL, "%s", r.console[1].s);
+	audit(&r);
+	machine_free(r.m);
+}
+
+/* "vmm.NAME" of a VM's configuration: what a phase costs is what is charged. (How often the guest polls depends on time.) */
+Test(vm, the_costs_of_the_vmm_can_be_changed, .timeout = 60)
+{
+	static struct run r;
+	struct vm_config v = with("ept");
+	v.cost[VMM_COST_DEVICE].set = true;
+	v.cost[VMM_COST_DEVICE].cycles = 1009;
+	boot(&r, v, 1, KERNEL64, "syscall n=5", true);
+	through(&r);
+	uint64_t charged = ledger_by_why(&r.m->cpu[0]->ledger, WHY_DEVICE_MODEL);
+	cr_expect(gt(u64, charged, 0));
+	cr_expect(eq(u64, charged % 1009, 0));
+	machine_free(r.m);
+}
+
 /* ---- what cannot be ---- */
 static void refused(const char *profile, const char *mmu, const char *message)
 {
