@@ -11,14 +11,15 @@ LC_ALL=C; export LC_ALL
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
-images= vmscope=$top/vmscope only= cache=$top/build/real logs= speed=fast limit=3600 qemu=
+images= vmscope=$top/vmscope only= cache=$top/build/real logs= speed=fast limit=3600 qemu= mmus=native
 
 usage() {
 	cat >&2 <<-EOF
 	usage: real.sh [--images DIR] [--vmscope PROGRAM] [--only CASE,...] [--speed detailed|fast] [--timeout S]
-	               [--cache DIR] [--logs DIR] [--qemu]
-	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) memtest-64 memtest-32 linux kvm
+	               [--cache DIR] [--logs DIR] [--mmu TECHNIQUE,...] [--qemu]
+	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) xv6-ls memtest-64 memtest-32 linux kvm
 	  --timeout  host seconds for one case (default $limit)
+	  --mmu      each case on the bare machine (native) and in a virtual machine: ept, shadow.wp, ... (default native)
 	  --qemu     run the cases on QEMU (TCG) instead, to check the cases themselves
 	EOF
 	exit 2
@@ -33,6 +34,7 @@ while [ $# -gt 0 ]; do
 	--logs) need "$@"; logs=$2; shift;;
 	--speed) need "$@"; speed=$2; shift;;
 	--timeout) need "$@"; limit=$2; shift;;
+	--mmu) need "$@"; mmus=$2; shift;;
 	--qemu) qemu=1;;
 	*) echo "real.sh: unknown argument '$1'" >&2; usage;;
 	esac
@@ -105,13 +107,14 @@ make_initrd() {
 run() {
 	name=$1 script=$2 kernel=$3 cpus=$4 ram=$5
 	shift 5
+	[ "$mmu" = native ] || name=$name@$mmu
 	out=$logs/$name.log
 	begin=$(date +%s)
 	if [ -n "$qemu" ]; then
 		run_qemu "$@"
 	else
 		timeout -k 5 "$limit" "$vmscope" boot "$kernel" --cpus "$cpus" --ram "$ram" --speed "$speed" --quiet \
-			--input "$script" "$@" >"$out" 2>"$out.err" </dev/null
+			--mmu "$mmu" --input "$script" "$@" >"$out" 2>"$out.err" </dev/null
 	fi
 	status=$?
 	# Colours and cursor movements out, then each awaited text in its turn.
@@ -188,6 +191,8 @@ xv6_case() {
 	@expect "usertests"
 	@expect "console"
 	@expect "$"
+	EOF
+	[ "$name" = xv6-ls ] && echo '@exit 0' >>"$tmp/xv6.in" || cat >>"$tmp/xv6.in" <<-'EOF'
 	usertests
 	@expect "usertests starting"
 	@expect "ALL TESTS PASSED"
@@ -268,11 +273,14 @@ kvm_case() {
 	run kvm "$tmp/kvm.in" "$kernel" 1 512M --initrd "$initrd" --append "console=ttyS0 panic=-1" --max-cycles 2000000000000
 }
 
-xv6_case xv6-1 1
-xv6_case xv6-2 2
-memtest_case memtest-64 memtest86+x64.bin
-memtest_case memtest-32 memtest86+ia32.bin
-linux_case
-kvm_case
+for mmu in $(echo "$mmus" | tr , ' '); do
+	xv6_case xv6-1 1
+	xv6_case xv6-2 2
+	xv6_case xv6-ls 1
+	memtest_case memtest-64 memtest86+x64.bin
+	memtest_case memtest-32 memtest86+ia32.bin
+	linux_case
+	[ "$mmu" = native ] && kvm_case
+done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
