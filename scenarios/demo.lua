@@ -32,5 +32,5 @@ Where to go next
   ./vmscope step build/guests/kernel64.elf --cpu vmx --mmu shadow.wp \
             --append "forkwait n=20"             step through a VM exit
   ./vmscope run scenarios/compare.lua            the same from Lua
-  ./vmscope explain ept_violation exits.ept   what a name means
+  ./vmscope explain ept_violation exits.ept      what a name means
   docs/compare.md, docs/manual.md                the manual]]
