@@ -178,7 +178,7 @@ awk '$2 == "detailed" { native[$1] = $3 } $2 == "ept" { vm[$1] = $3 }
 			if (!least || r < least) { least = r; where = w }
 		}
 		if (n) printf "vmx guests: %.0f %% of the native speed on the host, %.0f %% at least (%s): %s\n", 100 * sum / n, 100 * least, where,
-			least >= 0.7 ? "ok (70 % or more)" : "TOO SLOW (70 %)"
+			(least >= 0.7) ? "ok (70 % or more)" : "TOO SLOW (70 %)"
 	}' "$tmp/rates" 2>/dev/null
 
 # An idle machine with 4 GB of RAM: its memory on the host is what was touched, not what the guest could touch.
