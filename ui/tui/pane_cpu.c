@@ -6,6 +6,7 @@
 #include "models/cpu/block.h"
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 #include "ui/tui/tui.h"
 
 void draw_code(struct tui *t, struct pane_out *o);
@@ -35,8 +36,30 @@ static uint64_t back_up(const struct tui *t, uint64_t at, unsigned lines)
 	return at;
 }
 
+/* Nothing is fetched in root operation while the VMM is modelled: what it is about to do stands in place of code. */
+static void modelled(struct tui *t, struct pane_out *o)
+{
+	const struct cpu *c = looked_at(t);
+	uint64_t reason = c->vmcs ? c->vmcs->f[VMCS_EXIT_REASON] & 0xffff : 0;
+	put(o, STYLE_VMM, "the modelled VMM");
+	put(o, STYLE_DIM, c->s.activity == ACTIVITY_ACTIVE ? " runs next: it has no code here" : " waits: nothing to run");
+	nl(o);
+	if (c->vmcs && c->vmcs->launched && reason < EXIT_REASONS && exit_reason_rows[reason].name) {
+		put(o, STYLE_NORMAL, "VM exit %s: %s", exit_reason_rows[reason].name, exit_reason_rows[reason].sentence);
+		nl(o);
+		put(o, STYLE_DIM, "guest at %#" PRIx64 ", qualification %#" PRIx64, c->vmcs->f[VMCS_GUEST_RIP], c->vmcs->f[VMCS_EXIT_QUALIFICATION]);
+		nl(o);
+	}
+	put(o, STYLE_DIM, "s serves it and enters the guest again");
+	nl(o);
+}
+
 void draw_code(struct tui *t, struct pane_out *o)
 {
+	if (cpu_root_modelled(looked_at(t)) && o->view->address == ~0ull) {
+		modelled(t, o);
+		return;
+	}
 	uint64_t next = block_linear(looked_at(t)), at = o->view->address == ~0ull ? next : o->view->address;
 	uint64_t p = back_up(t, at, (unsigned)(o->h > 8 ? o->h / 3 : 2));
 	char text[200], name[120];

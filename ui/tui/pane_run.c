@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/cpu/sys.h"
 #include "ui/export/ledger_text.h"
 #include "ui/tui/tui.h"
 
@@ -63,7 +64,11 @@ static void list_events(struct tui *t, struct pane_out *o, bool (*want)(const st
 		const struct trace_record *r = &tr->ring[i & (tr->ring_size - 1)];
 		if (r->cycle > now || (want && !want(t, r)))
 			continue;
-		trace_format(tr, r, text, sizeof text);
+		if (r->event == CPU_TRACE_PHASE && r->a[0] < FLOW_N && r->a[1] < PHASE_N)
+			snprintf(text, sizeof text, "%10" PRIu64 " %s   %s: %s, %" PRIu64 " cycles", r->cycle, tr->component[r->component],
+			         flow_rows[r->a[0]].name, phase_rows[r->a[1]].name, r->a[2]);
+		else
+			trace_format(tr, r, text, sizeof text);
 		here(o);
 		put(o, strstr(text, "exception") || strstr(text, "fault") ? STYLE_BAD : strstr(text, "vm_") ? STYLE_VMM : STYLE_NORMAL, "%s", text);
 		nl(o);

@@ -9,7 +9,7 @@
 
 static struct session session;
 
-static struct tui *open_on(const char *kernel, const char *cmdline, int w, int h)
+static struct tui *open_under(const char *mmu, const char *kernel, const char *cmdline, int w, int h)
 {
 	static const struct options o = { .max_cycles = NEVER, .quiet = true };
 	struct err e = { "" };
@@ -17,12 +17,18 @@ static struct tui *open_on(const char *kernel, const char *cmdline, int w, int h
 	session_init(&session, &o);
 	setup_init(&setup);
 	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
+	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
 	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
 	struct run *r = session_machine(&session, &setup, &e);
 	cr_assert(r != NULL, "%s", e.text);
 	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
 	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
 	return tui_new(r, w, h, false);
+}
+
+static struct tui *open_on(const char *kernel, const char *cmdline, int w, int h)
+{
+	return open_under("native", kernel, cmdline, w, h);
 }
 
 static void close_it(struct tui *t)
@@ -168,5 +174,21 @@ Test(tui, a_change_in_the_past_branches)
 	cr_expect(eq(sz, timeline_branches(t->timeline), 2));
 	keys(t, ":branch main\n");
 	cr_expect(eq(u64, timeline_now(t->timeline).step, 1500));
+	close_it(t);
+}
+
+Test(tui, vm_exits_forth_and_back)
+{
+	struct tui *t = open_under("shadow.wp", "build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "4x");
+	struct moment there = timeline_now(t->timeline);
+	uint64_t hash = machine_hash(t->m);
+	cr_expect(shows(t, "VMX root"));
+	cr_expect(shows(t, "the modelled VMM runs next"));
+	keys(t, "xx");
+	cr_expect(gt(u64, timeline_now(t->timeline).cycle, there.cycle));
+	keys(t, "rxrx");
+	cr_expect(eq(u64, timeline_now(t->timeline).cycle, there.cycle));
+	cr_expect(eq(u64, machine_hash(t->m), hash));
 	close_it(t);
 }
