@@ -10,13 +10,13 @@ no() { echo "not ok compare: $1"; }
 # Killed in the middle: what was finished is there, whole, and is not run again.
 args="--technique native --workload in,cr8,callret,sieve --show summary --results $tmp/kept"
 # shellcheck disable=SC2086
-timeout 60 "$vmscope" compare $args --jobs 1 >/dev/null 2>&1 &
+setsid "$vmscope" compare $args --jobs 1 >/dev/null 2>&1 &      # a process group of its own: workers die with it
 pid=$!
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 	[ -n "$(ls "$tmp"/kept/*.case 2>/dev/null)" ] && break
 	sleep 0.05
 done
-kill -9 $pid 2>/dev/null
+kill -9 -$pid 2>/dev/null
 wait $pid 2>/dev/null
 before=$(find "$tmp/kept" -name '*.case' | wc -l)
 # shellcheck disable=SC2086
