@@ -48,7 +48,7 @@ static void row(struct tui *t, const char *s, const char *end, int y, int h)
 
 void layout_apply(struct tui *t)
 {
-	int top = 1, height = t->canvas.h - 2, y = top, share = 0;
+	int top = BANNER_ROWS, height = t->canvas.h - BANNER_ROWS - 1, y = top, share = 0;
 	t->places = 0;
 	if (height < 3)
 		return;

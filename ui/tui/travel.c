@@ -110,6 +110,7 @@ static void to_event(struct tui *t, bool back, const char *filter, const char *n
 void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 {
 	remember(t);
+	t->backwards = back;
 	switch (kind) {
 	case TRAVEL_INSN:
 		tell(t, (back ? travel_back : travel_step)(t->travel, n), "this is the beginning");
@@ -136,6 +137,7 @@ void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 void travel_goto(struct tui *t, struct moment at)
 {
 	remember(t);
+	t->backwards = moment_compare(at, timeline_now(t->timeline)) < 0;
 	if (!timeline_goto(t->timeline, at))
 		tell(t, TRAVEL_STOPPED, "");
 	follow(t);

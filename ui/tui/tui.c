@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/cpu/block.h"
-#include "ui/export/ledger_text.h"
 #include "ui/tui/screen.h"
 
 void tui_say(struct tui *t, bool bad, const char *fmt, ...)
@@ -67,32 +65,6 @@ void tui_free(struct tui *t)
 
 /* ---- drawing ---- */
 
-static const char *where_we_are(const struct cpu *c)
-{
-	if (c->vmx.vmxon == VMCS_NONE)
-		return "no VMX";
-	return c->vmx.guest ? "VMX non-root" : "VMX root";
-}
-
-static void banner(struct tui *t)
-{
-	static const char *const modes[] = { "real 16", "real 32", "virtual-8086", "16-bit", "32-bit", "compat 16", "compat 32", "64-bit" };
-	static const char *const activity[] = { "", " halted", " shutdown", " waits for SIPI" };
-	const struct cpu *c = looked_at(t);
-	struct moment now = timeline_now(t->timeline);
-	char text[300], a[40], b[40];
-	for (int x = 0; x < t->canvas.w; x++)
-		canvas_put(&t->canvas, x, 0, STYLE_BANNER, ' ');
-	snprintf(text, sizeof text, " cpu%u ring %u %s%s | %s vm%u | cr3 %" PRIx64 " | cycle %s insn %s ", c->number, c->s.cpl, modes[c->s.mode],
-	         activity[c->s.activity & 3], where_we_are(c), c->vmx.vm, c->s.cr3, digits(now.cycle, a, sizeof a), digits(now.step, b, sizeof b));
-	int x = canvas_text(&t->canvas, 0, 0, t->canvas.w, STYLE_BANNER, text);
-	if (travel_in_past(t->travel)) {
-		const char *mark = x + 10 <= t->canvas.w ? " IN THE PAST " : " PAST ";
-		int at = x + (int)strlen(mark) <= t->canvas.w ? x : t->canvas.w - (int)strlen(mark);
-		canvas_text(&t->canvas, at > 0 ? at : 0, 0, t->canvas.w, STYLE_PAST, mark);
-	}
-}
-
 static void bottom(struct tui *t)
 {
 	int y = t->canvas.h - 1;
@@ -114,7 +86,7 @@ static void bottom(struct tui *t)
 static void help(struct tui *t)
 {
 	int half = t->canvas.w >= 100 ? 2 : 1, per = ((int)action_rows_n + half - 1) / half, shown = t->canvas.h - 4;
-	canvas_box(&t->canvas, 0, 1, t->canvas.w, t->canvas.h - 2, STYLE_FOCUS, " keys: a number before one repeats it; ? closes ");
+	canvas_box(&t->canvas, 0, BANNER_ROWS, t->canvas.w, t->canvas.h - BANNER_ROWS - 1, STYLE_FOCUS, " keys: a number before one repeats it; ? closes ");
 	for (int i = 0; i < (int)action_rows_n; i++) {
 		int x = 2 + i / per * (t->canvas.w / half), y = 2 + i % per;
 		char text[160];
@@ -134,7 +106,7 @@ void tui_draw(struct tui *t)
 		canvas_text(&t->canvas, 0, 0, t->canvas.w, STYLE_BAD, "too small: 40x10 at least");
 		return;
 	}
-	banner(t);
+	banner_draw(t);
 	layout_apply(t);
 	if (t->help)
 		help(t);

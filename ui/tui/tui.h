@@ -4,6 +4,7 @@
  *   layout.c   which panes stand where                    screen.c   the terminal
  *   pane.c     frames, scrolling, search; pane_*.c each   travel.c   steps and ways back on the timeline
  *   action.c   what keys do (action.def)                  prompt.c   the command line (command.def)
+ *   banner.c   the first two lines: who, where, when
  *
  * Drawing reads state through peeks and field views alone: no cycle, no statistic, no hash changes. */
 #ifndef UI_TUI_TUI_H
@@ -45,6 +46,7 @@ struct tui {
 	unsigned layout;                /* row of layout.def */
 	enum pane_id focus;
 	bool zoomed, help, quit, mono;
+	bool backwards;                 /* the last step went that way */
 	struct pane_view view[PANE_N];
 	struct place place[PLACES_MAX];
 	unsigned places;
@@ -65,6 +67,10 @@ void tui_key(struct tui *t, int key);           /* one key, as from screen_key()
 void tui_say(struct tui *t, bool bad, const char *fmt, ...) PRINTF(3, 4);
 /* Take over a run from the terminal until the user leaves: why the run stopped last. -1 with err: no terminal. */
 int tui_run(struct run *r, bool mono, bool ascii, struct err *e);
+
+/* ---- the banner (banner.c) ---- */
+#define BANNER_ROWS 2
+void banner_draw(struct tui *t);
 
 /* ---- going (travel.c) ---- */
 enum travel_kind { TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_CONTINUE };
