@@ -48,6 +48,7 @@ void insn_syscall(struct cpu *c, const struct uop *u)
 	c->next_rip = c->s.lstar;
 	step_by_new_tf(c);
 	flags_changed(c);
+	flow_tell(c, FLOW_SYSCALL);
 }
 
 void insn_sysret(struct cpu *c, const struct uop *u)
@@ -67,6 +68,7 @@ void insn_sysret(struct cpu *c, const struct uop *u)
 	c->next_rip = to64 ? rip : (uint32_t)rip;
 	step_by_new_tf(c);
 	flags_changed(c);
+	flow_tell(c, FLOW_SYSRET);
 }
 
 void insn_sysenter(struct cpu *c, const struct uop *u)
@@ -83,6 +85,7 @@ void insn_sysenter(struct cpu *c, const struct uop *u)
 	c->s.r[R_RSP] = lma ? c->s.sysenter_esp : (uint32_t)c->s.sysenter_esp;
 	c->next_rip = lma ? c->s.sysenter_eip : (uint32_t)c->s.sysenter_eip;
 	flags_changed(c);
+	flow_tell(c, FLOW_SYSCALL);
 }
 
 void insn_sysexit(struct cpu *c, const struct uop *u)
@@ -100,4 +103,5 @@ void insn_sysexit(struct cpu *c, const struct uop *u)
 	c->s.r[R_RSP] = to64 ? rsp : (uint32_t)rsp;
 	c->next_rip = to64 ? rip : (uint32_t)rip;
 	cpu_attention(c);
+	flow_tell(c, FLOW_SYSRET);
 }

@@ -62,3 +62,24 @@ void flow_end(struct cpu *c, struct flow *f)
 	ledger_charge(&c->ledger, flows[f->id].why, f->total - f->charged);
 	close_phase(c, f);
 }
+
+void flow_tell(struct cpu *c, enum flow_id id)
+{
+	static const uint8_t flow_of[PHASE_N] = {
+#define FLOW(NAME, name, row, w, sentence)
+#define PHASE(FLOW, NAME, name, share, sentence) [PHASE_##FLOW##_##NAME] = FLOW_##FLOW,
+#include "models/cpu/flow.def"
+	};
+	const uint64_t total = *(const uint64_t *)((const char *)c->profile + flows[id].cycles);
+	if (!trace_on(c->trace, CPU_TRACE_PHASE))
+		return;
+	uint64_t told = 0;
+	unsigned share = 0;
+	for (unsigned p = 0; p < PHASE_N; p++)
+		if (flow_of[p] == id) {
+			share += shares[p];
+			uint64_t upto = total * share / 100;
+			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, id, p, upto - told, 0);
+			told = upto;
+		}
+}

@@ -8,7 +8,7 @@
 void sys_store_as(struct cpu *c, uint64_t lin, unsigned size, uint64_t v, unsigned cpl)
 {
 	struct mmu_fault f;
-	if (!c->watch) {
+	if (!c->watch && !c->mmu.tells) {
 		/* the table of the privilege level that will be in force, for this one access */
 		struct soft_tlb_entry *was = c->mmu.soft;
 		c->mmu.soft = c->mmu.table[cpl == 3 ? SOFT_USER : SOFT_SUPER];

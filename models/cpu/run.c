@@ -73,6 +73,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 {
 	c->until = until;
 	c->icount_end = n ? c->s.icount + n : 0;
+	if (unlikely(trace_on(c->trace, MMU_TRACE_ACCESS) != c->mmu.tells))
+		mmu_tell(&c->mmu, !c->mmu.tells);
 	if (setjmp(c->fault_exit)) {
 		struct cpu_event ev = c->fault;
 		if (c->block)

@@ -163,5 +163,6 @@ void flow_begin(struct cpu *c, struct flow *f, enum flow_id id);
 void flow_phase(struct cpu *c, struct flow *f, enum flow_phase p);      /* ends the phase before, begins p and charges it */
 void flow_extra(struct cpu *c, struct flow *f, cycle_t cycles);         /* beyond the flow's own total */
 void flow_end(struct cpu *c, struct flow *f);
+void flow_tell(struct cpu *c, enum flow_id id);                         /* its phases are traced; an instruction's cost covers them */
 
 #endif

@@ -187,6 +187,7 @@ static bool nested_hit(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_le
 		m->stat[MMU_STAT_NESTED_HIT]++;
 		walk_row(w->rec, (struct walk_ref){ .dim = WALK_EPT, .for_level = (uint8_t)for_level, .served = LEVEL_NTLB,
 		                                    .table = gpa.v & PAGE_MASK, .entry = h->hpa & PAGE_MASK });
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, WALK_EPT, 1, LEVEL_NTLB, h->hpa & PAGE_MASK);
 		return true;
 	}
 	return false;
@@ -237,6 +238,7 @@ static unsigned start(struct walk *w, gpa_t gpa, unsigned for_level, uint64_t *t
 		walk_row(w->rec, (struct walk_ref){ .dim = WALK_EPT, .level = (uint8_t)level, .for_level = (uint8_t)for_level,
 		                                    .served = LEVEL_PSC, .entry = *table,
 		                                    .index = (uint16_t)BITS(gpa.v, level_shift(level) + 8, level_shift(level)) });
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, WALK_EPT, level, LEVEL_PSC, *table);
 		return level - 1;
 	}
 	return top;
@@ -332,6 +334,8 @@ bool ept_translate(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level,
 {
 	const unsigned top = top_level(w->m);
 	const uint64_t root = w->m->guest.eptp & MASK(52) & PAGE_MASK;
+	if (w->live)
+		trace(w->live->trace, w->live->ledger->now, w->live->cpu, MMU_TRACE_EPT_WALK, gpa.v, for_level, root, 0);
 	/* "a guest-physical address that sets any of bits 51:48 ... causes an EPT violation" under 4 levels */
 	if (top == 4 && gpa.v >> 48)
 		return violation(w, gpa, want, for_level, 0, true);
@@ -344,6 +348,8 @@ bool ept_translate(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level,
 	if (!ok && level < top && w->rec->fault.kind != MMU_PML_FULL) {
 		w->rec->n = n;
 		w->rec->fault = (struct mmu_fault){ 0 };
+		if (w->live)
+			trace(w->live->trace, w->live->ledger->now, w->live->cpu, MMU_TRACE_WALK_AGAIN, WALK_EPT, 0, 0, 0);
 		ok = descend(w, gpa, want, for_level, top, root, ~0ull, h);
 	}
 	if (!ok && w->live && w->rec->fault.kind == MMU_EPT_VIOLATION)

@@ -73,7 +73,7 @@ static unsigned view_of(const struct mmu *m, unsigned access)
 
 static void choose_soft(struct mmu *m)
 {
-	unsigned view = m->align_check ? SOFT_SLOW : m->user ? SOFT_USER : m->ac && m->paging.smap ? SOFT_SUPER_AC : SOFT_SUPER;
+	unsigned view = m->align_check || m->tells ? SOFT_SLOW : m->user ? SOFT_USER : m->ac && m->paging.smap ? SOFT_SUPER_AC : SOFT_SUPER;
 	m->soft = m->table[view];
 }
 
@@ -524,6 +524,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 		}
 		found(m, h, ids[size], entry, size_shift[size]);
 		use_first(m, fetch, entry);
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 1, access);
 		return 0;
 	}
 	if (m->detailed && !stale) {
@@ -541,6 +542,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 			m->stat[MMU_STAT_STLB_HIT]++;
 			ledger_charge(m->ledger, WHY_TLB_L2, m->profile->stlb_latency);
 			found(m, h, id, entry, size_shift[size]);
+			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 2, access);
 			put_first(m, fetch, lin, h->info, size_shift[size], h->tag & TAG_G, h);
 			return 0;
 		}
@@ -572,6 +574,8 @@ static inline int translate(struct mmu *m, uint64_t lin, unsigned access, struct
 		h->pa = SOFT_PA(e) | (lin & 0xfff);
 		if (m->detailed && SOFT_SLOT(e) != m->dtlb_mru)
 			mmu_dtlb_touch(m, SOFT_SLOT(e));
+		if (unlikely(m->tells))
+			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 1, access);
 		return 0;
 	}
 	return translate_slow(m, access, h, f);
@@ -679,6 +683,7 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 	}
 	if (m->detailed)
 		mmu_touch(m, h->pa, size, access_writes(access) ? TOUCH_RMW : TOUCH_LOAD);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_ACCESS, h->lin, h->pa, size, 0);
 	memcpy(to, p, size);
 	soft_fill(m, h, access);
 }
@@ -698,6 +703,7 @@ static void write_piece(struct mmu *m, const struct hit *h, const void *from, un
 	}
 	if (m->detailed)
 		mmu_touch(m, h->pa, size, TOUCH_STORE);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_ACCESS, h->lin, h->pa, size, 1);
 	mem_before_write(m->mem, HPA(h->pa), size);
 	memcpy(p, from, size);
 	soft_fill(m, h, access);
@@ -784,6 +790,7 @@ uint64_t mmu_phys_read(struct mmu *m, hpa_t pa, unsigned size, enum why why)
 		m->stat[MMU_STAT_L1D_MISS] += !present;
 	}
 	mem_read(m->mem, pa, &v, size);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_PHYS, pa.v, size, 0, v);
 	return v;
 }
 
@@ -799,6 +806,7 @@ void mmu_phys_write(struct mmu *m, hpa_t pa, unsigned size, uint64_t v, enum why
 		m->stat[MMU_STAT_L1D_MISS] += !present;
 	}
 	mem_write(m->mem, pa, &v, size);
+	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_PHYS, pa.v, size, 1, v);
 }
 
 /* ---- registers ---- */
@@ -890,6 +898,12 @@ void mmu_set_cpl(struct mmu *m, bool user, bool ac, bool align_check)
 	m->user = user;
 	m->ac = ac;
 	m->align_check = align_check;
+	choose_soft(m);
+}
+
+void mmu_tell(struct mmu *m, bool on)
+{
+	m->tells = on;
 	choose_soft(m);
 }
 

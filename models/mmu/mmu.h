@@ -147,6 +147,7 @@ struct mmu {
 	uint64_t links;                 /* changes when links made in any context are void */
 	struct soft_context *context_now, *contexts;    /* mmu.c: generation and epoch of each context left, to come back to */
 	uint64_t context_clock, generation_clock;
+	bool tells;                     /* every data access takes the slow way and is traced: mmu_tell() */
 	uint64_t ept_cap;               /* IA32_VMX_EPT_VPID_CAP: the CPU narrows it from all ones, ept.h */
 	struct mmu_fault load_fault;    /* why loading PDPTEs failed: kind MMU_OK, reserved bits; else EPT's */
 	uint64_t *l1i_mru;              /* per set, as l1d_mru */
@@ -251,6 +252,9 @@ int mmu_read(struct mmu *m, uint64_t lin, void *buf, unsigned size, unsigned acc
 int mmu_write(struct mmu *m, uint64_t lin, const void *buf, unsigned size, unsigned access, struct mmu_fault *f);
 /* Check an access without making it (TLB fills and A/D updates happen as the access would make them). */
 int mmu_probe(struct mmu *m, uint64_t lin, unsigned size, unsigned access, struct mmu_fault *f);
+
+/* Somebody wants every access traced: data accesses take the slow way, which costs what the fast one does. Not state. */
+void mmu_tell(struct mmu *m, bool on);
 
 /* Instruction fetch: translate lin (timed: instruction TLB, walk) for the present CPL. A few ns when the ITLB holds
  * the page. Call it whenever execution comes to another page than the last call's, also along a block link: the ITLB's

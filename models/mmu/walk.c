@@ -312,6 +312,7 @@ static unsigned start(struct walk *w, struct table *t, uint64_t *rights)
 		m->stat[MMU_STAT_PSC_HIT]++;
 		walk_row(w->rec, (struct walk_ref){ .dim = shadowed(m) ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
 			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = t->gpa });
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, shadowed(m) || t->shadow ? WALK_SHADOW : WALK_GUEST, level, LEVEL_PSC, t->gpa);
 		return level - 1;
 	}
 	return top;
@@ -413,6 +414,8 @@ static bool walk_linear(struct walk *w)
 	if (got < 0) {
 		rec->n = 0;
 		rec->fault = (struct mmu_fault){ 0 };
+		if (w->live)
+			trace(w->live->trace, w->live->ledger->now, w->live->cpu, MMU_TRACE_WALK_AGAIN, WALK_GUEST, 0, 0, 0);
 		got = descend(w, top, first, all, false);
 	}
 	return got > 0;
@@ -462,11 +465,14 @@ bool walk(struct walk *w)
 	rec->gpa = GPA(0);
 	rec->hpa = HPA(0);
 	if (m) {
+		const unsigned n = m->paging.levels;
 		m->stat[MMU_STAT_WALK]++;
 		if (m->detailed) {
 			rec->cycles = (uint32_t)m->profile->walk_base;
 			ledger_charge(m->ledger, shadowed(m) ? WHY_WALK_SHADOW : WHY_WALK_GUEST, m->profile->walk_base);
 		}
+		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_BEGIN, w->lin, w->access, n,
+		      n == 3 ? m->pdpte[BITS(w->lin, 31, 30)] & bits(51, 12) : m->cr3 & bits(n == 2 ? 31 : 51, 12));
 	}
 	bool ok = walk_linear(w) && walk_final(w);
 	if (m) {

@@ -24,7 +24,9 @@
 void vmm_cost(struct cpu *c, enum vmm_cost what)
 {
 	const struct vmm *v = vmm_of(c);
-	ledger_charge(&c->ledger, vmm_cost_rows[what].why, v ? v->cost[what] : vmm_cost_rows[what].cycles);
+	const cycle_t n = v ? v->cost[what] : vmm_cost_rows[what].cycles;
+	ledger_charge(&c->ledger, vmm_cost_rows[what].why, n);
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_PHASE, what, n, 0, 0);
 }
 
 /* ---- memory ---- */

@@ -97,7 +97,7 @@ int trace_export_listen(struct trace_export *x, struct machine *m, const char *n
 	for (unsigned i = 0; i < TRACE_EVENTS; i++) {
 		size_t at = strlen(filter);
 
-		if (m->trace.rows[i].name && strcmp(m->trace.rows[i].name, "insn") != 0)
+		if (m->trace.rows[i].name && i != CPU_TRACE_INSN && i != MMU_TRACE_ACCESS && i != MMU_TRACE_TLB_HIT)
 			snprintf(filter + at, sizeof filter - at, "%s%s", at ? "," : "",
 			         m->trace.rows[i].name);
 	}

@@ -245,6 +245,7 @@ void insn_vmread(struct cpu *c, const struct uop *u)
 		return;
 	}
 	uint64_t value = vmcs_get(v, (uint32_t)encoding);
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VMREAD, encoding, value, 0, 0);
 	if (u->kind[0] == OPK_REG)
 		reg_set(c, u->reg[0], reg_size(c), value);
 	else if (reg_size(c) == 8)
@@ -279,6 +280,7 @@ void insn_vmwrite(struct cpu *c, const struct uop *u)
 		fail_valid(c, VMX_ERR_READ_ONLY);
 		return;
 	}
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VMWRITE, encoding, value, vmcs_get(v, (uint32_t)encoding), 0);
 	vmcs_set(v, (uint32_t)encoding, value);
 	succeed(c);
 }
@@ -427,6 +429,7 @@ bool vmx_root_vmread(struct cpu *c, uint32_t encoding, uint64_t *v)
 	if (!c->vmcs || field_of(c, encoding) < 0)
 		return false;
 	*v = vmcs_get(c->vmcs, encoding);
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VMREAD, encoding, *v, 0, 0);
 	return true;
 }
 
@@ -436,6 +439,7 @@ bool vmx_root_vmwrite(struct cpu *c, uint32_t encoding, uint64_t v)
 	int f = c->vmcs ? field_of(c, encoding) : -1;
 	if (f < 0 || (vmcs_type((enum vmcs_field)f) == VMCS_READ_ONLY && !(vmx_misc(c) & VMX_MISC_WRITE_ALL)))
 		return false;
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VMWRITE, encoding, v, vmcs_get(c->vmcs, encoding), 0);
 	vmcs_set(c->vmcs, encoding, v);
 	return true;
 }

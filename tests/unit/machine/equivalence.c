@@ -208,3 +208,50 @@ Test(equivalence, two_runs_give_the_same_trace, .timeout = 120)
 	same(&a, &b);
 	same(&a, &quiet);       /* and looking changed nothing */
 }
+
+/* Listening to everything, every access and every reference of every walk included, changes no cycle, statistic or bit of state. */
+static void stat_sum(void *arg, const char *name, const struct stat_row *row, uint64_t v)
+{
+	uint64_t *h = arg;
+	(void)row;
+	for (; *name; name++)
+		*h = (*h ^ (uint8_t)*name) * 0x100000001b3;
+	*h = (*h ^ v) * 0x100000001b3;
+}
+
+static void check_told(const char *what, const char *kernel, const char *cmdline)
+{
+	static struct run told, quiet;
+	struct err e = { "" };
+	uint64_t a = 0, b = 0;
+	under = what;
+	boot(&told, kernel, cmdline, 1, false);
+	boot(&quiet, kernel, cmdline, 1, false);
+	cr_assert(eq(int, trace_listen(&told.m->trace, "all", NULL, NULL, &e), 0), "%s", e.text);
+	through(&told);
+	through(&quiet);
+	same(&told, &quiet);
+	stats_each(&told.m->stats, stat_sum, &a);
+	stats_each(&quiet.m->stats, stat_sum, &b);
+	cr_expect(eq(u64, a, b));
+	cr_expect(gt(u64, told.m->trace.count, machine_icount(told.m)));
+	/* and when the listener has gone in the middle, or come, it is still the same run */
+	static struct run half;
+	boot(&half, kernel, cmdline, 1, false);
+	for (unsigned i = 0; machine_run(half.m, NEVER, 20000) == MACHINE_STOP_ICOUNT; i++) {
+		if (i % 2)
+			trace_unlisten(&half.m->trace, NULL, NULL);
+		else
+			cr_assert(eq(int, trace_listen(&half.m->trace, "all", NULL, NULL, &e), 0), "%s", e.text);
+	}
+	same(&half, &quiet);
+	machine_free(told.m);
+	machine_free(quiet.m);
+	machine_free(half.m);
+}
+Test(equivalence, told_32, .timeout = 120) { check_told(NULL, KERNEL32, "syscall n=10;pgfault n=10;forkwait n=2;timer n=3"); }
+Test(equivalence, told_64, .timeout = 120) { check_told(NULL, KERNEL64, "syscall n=10;pgfault n=10;forkwait n=2;timer n=3"); }
+Test(equivalence, told_under_ept, .timeout = 120) { check_told("ept", KERNEL64, "syscall n=10;pgfault n=10;forkwait n=2;timer n=3"); }
+Test(equivalence, told_under_shadow, .timeout = 120) { check_told("shadow.wp", KERNEL64, "syscall n=10;pgfault n=10;forkwait n=2;timer n=3"); }
+Test(equivalence, told_under_agile, .timeout = 120) { check_told("agile", KERNEL64, "syscall n=10;pgfault n=10;forkwait n=2"); }
+Test(equivalence, told_under_minivisor, .timeout = 120) { check_told(MINIVISOR, KERNEL64, "syscall n=10;pgfault n=10"); }
