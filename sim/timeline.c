@@ -8,7 +8,8 @@
 #define INTERVAL_MIN 100000ull  /* instructions: some milliseconds of re-execution */
 #define SNAPSHOTS_MAX 256       /* of one branch */
 
-struct stop { struct moment at; struct snap *snap; size_t inputs; uint64_t mark; };     /* inputs: played before */
+struct stop { struct moment at; struct snap *snap; size_t inputs, answers; uint64_t mark; };    /* played before it */
+struct answer { size_t n; void *bytes; };
 struct input_record { struct moment at; unsigned channel; size_t n; uint8_t *bytes; };
 
 struct branch {
@@ -19,6 +20,8 @@ struct branch {
 	size_t stops;
 	struct input_record *input;
 	size_t inputs, input_room;
+	struct answer *answer;
+	size_t answers, answer_room;
 };
 
 struct timeline {
@@ -27,7 +30,7 @@ struct timeline {
 	uint64_t budget, interval;
 	struct branch *branch;
 	size_t branches, present;
-	size_t played;                  /* inputs of the present branch that have happened */
+	size_t played, answered;        /* inputs and answers of the present branch that have happened */
 };
 
 static struct branch *here(const struct timeline *t)
@@ -86,7 +89,7 @@ static void take(struct timeline *t)
 		return;
 	b->stop = xrealloc(b->stop, SNAPSHOTS_MAX * sizeof *b->stop);
 	b->stop[b->stops++] = (struct stop){
-		.at = timeline_now(t), .snap = snap_take(t->snaps, b->name), .inputs = t->played,
+		.at = timeline_now(t), .snap = snap_take(t->snaps, b->name), .inputs = t->played, .answers = t->answered,
 		.mark = t->d.mark ? t->d.mark(t->d.who) : 0,
 	};
 }
@@ -114,6 +117,7 @@ static void restore(struct timeline *t, size_t of, const struct stop *s)
 		t->d.rewind(t->d.who, s->mark);
 	t->present = of;
 	t->played = s->inputs;
+	t->answered = s->answers;
 }
 
 /* ---- branches ---- */
@@ -130,7 +134,7 @@ static struct branch *grow(struct timeline *t, int parent)
 	b->parent = parent;
 	b->fork = b->end = timeline_now(t);
 	t->present = t->branches++;
-	t->played = 0;
+	t->played = t->answered = 0;
 	return b;
 }
 
@@ -164,6 +168,33 @@ void timeline_input(struct timeline *t, unsigned channel, const void *bytes, siz
 	t->played = b->inputs;
 	b->end = timeline_now(t);
 	t->d.input(t->d.who, channel, bytes, n);
+}
+
+bool timeline_recorded(const struct timeline *t)
+{
+	return moment_compare(timeline_now(t), here(t)->end) < 0;
+}
+
+const void *timeline_answer(struct timeline *t, size_t *n)
+{
+	const struct branch *b = here(t);
+	if (t->answered == b->answers)
+		return NULL;
+	*n = b->answer[t->answered].n;
+	return b->answer[t->answered++].bytes;
+}
+
+void timeline_answered(struct timeline *t, const void *bytes, size_t n)
+{
+	struct branch *b = here(t);
+	if (b->answers == b->answer_room) {
+		b->answer_room = b->answer_room ? 2 * b->answer_room : 16;
+		b->answer = xrealloc(b->answer, b->answer_room * sizeof *b->answer);
+	}
+	void *copy = xcalloc(1, n + 1);
+	memcpy(copy, bytes, n);
+	b->answer[b->answers++] = (struct answer){ n, copy };
+	t->answered = b->answers;
 }
 
 size_t timeline_branches(const struct timeline *t) { return t->branches; }
@@ -387,7 +418,10 @@ void timeline_free(struct timeline *t)
 			snap_drop(t->snaps, b->stop[i].snap);
 		for (size_t i = 0; i < b->inputs; i++)
 			free(b->input[i].bytes);
+		for (size_t i = 0; i < b->answers; i++)
+			free(b->answer[i].bytes);
 		free(b->stop);
+		free(b->answer);
 		free(b->input);
 	}
 	free(t->branch);

@@ -53,6 +53,13 @@ void timeline_input(struct timeline *t, unsigned channel, const void *bytes, siz
 /* State was changed by hand just now (a register, memory). A new branch begins unless nothing is after this moment. */
 void timeline_changed(struct timeline *t);
 
+/* The run asks somebody outside (a callback that may change what happens next), always in the same order. What was
+ * answered at this place before; or NULL: ask, and tell with timeline_answered(). */
+const void *timeline_answer(struct timeline *t, size_t *n);
+void timeline_answered(struct timeline *t, const void *bytes, size_t n);
+/* This moment has been lived through already: the present branch goes on behind it. */
+bool timeline_recorded(const struct timeline *t);
+
 /* Backwards to the last moment before now at which `hit` said yes; it is asked after each instruction, and may look but
  * not touch. True: that moment is now. False: never; now is as it was. */
 typedef bool timeline_hit(void *arg);

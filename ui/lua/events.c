@@ -12,6 +12,7 @@
 #include "models/symbols.h"
 #include "ui/lua/api.h"
 #include "ui/lua/watchdog.h"
+#include "ui/session/travel.h"
 
 struct handler {
 	struct handler *next;
@@ -152,6 +153,8 @@ static void on_record(void *who, const struct trace_record *r)
 {
 	struct handler *h = who;
 
+	if (run_recorded(h->run))
+		return;
 	if (h->fn == LUA_NOREF) {
 		if (!h->hit) {
 			h->hit = true;
@@ -169,7 +172,7 @@ static void on_line(void *who, struct run *r, const char *text, size_t n)
 	struct scenario *s = who;
 	struct line l = { text, n };
 
-	for (struct handler *h = s->handlers; h; h = h->next)
+	for (struct handler *h = s->handlers; h && !run_recorded(r); h = h->next)
 		if (h->console && h->run == r)
 			tell(h, protected_line, &l);
 }
@@ -177,6 +180,7 @@ static void on_line(void *who, struct run *r, const char *text, size_t n)
 /* ---- vm:on: exits, before the VMM serves them ---- */
 
 struct exit_told { struct handler *h; struct vcpu *v; const struct exit_seen *x; };
+struct exit_answer { uint64_t r[16]; uint64_t handled; };     /* what came of it: logged, so that time can be travelled */
 
 /* Those a handler may change; RSP is in the VMCS. */
 static const struct { const char *name; unsigned r; } exit_regs[] = {
@@ -250,8 +254,19 @@ static bool on_exit_seen(void *who, struct vcpu *v, const struct exit_seen *x)
 	for (struct handler *h = s->handlers; h; h = h->next)
 		if (h->exits && h->run->m->number == v->vm->number && (h->reason == x->reason || h->reason == EXIT_REASONS)) {
 			struct exit_told t = { h, v, x };
+			struct exit_answer now;
+			size_t n;
+			const struct exit_answer *was = run_answer(h->run, &n);
 
-			handled |= tell(h, protected_exit, &t);
+			if (was) {
+				memcpy(v->cpu->s.r, was->r, sizeof was->r);
+				handled |= was->handled;
+				continue;
+			}
+			now.handled = tell(h, protected_exit, &t);
+			memcpy(now.r, v->cpu->s.r, sizeof now.r);
+			run_answered(h->run, &now, sizeof now);
+			handled |= now.handled;
 		}
 	return handled;
 }

@@ -29,6 +29,7 @@ struct run {                    /* one machine of a session, real or virtual */
 	struct machine *m;
 	struct setup setup;             /* owns the strings of the configuration */
 	char name[16];                  /* "m0" */
+	struct travel *travel;          /* ui/session/travel.h: it goes back and forth in time, or NULL */
 	const char *image;              /* what was booted, or NULL */
 	char *console;                  /* what the guest printed on COM1, at most CONSOLE_MAX, the newest */
 	size_t console_n, console_room;

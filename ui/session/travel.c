@@ -120,12 +120,14 @@ struct travel *travel_open(struct run *r)
 	run_face(r)->echo = false;
 	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind };
 	v->timeline = timeline_new(r->m->snaps, &d, BUDGET);
+	r->travel = v;
 	return v;
 }
 
 void travel_close(struct travel *v)
 {
 	run_face(v->r)->echo = v->echo;
+	v->r->travel = NULL;
 	timeline_free(v->timeline);
 	free(v->mark);
 	free(v);
@@ -142,6 +144,30 @@ void travel_poll(struct travel *v, bool (*stop)(void *who), void *who)
 {
 	v->stop = stop;
 	v->stop_who = who;
+}
+
+static struct travel *travel_of(const struct run *r)
+{
+	return r->host ? r->host->travel : r->travel;
+}
+
+bool run_recorded(const struct run *r)
+{
+	const struct travel *v = travel_of(r);
+	return v && timeline_recorded(v->timeline);
+}
+
+const void *run_answer(const struct run *r, size_t *n)
+{
+	struct travel *v = travel_of(r);
+	return v ? timeline_answer(v->timeline, n) : NULL;
+}
+
+void run_answered(const struct run *r, const void *bytes, size_t n)
+{
+	struct travel *v = travel_of(r);
+	if (v)
+		timeline_answered(v->timeline, bytes, n);
 }
 
 /* ---- forwards ---- */

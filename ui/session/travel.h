@@ -22,6 +22,12 @@ struct timeline *travel_timeline(const struct travel *v);
 bool travel_in_past(const struct travel *v);
 void travel_poll(struct travel *v, bool (*stop)(void *who), void *who); /* asked between pieces of a long run */
 
+/* A moment that has been lived through: listeners have been told, and who is asked has answered (sim/timeline.h). Of any
+ * run of the machine; one that does not travel lives every moment once. */
+bool run_recorded(const struct run *r);
+const void *run_answer(const struct run *r, size_t *n);
+void run_answered(const struct run *r, const void *bytes, size_t n);
+
 enum travelled travel_step(struct travel *v, uint64_t n);
 enum travelled travel_continue(struct travel *v);
 enum travelled travel_to_address(struct travel *v, uint64_t lin, int cpu);     /* STOPPED, also when it got there */
