@@ -147,7 +147,7 @@ Test(travel, what_a_script_answered_is_part_of_the_past)
 	static const struct options o = { .max_cycles = NEVER, .quiet = true };
 	static const char text[] =
 		"local m = machine { ram = '64M' }\n"
-		"local vm = m:vm { cpu = 'vmx', mmu = 'ept', ram = '32M', kernel = guest 'kernel64', cmdline = 'cpuid n=300000' }\n"
+		"local vm = m:vm { cpu = 'vmx', mmu = 'ept', ram = '32M', kernel = guest 'kernel64', cmdline = 'cpuid n=900000' }\n"
 		"local n = 0\n"
 		"vm:on('exit.cpuid', function(e) n = n + 1; e.regs.rbx = n; return 'handled' end)\n"
 		"m:run()\n"
