@@ -100,11 +100,13 @@ const char *err_nearest(const char *word, const char *(*name_at)(const void *tab
 /* What led here, if the program knows: ui/cli defines its own. A weak function rather than a
  * pointer, because sim/ keeps no variables. */
 __attribute__((weak)) void bug_context(void) {}
+__attribute__((weak)) void bug_begins(void) {}          /* whoever has the terminal gives it back */
 
 void bug_at(const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
 
+	bug_begins();
 	fflush(stdout);
 	fprintf(stderr, "%s:%d: BUG: ", file, line);
 	va_start(ap, fmt);

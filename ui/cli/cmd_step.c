@@ -41,7 +41,15 @@ int cmd_step(struct args *a, struct err *e)
 	session_init(&s, &a->o);
 	s.stepper = screen;
 	s.stepper_who = a;
-	int status = is_scenario(a->operand[0]) ? scenario_run_file(&s, &o, a->operand[0], e) : boot(a, &s, e);
+	struct scenario *line = NULL;
+	int status;
+	if (is_scenario(a->operand[0]))
+		status = scenario_run_file(&s, &o, a->operand[0], e);
+	else if ((line = scenario_line_open(&s, &o, e)) == NULL)
+		status = -1;
+	else
+		status = boot(a, &s, e);
+	scenario_line_close(line);
 	if (s.late.text[0]) {
 		*e = s.late;
 		status = -1;

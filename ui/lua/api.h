@@ -19,6 +19,7 @@ struct scenario {
 	int status;                     /* so far: 1 after a failed check */
 	bool exited;                    /* exit() was called */
 	struct handler *handlers;       /* Lua functions that listen */
+	bool on_line;                   /* a line of the stepping screen is evaluated */
 	struct run *inside;             /* the machine that is running now: no second run inside */
 	struct run *pending_of;         /* a callback failed in here: its message is `pending` */
 	struct err pending;
@@ -70,6 +71,9 @@ uint64_t api_u64(lua_State *L, int i);          /* a whole number, also 2e9 */
 /* Run the machine from Lua: callbacks' errors come out here. */
 enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n);
 void api_not_inside(lua_State *L, const char *what);
+void api_not_on_line(lua_State *L, const char *what);   /* the stepping screen does it itself */
+/* line.c: the session's line_eval is this scenario's. */
+void line_install(struct scenario *s);
 
 /* Listeners (events.c). */
 void handlers_free(struct scenario *s);

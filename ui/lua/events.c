@@ -461,6 +461,12 @@ void api_not_inside(lua_State *L, const char *what)
 		           "    a listener may look and count; return \"stop\" and do it after m:run, or use m:break_at", what);
 }
 
+void api_not_on_line(lua_State *L, const char *what)
+{
+	if (scenario_of(L)->on_line)
+		luaL_error(L, "%s is the screen's here: step, continue, goto, and their ways back", what);
+}
+
 enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n)
 {
 	struct scenario *s = scenario_of(L);
@@ -468,6 +474,7 @@ enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n
 	struct err e;
 
 	api_not_inside(L, "running");
+	api_not_on_line(L, "running");
 	s->inside = r;
 	watchdog_machine(true);
 	why = run_until(r, until, n);

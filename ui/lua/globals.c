@@ -155,13 +155,14 @@ static bool cell(lua_State *L, int columns, lua_Integer i, char *buf, size_t n)
 	return number;
 }
 
-static void print_cell(const char *text, size_t to, bool right, bool last)
+static void print_cell(lua_State *L, const char *text, size_t to, bool right, bool last)
 {
 	size_t pad = to > width(text) ? to - width(text) : 0;
+	char padded[3 * CELL_MAX];
 
-	printf("%*s%s", right ? (int)pad : 0, "", text);
-	printf("%*s", right || last ? 0 : (int)pad, "");
-	fputs(last ? "\n" : "  ", stdout);
+	snprintf(padded, sizeof padded, "%*s%s%*s%s", right ? (int)pad : 0, "", text, right || last ? 0 : (int)pad, "",
+	         last ? "\n" : "  ");
+	sandbox_print(L, padded, strlen(padded));
 }
 
 int l_report(lua_State *L)
@@ -177,7 +178,7 @@ int l_report(lua_State *L)
 		size_t size;
 		const char *whole = lua_tolstring(L, -1, &size);
 
-		fwrite(whole, 1, size, stdout);
+		sandbox_print(L, whole, size);
 		fflush(stdout);
 		return 0;
 	}
@@ -189,7 +190,7 @@ int l_report(lua_State *L)
 	rows = (lua_Integer)lua_rawlen(L, 3);
 	luaL_argcheck(L, n >= 1 && n <= COLUMNS_MAX, 1, "expected 1..32 columns");
 	if (lua_getfield(L, 1, "title") != LUA_TNIL)
-		printf("%s\n", luaL_checkstring(L, -1));
+		sandbox_print(L, lua_pushfstring(L, "%s\n", luaL_checkstring(L, -1)), lua_rawlen(L, -1));
 	lua_settop(L, 3);
 	for (int pass = 0; pass < 2; pass++)
 		for (lua_Integer r = 0; r <= rows; r++) {
@@ -208,7 +209,7 @@ int l_report(lua_State *L)
 				}
 				right[i - 1] |= number;
 				if (pass)
-					print_cell(text, wide[i - 1], right[i - 1], i == n);
+					print_cell(L, text, wide[i - 1], right[i - 1], i == n);
 				else if (width(text) > wide[i - 1])
 					wide[i - 1] = width(text);
 			}

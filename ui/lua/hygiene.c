@@ -340,11 +340,11 @@ static int own_print(lua_State *L)
 		const char *text = sandbox_tostring(L, i, &len);
 
 		if (i > 1)
-			fputc('\t', stdout);
-		fwrite(text, 1, len, stdout);
+			sandbox_print(L, "\t", 1);
+		sandbox_print(L, text, len);
 		lua_pop(L, 1);
 	}
-	fputc('\n', stdout);
+	sandbox_print(L, "\n", 1);
 	fflush(stdout);
 	return 0;
 }

@@ -187,6 +187,7 @@ int l_boot(lua_State *L)
 	struct err e = { "" };
 
 	api_not_inside(L, "m:boot");
+	api_not_on_line(L, "booting");
 	api_keys(L, 2, boot_keys);
 	boot_options(L, "boot", r, &b);
 	if (run_boot(r, &b, &e) != 0)
@@ -218,6 +219,7 @@ int l_vm(lua_State *L)
 	size_t n;
 
 	api_not_inside(L, "m:vm");
+	api_not_on_line(L, "making a virtual machine");
 	if (host->started)
 		return luaL_error(L, "vm: the machine has run already; make its virtual machines first");
 	lua_settop(L, 2);
@@ -258,6 +260,7 @@ int l_type(lua_State *L)
 	const char *text = luaL_checklstring(L, 2, &n);
 
 	api_not_inside(L, "m:type");
+	r->touched = true;
 	machine_serial_input(r->m, (const uint8_t *)text, n);
 	return 0;
 }
@@ -270,6 +273,7 @@ int l_key(lua_State *L)
 	uint8_t codes[1024];
 
 	api_not_inside(L, "m:key");
+	r->touched = true;
 	for (size_t at = 0; at < n; at += 200)
 		machine_key_input(r->m, codes, keys_for(text + at, n - at < 200 ? n - at : 200, codes, sizeof codes));
 	return 0;
@@ -414,6 +418,7 @@ int l_restore(lua_State *L)
 	const struct object *o = live_snapshot(L, 2);
 
 	api_not_inside(L, "m:restore");
+	api_not_on_line(L, "going back");
 	if (o->run != r)
 		return luaL_error(L, "this snapshot is of machine %s, not of %s", o->run->name, r->name);
 	snap_restore(r->m->snaps, o->snap);

@@ -81,6 +81,7 @@ int l_phys_write(lua_State *L)
 	uint8_t probe;
 
 	api_not_inside(L, "writing memory");
+	((struct object *)lua_touserdata(L, 1))->run->touched = true;
 	if (n && (!mem_peek(&m->mem, HPA(at), &probe, 1) ||
 	          !mem_peek(&m->mem, HPA(at + n - 1), &probe, 1)))
 		return unmapped(L, false, at, n);
@@ -99,6 +100,7 @@ int l_lin_write(lua_State *L)
 	struct walk_record w;
 
 	api_not_inside(L, "writing memory");
+	((struct object *)lua_touserdata(L, 1))->run->touched = true;
 	for (size_t done = 0; done < n;) {      /* all of it is mapped, or nothing is written */
 		uint64_t lin = at + done;
 		uint8_t probe;

@@ -63,6 +63,25 @@ static void count_hook(lua_State *L, lua_Debug *ar)
 	lua_error(L);
 }
 
+uint64_t sandbox_limit(struct sandbox *s, uint64_t instructions_max)
+{
+	uint64_t before = s->instructions_max;
+
+	s->instructions_max = instructions_max;
+	lua_sethook(s->L, count_hook, LUA_MASKCOUNT, HOOK_EVERY);
+	return before;
+}
+
+void sandbox_print(lua_State *L, const char *text, size_t n)
+{
+	const struct sandbox *s = sandbox_of(L);
+
+	if (s->print)
+		s->print(s->print_who, text, n);
+	else
+		fwrite(text, 1, n, stdout);
+}
+
 /* ---- the libraries that are open ---- */
 
 static int no_metamethod_gc(lua_State *L)

@@ -21,6 +21,8 @@ struct sandbox {
 	uint64_t instructions, instructions_max;
 	struct rng rng;
 	uint64_t last_id;               /* tostring's numbers */
+	void (*print)(void *who, const char *text, size_t n);   /* NULL: stdout */
+	void *print_who;
 	char file[4096];                /* run last, for messages that have no line */
 	char folder[4096];              /* where require looks; "" forbids it */
 };
@@ -39,6 +41,10 @@ int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name,
 int sandbox_run_file(struct sandbox *s, const char *path, int results, struct err *e);
 /* lua_pcall with the message moved to *e. */
 int sandbox_call(lua_State *L, int args, int results, struct err *e);
+/* Text as print() writes it. */
+void sandbox_print(lua_State *L, const char *text, size_t n);
+/* From now on so many more instructions, even after a limit was reached. Returns the limit before. */
+uint64_t sandbox_limit(struct sandbox *s, uint64_t instructions_max);
 /* A value as text, without addresses; pushed. */
 const char *sandbox_tostring(lua_State *L, int i, size_t *n);
 

@@ -37,6 +37,7 @@ static int start(struct scenario *s, struct session *session, const struct scena
 	if (slash == path)
 		snprintf(s->folder, sizeof s->folder, "/");
 	snprintf(s->sandbox.folder, sizeof s->sandbox.folder, "%s", s->folder);
+	line_install(s);
 	lua_pushcfunction(s->sandbox.L, install);
 	return sandbox_call(s->sandbox.L, 0, 0, e);
 }
@@ -53,6 +54,7 @@ static int finish(struct scenario *s, int status, struct err *e)
 			fprintf(stderr, "warning: --set %s: the scenario did not ask for it\n",
 			        s->o->set[i]);
 	handlers_free(s);
+	memset(&s->session->line, 0, sizeof s->session->line);
 	for (size_t i = 0; i < s->session->n; i++)
 		s->session->runs[i]->console_line = NULL;
 	sandbox_fini(&s->sandbox);
@@ -87,4 +89,25 @@ int scenario_run_text(struct session *session, const struct scenario_options *o,
 		status = finish(s, status, e);
 	free(s);
 	return status;
+}
+
+struct scenario *scenario_line_open(struct session *session, const struct scenario_options *o, struct err *e)
+{
+	struct scenario *s = xcalloc(1, sizeof *s);
+
+	if (start(s, session, o, "line", e) == 0)
+		return s;
+	scenario_line_close(s);
+	return NULL;
+}
+
+void scenario_line_close(struct scenario *s)
+{
+	struct err ignored = { "" };
+
+	if (!s)
+		return;
+	if (s->sandbox.L)
+		finish(s, 0, &ignored);
+	free(s);
 }

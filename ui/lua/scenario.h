@@ -22,4 +22,9 @@ int scenario_run_text(struct session *s, const struct scenario_options *o, const
                       size_t n, const char *name,
                       struct err *e);
 
+/* The language without a scenario, for a command line: session->line. NULL with err: no. Close it before the session. */
+struct scenario;
+struct scenario *scenario_line_open(struct session *s, const struct scenario_options *o, struct err *e);
+void scenario_line_close(struct scenario *s);
+
 #endif

@@ -116,6 +116,7 @@ int view_set(lua_State *L, struct object *o, const char *key)
 	}
 	if (!field_write(g, r, v))
 		return luaL_error(L, "field '%s' is read-only", name);
+	o->run->touched = true;
 	if (o->cpu >= 0)
 		cpu_restored(m->cpu[o->cpu]);
 	return 0;

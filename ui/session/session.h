@@ -40,6 +40,7 @@ struct run {                    /* one machine of a session, real or virtual */
 	bool started;
 	bool pause;                     /* somebody inside the run wants the loop to look at `stop_asked` and the input */
 	bool stop_asked;                /* Lua: come back */
+	bool touched;                   /* Lua wrote registers or memory, or typed something */
 	bool exit_asked;                /* the input script: end with exit_status */
 	int exit_status;
 	void (*console_line)(void *who, struct run *r, const char *line, size_t n);
@@ -57,6 +58,17 @@ struct session {
 	struct trace_export *trace_export;
 	struct progress *progress;
 	struct err late;                /* what went wrong where no error can be returned */
+	/* The scenario language on a command line; ui/lua installs it. eval: one line with m, vm and cpu bound; what it prints goes
+	 * to `print`, its values, if any, to *values (the caller frees them). -1: err says why. names: what a word that begins
+	 * with `prefix` ("m:ru") could become. */
+	struct line_eval {
+		int (*eval)(void *who, struct run *r, unsigned cpu, const char *text, char **values, struct err *e);
+		void (*names)(void *who, struct run *r, unsigned cpu, const char *prefix, void (*fn)(void *arg, const char *name), void *arg);
+		bool (*failed)(void *who, struct err *e);       /* a listener's error that stopped the run: taken out */
+		void *who;
+	} line;
+	void (*print)(void *who, const char *text, size_t n);   /* NULL: what Lua prints goes to stdout */
+	void *print_who;
 	/* When set, the first run goes to it instead: a person steps through it. -1 with err: it could not begin. */
 	int (*stepper)(void *who, struct run *r, struct err *e);
 	void *stepper_who;

@@ -182,6 +182,12 @@ enum travelled travel_continue(struct travel *v)
 
 enum travelled travel_step(struct travel *v, uint64_t n)
 {
+	for (; n > CHUNK; n -= CHUNK) {
+		if (!timeline_run(v->timeline, NEVER, CHUNK))
+			return TRAVEL_STOPPED;
+		if (v->stop && v->stop(v->stop_who))
+			return TRAVEL_ASKED;
+	}
 	return timeline_run(v->timeline, NEVER, n) ? TRAVEL_DONE : TRAVEL_STOPPED;
 }
 

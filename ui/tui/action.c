@@ -67,17 +67,67 @@ static int page_of(const struct tui *t)
 			return t->place[i].h - 3 > 1 ? t->place[i].h - 3 : 1;
 	return 1;
 }
-static void act_down(struct tui *t) { focused(t)->top += (int)times(t); }
-static void act_up(struct tui *t) { focused(t)->top -= (int)times(t); }
-static void act_page(struct tui *t) { focused(t)->top += page_of(t); }
-static void act_unpage(struct tui *t) { focused(t)->top -= page_of(t); }
-static void act_top(struct tui *t) { focused(t)->top = 0; }
-static void act_bottom(struct tui *t) { focused(t)->top = 1 << 20; }
+/* The cursor appears on the first line shown, or where the pane is looking. */
+static void move_cursor(struct tui *t, int64_t by)
+{
+	struct pane_view *v = focused(t);
+	int64_t line = v->cursor >= 0 ? v->cursor + by : v->wanted >= v->top ? v->wanted : v->top;
+	if (line >= v->lines)
+		line = v->lines - 1;
+	v->cursor = line < 0 ? 0 : (int)line;
+}
+static void scroll(struct tui *t, int by)
+{
+	struct pane_view *v = focused(t);
+	v->top += by;
+	if (v->cursor >= 0)
+		move_cursor(t, by);
+}
+static void act_down(struct tui *t) { move_cursor(t, (int64_t)(times(t) & 0xffffff)); }
+static void act_up(struct tui *t) { move_cursor(t, -(int64_t)(times(t) & 0xffffff)); }
+static void act_left(struct tui *t)
+{
+	struct pane_view *v = focused(t);
+	v->item -= v->item > 0;
+}
+static void act_right(struct tui *t) { focused(t)->item++; }
+static void act_page(struct tui *t) { scroll(t, page_of(t)); }
+static void act_unpage(struct tui *t) { scroll(t, -page_of(t)); }
+static void act_top(struct tui *t)
+{
+	focused(t)->top = 0;
+	if (focused(t)->cursor >= 0)
+		focused(t)->cursor = 0;
+}
+static void act_bottom(struct tui *t)
+{
+	focused(t)->top = 1 << 20;
+	if (focused(t)->cursor >= 0)
+		focused(t)->cursor = focused(t)->lines - 1;
+}
+static void seek(struct tui *t, int to)
+{
+	struct pane_view *v = focused(t);
+	if (!t->search[0]) {
+		tui_say(t, true, "nothing is searched for: / and a text");
+		return;
+	}
+	t->seek.to = to;
+	t->seek.from = v->cursor >= 0 ? v->cursor : to > 0 ? v->top - 1 : v->top + v->lines;
+}
+static void act_found(struct tui *t) { seek(t, 1); }
+static void act_rfound(struct tui *t) { seek(t, -1); }
+static void act_mouse(struct tui *t)
+{
+	t->mouse = !t->mouse;
+	screen_mouse_on(t->mouse);
+	tui_say(t, false, t->mouse ? "the mouse: a click gives a pane the keys, two explain, the wheel scrolls" : "the mouse is the terminal's again");
+}
 static void act_more(struct tui *t) { focused(t)->choice++; }
 static void act_less(struct tui *t) { focused(t)->choice--; }
 static void act_command(struct tui *t) { t->prompt.kind = ':'; }
 static void act_search(struct tui *t) { t->prompt.kind = '/'; }
-static void act_help(struct tui *t) { t->help = !t->help; }
+static void act_help(struct tui *t) { popup_help(t); }
 static void act_quit(struct tui *t) { t->quit = true; }
 
 const struct action_row action_rows[] = {
@@ -89,7 +139,7 @@ const size_t action_rows_n = ARRAY_LEN(action_rows);
 static const struct { const char *name; int key; } named_keys[] = {
 	{ "Tab", '\t' }, { "BackTab", SCREEN_BACKTAB }, { "Space", ' ' }, { "Up", SCREEN_UP }, { "Down", SCREEN_DOWN },
 	{ "Left", SCREEN_LEFT }, { "Right", SCREEN_RIGHT }, { "PgUp", SCREEN_PAGE_UP }, { "PgDn", SCREEN_PAGE_DOWN },
-	{ "Home", SCREEN_HOME }, { "End", SCREEN_END },
+	{ "Home", SCREEN_HOME }, { "End", SCREEN_END }, { "Enter", '\n' }, { "Esc", 27 },
 };
 
 const char *key_name(int key, char *buf, size_t n)

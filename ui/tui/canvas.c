@@ -70,6 +70,11 @@ int canvas_text(struct canvas *k, int x, int y, int end, enum style s, const cha
 {
 	while (*text && x < end) {
 		uint32_t ch = next_char(&text);
+		if (ch == '\t') {
+			for (int i = 0; i < 4 && x < end; i++)
+				canvas_put(k, x++, y, s, ' ');
+			continue;
+		}
 		canvas_put(k, x++, y, s, k->ascii && ch > 0x7e ? '?' : ch);
 	}
 	return x;

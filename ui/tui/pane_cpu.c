@@ -109,11 +109,11 @@ void draw_regs(struct tui *t, struct pane_out *o)
 	const struct cpu *c = looked_at(t);
 	char name[120];
 	unsigned n = c->s.mode == MODE_LONG64 ? 16 : 8;
-	bool two = o->w >= 42;
+	bool two = o->w >= 41;
 	for (unsigned i = 0; i < n; i++) {
 		reg(o, gpr64[i]);
 		if (two && i % 2 == 0)
-			put_at(o, 22);
+			put_at(o, 21);
 		else
 			nl(o);
 	}

@@ -24,7 +24,7 @@ void draw_console(struct tui *t, struct pane_out *o)
 	size_t from = r->console_n > 20000 ? r->console_n - 20000 : 0;
 	char line[512];
 	size_t n = 0;
-	for (size_t i = from; i <= r->console_n; i++) {
+	for (size_t i = from; r->console_n && i <= r->console_n; i++) {
 		char ch = i < r->console_n ? r->console[i] : '\n';
 		if (ch == '\n') {
 			line[n] = '\0';

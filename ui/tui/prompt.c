@@ -190,6 +190,64 @@ static int cmd_arrange(struct tui *t, char *args, struct err *e)
 	return err_set(e, NULL, NULL, "no arrangement '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+static int cmd_explain(struct tui *t, char *args, struct err *e)
+{
+	(void)e;
+	explain_field(t, args);
+	return 0;
+}
+
+/* ---- Lua ---- */
+
+static int cmd_lua(struct tui *t, char *args, struct err *e)
+{
+	const struct line_eval *l = &t->run->session->line;
+	char *values = NULL, title[80];
+	if (!l->eval)
+		return err_set(e, NULL, NULL, "Lua is not at hand here");
+	struct run *r = t->run;
+	r->touched = false;
+	for (unsigned i = 0; i < r->vms; i++)
+		r->vm[i]->touched = false;
+	int status = l->eval(l->who, r, t->cpu, args, &values, e);
+	bool touched = r->touched;
+	for (unsigned i = 0; i < r->vms; i++)
+		touched |= r->vm[i]->touched;
+	if (touched) {
+		timeline_changed(t->timeline);
+		tui_say(t, false, "changed: branch %s", timeline_branch(t->timeline, timeline_present(t->timeline)).name);
+	}
+	if (values && *values) {
+		r->session->print(r->session->print_who, values, strlen(values));
+		r->session->print(r->session->print_who, "\n", 1);
+	}
+	free(values);
+	snprintf(title, sizeof title, "%.70s", args);
+	tui_printed(t, title);
+	return status;
+}
+
+struct known { const char *name; bool yes; };
+static void is_known(void *arg, const char *name)
+{
+	struct known *k = arg;
+	k->yes |= strcmp(k->name, name) == 0;
+}
+
+/* What is no command: Lua when it has a sign no command line has, or begins with a number or a name Lua knows. */
+static bool is_lua(struct tui *t, const char *line)
+{
+	const struct line_eval *l = &t->run->session->line;
+	char word[64];
+	size_t n = strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+	struct known k = { word, false };
+	if (!l->eval || (*line >= '0' && *line <= '9') || !n || strpbrk(line, "=([{\"'#+*<>:") || line[n] == '.')
+		return l->eval;
+	snprintf(word, sizeof word, "%.*s", (int)n, line);
+	l->names(l->who, t->run, t->cpu, word, is_known, &k);
+	return k.yes;
+}
+
 const struct command tui_commands[] = {
 #define COMMAND(name, operands, fn, sentence) { name, operands, sentence, fn },
 #include "ui/tui/command.def"
@@ -204,7 +262,7 @@ static const char *word_at(const void *table, size_t i)
 
 int prompt_run(struct tui *t, const char *line, struct err *e)
 {
-	char name[32], args[200];
+	char name[32], args[400];
 	size_t n = strcspn(line, " ");
 	snprintf(name, sizeof name, "%.*s", (int)n, line);
 	snprintf(args, sizeof args, "%s", line + n + strspn(line + n, " "));
@@ -223,6 +281,8 @@ int prompt_run(struct tui *t, const char *line, struct err *e)
 			t->count = 0;
 			return 0;
 		}
+	if (is_lua(t, line))
+		return cmd_lua(t, (char *)(uintptr_t)line, e);
 	const char *near = err_nearest(name, word_at, NULL, tui_commands_n + action_rows_n);
 	return err_set(e, NULL, NULL, "no command '%s'%s%s%s", name, near ? ": did you mean '" : "; ? lists them", near ? near : "", near ? "'?" : "");
 }
@@ -246,7 +306,7 @@ static void enter(struct tui *t)
 {
 	struct prompt *p = &t->prompt;
 	struct err e = { "" };
-	char line[200], kind = p->kind;
+	char line[sizeof p->text], kind = p->kind;
 	snprintf(line, sizeof line, "%s", p->text);
 	if (*line) {
 		if (p->lines == (int)ARRAY_LEN(p->history)) {
@@ -257,37 +317,14 @@ static void enter(struct tui *t)
 		p->history[p->lines++] = xstrdup(line);
 	}
 	close_prompt(t);
-	if (kind == '/')
+	if (kind == '/') {
 		snprintf(t->search, sizeof t->search, "%.79s", line);
-	else if (prompt_run(t, line, &e) != 0)
+		if (*line) {
+			t->seek.to = 1;
+			t->seek.from = t->view[t->focus].cursor >= 0 ? t->view[t->focus].cursor : t->view[t->focus].top - 1;
+		}
+	} else if (prompt_run(t, line, &e) != 0)
 		tui_say(t, true, "%s", e.text);
-}
-
-/* The first word completes to a command, later ones to a symbol or field. */
-static void complete(struct tui *t)
-{
-	struct prompt *p = &t->prompt;
-	const char *found = NULL;
-	int from = p->cursor;
-	while (from > 0 && p->text[from - 1] != ' ')
-		from--;
-	size_t n = (size_t)(p->cursor - from);
-	if (from == 0) {
-		for (size_t i = 0; i < tui_commands_n + action_rows_n && !found; i++)
-			if (strncmp(word_at(NULL, i), p->text, n) == 0)
-				found = word_at(NULL, i);
-	} else {
-		for (size_t i = 0; i < run_face(t->run)->m->symbols->n && !found; i++)
-			if (strncmp(run_face(t->run)->m->symbols->sym[i].name, p->text + from, n) == 0)
-				found = run_face(t->run)->m->symbols->sym[i].name;
-		for (size_t i = 0; i < t->m->fields.groups[0].n && !found; i++)
-			if (strncmp(t->m->fields.groups[0].rows[i].name, p->text + from, n) == 0)
-				found = t->m->fields.groups[0].rows[i].name;
-	}
-	if (found && (size_t)from + strlen(found) + 1 < sizeof p->text) {
-		strcpy(p->text + from, found);
-		p->n = p->cursor = from + (int)strlen(found);
-	}
 }
 
 void prompt_key(struct tui *t, int key)

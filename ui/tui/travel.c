@@ -111,6 +111,7 @@ void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 {
 	remember(t);
 	t->backwards = back;
+	t->endless = kind == TRAVEL_CONTINUE;
 	switch (kind) {
 	case TRAVEL_INSN:
 		tell(t, (back ? travel_back : travel_step)(t->travel, n), "this is the beginning");
@@ -138,7 +139,12 @@ void travel_goto(struct tui *t, struct moment at)
 {
 	remember(t);
 	t->backwards = moment_compare(at, timeline_now(t->timeline)) < 0;
-	if (!timeline_goto(t->timeline, at))
+	t->endless = false;
+	struct moment end = timeline_end(t->timeline);
+	bool ok = timeline_goto(t->timeline, moment_compare(at, end) > 0 ? end : at);
+	if (ok && at.step > timeline_now(t->timeline).step)     /* where nobody has been: that can take time */
+		tell(t, travel_step(t->travel, at.step - timeline_now(t->timeline).step), "");
+	else if (!ok)
 		tell(t, TRAVEL_STOPPED, "");
 	follow(t);
 }

@@ -4,7 +4,8 @@
  *   layout.c   which panes stand where                    screen.c   the terminal
  *   pane.c     frames, scrolling, search; pane_*.c each   travel.c   steps and ways back on the timeline
  *   action.c   what keys do (action.def)                  prompt.c   the command line (command.def)
- *   banner.c   the first two lines: who, where, when
+ *   banner.c   the first two lines: who, where, when      popup.c    a text over the panes: help, explanations, results
+ *   chosen.c   what Enter does at the cursor              complete.c what Tab completes
  *
  * Drawing reads state through peeks and field views alone: no cycle, no statistic, no hash changes. */
 #ifndef UI_TUI_TUI_H
@@ -20,7 +21,21 @@ enum pane_id {
 	PANE_N
 };
 
+/* What a place in a pane stands for: Enter explains it, or goes there. */
+enum link_kind { LINK_NONE, LINK_EXPLAIN /* name */, LINK_FIELD /* name: "cpu0.cr0" */, LINK_MOMENT /* at */, LINK_ADDRESS /* address */,
+                 LINK_ACT /* act */ };
+struct tui;
+struct link {
+	enum link_kind kind;
+	char name[80];
+	uint64_t address;
+	struct moment at;
+	void (*act)(struct tui *t, const struct link *l);
+};
+
 struct pane_view {              /* one pane's own view state */
+	int cursor;                     /* the line with the cursor, -1: none, the pane follows what happens */
+	int item, items;                /* which of the links on it; how many there are */
 	int top;                        /* first line shown */
 	int lines;                      /* lines it had when last drawn */
 	int wanted;                     /* a line that must be visible, -1: none */
@@ -45,7 +60,8 @@ struct tui {
 	unsigned cpu;                   /* the CPU looked at */
 	unsigned layout;                /* row of layout.def */
 	enum pane_id focus;
-	bool zoomed, help, quit, mono;
+	bool zoomed, quit, mono, mouse;
+	bool endless;                   /* it goes on until something stops it: any key does */
 	bool backwards;                 /* the last step went that way */
 	struct pane_view view[PANE_N];
 	struct place place[PLACES_MAX];
@@ -54,7 +70,12 @@ struct tui {
 	char message[200];
 	bool bad;                       /* the message is an error */
 	char search[80];
-	struct prompt { char text[200]; int n, cursor; char kind; /* ':' '/' or 0: not typing */ char *history[50]; int lines, at; } prompt;
+	struct link chosen;             /* at the cursor of the pane that has the keys, as last drawn */
+	struct { int from, to, best; } seek;    /* to: 1 the next line with the searched text, -1 the one before, 0 none is looked for */
+	struct popup { char title[80], *text; int top, lines, shown; } popup;   /* text NULL: none */
+	char *printed;                  /* what Lua printed since the last key */
+	size_t printed_n;
+	struct prompt { char text[400]; int n, cursor; char kind; /* ':' '/' or 0: not typing */ char *history[50]; int lines, at; } prompt;
 	int prefix;                     /* a key waiting for its second: 'r' (reverse) or 0 */
 	uint64_t count;                 /* a number typed before a key */
 };
@@ -64,6 +85,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii);
 void tui_free(struct tui *t);
 void tui_draw(struct tui *t);                   /* everything to the canvas */
 void tui_key(struct tui *t, int key);           /* one key, as from screen_key() */
+void tui_printed(struct tui *t, const char *title);      /* what Lua printed: the message line, or a popup when it is longer */
 void tui_say(struct tui *t, bool bad, const char *fmt, ...) PRINTF(3, 4);
 /* Take over a run from the terminal until the user leaves: why the run stopped last. -1 with err: no terminal. */
 int tui_run(struct run *r, bool mono, bool ascii, struct err *e);
@@ -84,17 +106,36 @@ struct pane_out {
 	struct pane_view *view;
 	int x, y, w, h;                 /* the inside */
 	int line, col;                  /* writing position; line counts from the pane's first */
+	int item;                       /* links so far on this line */
+	char text[256];                 /* of this line so far, for searching */
+	size_t n;
 };
 struct pane_row { const char *name, *sentence; void (*draw)(struct tui *t, struct pane_out *o); };
 extern const struct pane_row pane_rows[PANE_N];
 void put(struct pane_out *o, enum style s, const char *fmt, ...) PRINTF(3, 4);
 void put_glyph(struct pane_out *o, enum style s, enum glyph g);
+/* Text that stands for something. */
+void put_link(struct pane_out *o, enum style s, const struct link *l, const char *fmt, ...) PRINTF(4, 5);
+void put_named(struct pane_out *o, enum style s, const char *name, const char *fmt, ...) PRINTF(4, 5);      /* Enter explains `name` */
+bool pane_shows(const struct pane_out *o);      /* the present line will be seen: what is costly to make need not be made otherwise */
 void put_at(struct pane_out *o, int col);       /* move right to a column */
 void nl(struct pane_out *o);
 void here(struct pane_out *o);                  /* the present line is the one to keep in view */
 /* A field by its full name ("cpu0.rax"): value in `style`, or CHANGED when the last step changed it. */
 void put_field(struct pane_out *o, const char *name, const char *label, bool bits);
 void pane_draw(struct tui *t, const struct place *p);
+
+/* ---- a text over the panes (popup.c) ---- */
+void popup_show(struct tui *t, const char *title, char *text);          /* takes the text, which is freed */
+void popup_close(struct tui *t);
+void popup_draw(struct tui *t);
+bool popup_key(struct tui *t, int key);         /* false: not its key */
+void popup_help(struct tui *t);
+
+/* ---- what Enter does (chosen.c) ---- */
+void chosen_enter(struct tui *t);
+void explain_field(struct tui *t, const char *name);    /* "cpu0.cr0": its value, its bits, what vmscope explain says */
+void explain_name(struct tui *t, const char *name);
 
 /* ---- layouts (layout.c) ---- */
 struct layout_row { const char *name, *spec, *sentence; int w, h; };
@@ -116,6 +157,7 @@ extern const struct command tui_commands[];
 extern const size_t tui_commands_n;
 int prompt_run(struct tui *t, const char *line, struct err *e);
 void prompt_key(struct tui *t, int key);
+void complete(struct tui *t);                   /* the word before the prompt's cursor */
 
 /* ---- shared by panes ---- */
 /* Disassemble at a linear address: text, length; 0: unreadable. */

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/lua/scenario.h"
 #include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
 
 static struct session session;
+static struct scenario *line;
 
 static struct tui *open_under(const char *mmu, const char *kernel, const char *cmdline, int w, int h)
 {
@@ -34,6 +36,7 @@ static struct tui *open_on(const char *kernel, const char *cmdline, int w, int h
 static void close_it(struct tui *t)
 {
 	tui_free(t);
+	scenario_line_close(line);
 	session_fini(&session);
 }
 
@@ -157,10 +160,123 @@ Test(tui, every_key_is_in_the_help_and_no_key_twice)
 			else if (n == 2 && *p == 'r')
 				cr_expect(action_by_key('r', p[1]) == &action_rows[i], "%.2s", p);
 		}
-	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 200, 60);
-	keys(t, "?");
-	for (size_t i = 0; i < action_rows_n; i++)
-		cr_expect(shows(t, action_rows[i].sentence), "%s", action_rows[i].name);
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	for (size_t i = 0; i < action_rows_n + tui_commands_n; i++) {
+		const char *name = i < action_rows_n ? action_rows[i].name : tui_commands[i - action_rows_n].name;
+		bool found = false;
+		keys(t, "?");
+		for (int page = 0; page < 9 && !found; page++, keys(t, " "))
+			found = shows(t, name);
+		keys(t, "q");
+		cr_expect(found, "%s", name);
+		cr_expect(not(t->quit));
+	}
+	close_it(t);
+}
+
+/* ---- the cursor, Enter, Lua ---- */
+
+Test(tui, enter_explains_the_register_at_the_cursor)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "\tjjl\n");
+	cr_expect(shows(t, "cpu0.rdx ="));
+	cr_expect(shows(t, "field (64 bits)"));
+	keys(t, "q");
+	cr_expect(not(shows(t, "field (64 bits)")));
+	keys(t, ":explain cr0\n");
+	cr_expect(shows(t, "write protect"));
+	close_it(t);
+}
+
+Test(tui, a_line_without_a_language_is_refused)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, ":lua 1+1\n");
+	cr_expect(t->bad && shows(t, "Lua is not at hand"));
+	close_it(t);
+}
+
+static struct tui *with_lua(int w, int h)
+{
+	static const struct scenario_options o = { 0 };
+	struct err e = { "" };
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", w, h);
+	line = scenario_line_open(&session, &o, &e);
+	cr_assert(line != NULL, "%s", e.text);
+	return t;
+}
+
+Test(tui, a_line_of_lua)
+{
+	struct tui *t = with_lua(80, 24);
+	keys(t, "9s:cpu.rip, m.instructions\n");
+	char want[80];
+	snprintf(want, sizeof want, "%llu = %#llx, 9", (unsigned long long)t->m->cpu[0]->s.rip, (unsigned long long)t->m->cpu[0]->s.rip);
+	cr_expect(shows(t, want), "%s", t->message);
+	keys(t, ":x = 6 * 7\n:x\n");
+	cr_expect(shows(t, "42 = 0x2a"));
+	keys(t, ":for i = 1, 40 do print('line', i) end\n");
+	cr_expect(shows(t, "line    1") && shows(t, "page 1 of"));
+	keys(t, "q:nosuch()\n");
+	cr_expect(t->bad && shows(t, "line:1: unknown name 'nosuch'"), "%s", t->message);
+	keys(t, ":m:run()\n");
+	cr_expect(t->bad && shows(t, "running is the screen's here"), "%s", t->message);
+	keys(t, ":brek 12\n");
+	cr_expect(shows(t, "did you mean 'break'"));
+	keys(t, ":m:snaps\t\n");
+	cr_expect(shows(t, "m:snapshot") || t->message[0], "%s", t->message);
+	close_it(t);
+}
+
+Test(tui, lua_that_runs_for_ever_ends)
+{
+	struct tui *t = with_lua(80, 24);
+	keys(t, ":while true do end\n");
+	cr_expect(t->bad && shows(t, "too long"), "%s", t->message);
+	keys(t, ":1+1\n");
+	cr_expect(shows(t, "2"));
+	close_it(t);
+}
+
+Test(tui, a_register_written_by_lua_in_the_past_branches)
+{
+	struct tui *t = with_lua(80, 24);
+	keys(t, "100s50srs:cpu.rax = 77\n");
+	cr_expect(eq(sz, timeline_branches(t->timeline), 2));
+	cr_expect(shows(t, "changed: branch 1"));
+	cr_expect(eq(u64, t->m->cpu[0]->s.r[R_RAX], 77));
+	close_it(t);
+}
+
+Test(tui, tab_completes_what_belongs_there)
+{
+	struct tui *t = with_lua(80, 24);
+	keys(t, ":arr\t");
+	cr_expect(eq(str, t->prompt.text, "arrange"));
+	keys(t, " dev\t");
+	cr_expect(eq(str, t->prompt.text, "arrange devices"));
+	keys(t, "\033:break kernel_ma\t");
+	cr_expect(eq(str, t->prompt.text, "break kernel_main"));
+	keys(t, "\033:lua m:symbol_\t");
+	cr_expect(eq(str, t->prompt.text, "lua m:symbol_at"));
+	keys(t, "\033:print cpu0.lapic.tp\t");
+	cr_expect(eq(str, t->prompt.text, "print cpu0.lapic.tpr"));
+	keys(t, "\033");
+	close_it(t);
+}
+
+Test(tui, a_search_moves_the_cursor_and_wraps_nothing)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "\t/flags\n");
+	cr_expect(ge(int, t->view[PANE_REGS].cursor, 8));
+	int first = t->view[PANE_REGS].cursor;
+	keys(t, "N");
+	cr_expect(t->bad);
+	keys(t, "/r8\n");
+	cr_expect(t->bad);
+	cr_expect(eq(int, t->view[PANE_REGS].cursor, first));
 	close_it(t);
 }
 
