@@ -192,8 +192,17 @@ static int cmd_arrange(struct tui *t, char *args, struct err *e)
 
 static int cmd_explain(struct tui *t, char *args, struct err *e)
 {
-	(void)e;
-	explain_field(t, args);
+	const struct field_group *g;
+	const struct field_row *r;
+	char full[80];
+	struct err none;
+	if (!*args)
+		return err_set(e, NULL, NULL, "explain what? For example: explain cr0, explain exit.cpuid");
+	if (field(t, args, &g, &r, &none) == 0)
+		snprintf(full, sizeof full, "%s.%s", g->prefix, r->name);
+	else
+		snprintf(full, sizeof full, "%.79s", args);
+	explain_field(t, full);
 	return 0;
 }
 

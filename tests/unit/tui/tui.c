@@ -270,7 +270,7 @@ Test(tui, a_search_moves_the_cursor_and_wraps_nothing)
 {
 	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
 	keys(t, "\t/flags\n");
-	cr_expect(ge(int, t->view[PANE_REGS].cursor, 8));
+	cr_expect(ge(int, t->view[PANE_REGS].cursor, 4));
 	int first = t->view[PANE_REGS].cursor;
 	keys(t, "N");
 	cr_expect(t->bad);
