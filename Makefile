@@ -105,9 +105,16 @@ shapes: all
 bench: all
 	@CC="$(CC)" BENCH_FLAGS="$(CFLAGS)" bench/run.sh
 
+# How long a step back takes, anywhere in a run of a thousand million cycles.
+bench-travel: all $B/bench/travel
+	$B/bench/travel
+
+$B/bench/travel: $(filter-out $(MAIN),$(OBJ)) $B/bench/travel.o
+	$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+
 clean:
 	rm -rf build vmscope
 
-.PHONY: bench shapes differential check-real check-kvmut
+.PHONY: bench bench-travel shapes differential check-real check-kvmut
 .PHONY: all guests objects setup setup-plot setup-test demo test unit golden meta fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

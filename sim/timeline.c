@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define INTERVAL_MIN 100000ull  /* instructions: some milliseconds of re-execution */
-#define SNAPSHOTS_MAX 256       /* of one branch */
+#define SNAPSHOTS_MAX 2048      /* of one branch */
 
 struct stop { struct moment at; struct snap *snap; size_t inputs, answers; uint64_t mark; };    /* played before it */
 struct answer { size_t n; void *bytes; };
