@@ -126,6 +126,25 @@ static void code_written(void *who, hpa_t pa, unsigned len)
 		*flags &= (uint8_t)~PAGE_CODE;
 }
 
+/* A store to a line that MONITOR watches; a page without such a line left is ordinary again. */
+static void monitored(void *who, hpa_t pa, unsigned len)
+{
+	struct machine *m = who;
+	bool watched = false;
+	if (m->host) {
+		monitored(m->host, in_host(m, pa), len);
+		return;
+	}
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		if (cpu_monitor_written(m->cpu[i], pa, len))
+			reschedule(m);
+		watched |= (m->cpu[i]->s.monitor_pa & PAGE_MASK) == (pa.v & PAGE_MASK);
+	}
+	uint8_t *flags = mem_flags(&m->mem, pa);
+	if (flags && !watched)
+		*flags &= (uint8_t)~PAGE_MONITOR;
+}
+
 static void drop_writable(void *who, hpa_t page)
 {
 	struct machine *m = who;
@@ -174,7 +193,7 @@ static void request(void *who, enum machine_request what, uint32_t value)
 		m->s.stop = MACHINE_STOP_SHUTDOWN + 1;
 	} else if (what == MACHINE_SUSPEND) {
 		for (unsigned i = 0; i < m->config.cpus; i++)
-			m->cpu[i]->s.activity = ACTIVITY_WAIT_SIPI;
+			m->cpu[i]->s.activity = ACTIVITY_WAIT_SIPI, m->cpu[i]->s.mwait = 0;
 	} else {
 		m->s.stop = MACHINE_STOP_GUEST_EXIT + 1;
 		m->s.exit_status = value;
@@ -208,7 +227,7 @@ static bool cpu_valid(void *who, const void *state)
 	(void)who;
 	memcpy(&s, state, sizeof s);
 	return !s.r[R_ZERO] && s.cpl <= 3 && s.mode <= MODE_LONG64 && s.activity <= ACTIVITY_WAIT_SIPI && s.shadow <= 3 &&
-	       s.in_delivery <= 4;
+	       s.in_delivery <= 4 && s.mwait <= MWAIT_MASKED && (!s.mwait || s.activity == ACTIVITY_HLT);
 }
 
 static bool ledger_valid(void *who, const void *state)
@@ -291,6 +310,7 @@ static int build_memory(struct machine *m, struct err *e)
 	}
 	m->mem.mmio = (struct io_wire){ mmio_read, mmio_write, m };
 	m->mem.code_written = code_written;
+	m->mem.monitored = monitored;
 	m->mem.drop_writable = drop_writable;
 	m->mem.who = m;
 	m->caches = caches_new(&k->profile, k->cpus, e);
@@ -320,6 +340,7 @@ static int build_cpu(struct machine *m, unsigned i, struct err *e)
 	if (!c)
 		return -1;
 	m->cpu[i] = c;
+	c->seed = m->config.seed;
 	c->apic = apic;
 	c->lapic = lapic_new(c, &top->evq, &apic);
 	c->machine = (struct machine_wire){ request, m };
@@ -627,7 +648,7 @@ static bool dead(const struct machine *m)
 		const struct cpu_state *s = &m->cpu[i]->s;
 		/* a guest's halt, and modelled root software's, end by what they allow */
 		bool other = m->cpu[i]->vmx.guest || cpu_root_modelled(m->cpu[i]);
-		bool halted = s->activity == ACTIVITY_HLT && !(s->flags & RFLAGS_IF) && !other;
+		bool halted = s->activity == ACTIVITY_HLT && !s->mwait && !(s->flags & RFLAGS_IF) && !other;
 		if (!halted && (i == 0 || s->activity != ACTIVITY_WAIT_SIPI))
 			return false;
 	}

@@ -10,6 +10,7 @@ void insn_hlt(struct cpu *c, const struct uop *u)
 	need_cpl0(c);
 	vmx_intercept(c, u, VMX_I_HLT);
 	c->s.activity = ACTIVITY_HLT;
+	c->s.mwait = MWAIT_NOT;
 	c->stat[CPU_STAT_HALT]++;
 	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_HALT, c->s.rip, 0, 0, 0);
 	cpu_attention(c);

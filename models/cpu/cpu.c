@@ -86,6 +86,8 @@ void cpu_restored(struct cpu *c)
 	for (size_t i = 0; i < ARRAY_LEN(fetched); i++)
 		if (fetched[i] != ~0ull && mem_ptr(c->mmu.mem, HPA(fetched[i])))
 			mem_flag_set(c->mmu.mem, HPA(fetched[i] & PAGE_MASK), PAGE_CODE);
+	if (c->s.monitor_pa != MONITOR_NONE)
+		mem_flag_set(c->mmu.mem, HPA(c->s.monitor_pa), PAGE_MONITOR);
 	vmx_derive(c);
 	cpu_mode_changed(c);
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)

@@ -21,6 +21,7 @@
 #include "sim/evq.h"
 #include "sim/field.h"
 #include "sim/ledger.h"
+#include "sim/rng.h"
 #include "sim/snap.h"
 #include "sim/stat.h"
 #include "sim/trace.h"
@@ -100,19 +101,23 @@ struct cpu_state {
 	uint8_t intr_line;      /* INTR from the 8259 pair as the LINT0 pin sees it */
 	uint8_t in_delivery;    /* vector classes for #DF: 0 none, 1 benign, 2 contributory, 3 page fault, 4 double fault */
 	uint8_t mark;           /* what was in force when the instruction began (enum cpu_mark): expires when it has completed */
-	uint8_t pad1;
+	uint8_t mwait;          /* enum mwait: activity is HLT, but MWAIT's */
 	uint64_t mark_icount, mark_rcx;         /* icount and RCX when `mark` was taken: RCX tells iterations of REP apart */
 	uint64_t mark_next;     /* under IA32_DEBUGCTL.BTF: RIP behind that instruction; elsewhere, it branched */
 	uint64_t pending_dbg;   /* DR6 bits of debug traps to deliver at the next boundary */
 	uint64_t icount;        /* instructions completed */
-	uint64_t monitor_pa;    /* MONITOR's line, or ~0 */
+	uint64_t monitor_pa;    /* MONITOR's line, while it is armed; else MONITOR_NONE */
 	/* stopped inside a block of instructions that was fetched already (block.c): going on there is not charged again */
 	uint64_t fetch_pa;      /* where the block begins; ~0: nowhere */
 	uint64_t fetch_pa2;     /* the page its only instruction ends on, when that is another one; ~0: none */
 	uint64_t fetch_rip;     /* RIP the CPU stopped at, fetch_off bytes into it */
 	uint16_t fetch_off, fetch_len;
 	uint32_t pad2;
+	struct rng random;      /* what RDRAND and RDSEED draw from */
 };
+
+enum mwait { MWAIT_NOT, MWAIT_OPEN /* interrupts end it when RFLAGS.IF lets them in */, MWAIT_MASKED /* when it does not, too */ };
+#define MONITOR_NONE (~0ull)
 
 enum cpu_mark { MARK_SHADOW = 1 /* blocking by STI or MOV SS */, MARK_RF = 2, MARK_TF = 4, MARK_MTF = 8 /* monitor trap flag */ };
 
@@ -238,6 +243,8 @@ struct cpu {
 	uint8_t ext;                    /* delivering something external to the program: EXT in error codes */
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */
 	uint64_t features[4];           /* what CPUID advertises: cpuid.h */
+	uint64_t hidden[4];             /* what it never does although modelled: a VMM's wish for a virtual CPU */
+	uint64_t seed;                  /* of `random`, by the machine's */
 	uint8_t iret_unblocked;         /* the IRET executing ended blocking by NMI */
 	uint8_t injecting;              /* the event being delivered was injected by VM entry */
 	const struct cpu_event *delivering;     /* the event being delivered: IDT-vectoring information when another one strikes */
@@ -282,6 +289,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n);
 void cpu_code_written(struct cpu *c, hpa_t pa, unsigned len);
 bool cpu_has_code(const struct cpu *c, hpa_t page);     /* decoded blocks with bytes on that page exist */
 void cpu_idle(struct cpu *c, cycle_t until);    /* charge halted cycles up to `until` */
+/* [pa, pa+len) is being stored to, by whomever: true when that wakes the CPU from MWAIT (monitor.c). */
+bool cpu_monitor_written(struct cpu *c, hpa_t pa, unsigned len);
 bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
 static inline bool cpu_root_modelled(const struct cpu *c)       /* modelled software has the CPU, or would if it were not halted */
 {

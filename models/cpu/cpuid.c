@@ -52,7 +52,8 @@ void cpuid_init(struct cpu *c)
 	memset(c->features, 0, sizeof c->features);
 	for (unsigned i = 0; i < FEATURE_N; i++)
 		advertise(c, (enum feature)i,
-		          feature_rows[i].modelled && feature_rows[i].since <= gen);
+		          feature_rows[i].modelled && feature_rows[i].since <= gen &&
+		          !(c->hidden[i / 64] & BIT(i % 64)));
 	if (c->profile->lin_bits < 57)
 		advertise(c, FEATURE_LA57, false);
 }
@@ -108,6 +109,18 @@ static void version(const struct cpu *c, uint32_t o[4])
 		o[CPUID_ECX] |= BIT(27);
 	if (c->lapic && !(c->lapic->s.base & BIT(11)))
 		o[CPUID_EDX] &= ~(uint32_t)BIT(9);
+	if (!(c->s.misc_enable & MISC_ENABLE_MONITOR))
+		o[CPUID_ECX] &= ~(uint32_t)BIT(3);
+}
+
+/* Leaf 5: the smallest and largest line MONITOR watches | 0 extensions are enumerated, 1 interrupts may end MWAIT while
+ * masked. No C-state has sub-states: every hint is C1. */
+static void monitor_leaf(const struct cpu *c, uint32_t o[4])
+{
+	if (!cpu_has(c, FEATURE_MONITOR))
+		return;
+	o[CPUID_EAX] = o[CPUID_EBX] = MONITOR_LINE;
+	o[CPUID_ECX] = 3;
 }
 
 /* Leaf 4: one cache a subleaf. */
@@ -202,6 +215,7 @@ static void basic(const struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t o[4
 	case 0x01: version(c, o); break;
 	case 0x02: o[CPUID_EAX] = 0x00feff01; break;    /* FFH: see leaf 4; FEH: see leaf 18H */
 	case 0x04: cache_leaf(c, sub, o); break;
+	case 0x05: monitor_leaf(c, o); break;
 	case 0x06: features(c, 6, 0, o); break;
 	case 0x07: features(c, 7, sub, o); break;
 	case 0x0b: topology_leaf(c, sub, o); break;

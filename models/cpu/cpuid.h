@@ -29,7 +29,7 @@ static inline bool cpu_has(const struct cpu *c, enum feature f)
 	return c->features[f / 64] >> (f % 64) & 1;
 }
 
-void cpuid_init(struct cpu *c);         /* fills c->features from the profile; once, when the CPU is made */
+void cpuid_init(struct cpu *c);         /* fills c->features from the profile, less c->hidden: RESET */
 /* EAX, EBX, ECX, EDX of a leaf, as the CPUID instruction would return them now. */
 void cpuid_leaf(const struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t out[4]);
 

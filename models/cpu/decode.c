@@ -182,6 +182,24 @@ static bool operands(struct uop *u, const ZydisDecodedInstruction *z, const Zydi
 
 /* ---- instructions that share a mnemonic ---- */
 
+/* The segment a prefix names; in 64-bit mode only FS and GS count. */
+static enum seg_reg overridden(const ZydisDecodedInstruction *z)
+{
+	enum seg_reg seg = SEG_DS;
+	bool all = z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
+	for (unsigned i = 0; i < z->raw.prefix_count; i++) {
+		switch (z->raw.prefixes[i].value) {
+		case 0x26: seg = all ? SEG_ES : seg; break;
+		case 0x2e: seg = all ? SEG_CS : seg; break;
+		case 0x36: seg = all ? SEG_SS : seg; break;
+		case 0x3e: seg = all ? SEG_DS : seg; break;
+		case 0x64: seg = SEG_FS; break;
+		case 0x65: seg = SEG_GS; break;
+		}
+	}
+	return seg;
+}
+
 /* MOV, PUSH, POP of special registers; far JMP, CALL, RET. Sets the body and returns the
  * cost class. */
 static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost cost, bool *ends)
@@ -242,6 +260,9 @@ static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost
 	case ZYDIS_MNEMONIC_CMPSD:
 		if (u->kind[0] != OPK_NONE)
 			u->body = sse_cmpsd, cost = COST_SSE;
+		return cost;
+	case ZYDIS_MNEMONIC_MONITOR:            /* its address is no operand to the decoder */
+		u->seg = (uint8_t)overridden(z);
 		return cost;
 	default:
 		return cost;

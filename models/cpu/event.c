@@ -518,6 +518,9 @@ void cpu_wake(struct cpu *c)
 {
 	if (c->s.activity == ACTIVITY_HLT || c->s.activity == ACTIVITY_SHUTDOWN) {
 		c->s.activity = ACTIVITY_ACTIVE;
+		if (c->s.mwait)
+			monitor_off(c);
+		c->s.mwait = MWAIT_NOT;
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_WAKE, c->s.rip, 0, 0, 0);
 	}
 }
@@ -656,6 +659,10 @@ static enum served service_one(struct cpu *c)
 		wake_for(c, &ev);
 		return SERVED;
 	}
+	if (mwait_over(c)) {
+		cpu_wake(c);
+		return SERVED;
+	}
 	if (c->s.activity == ACTIVITY_ACTIVE && debug_fetch_armed(c) && !(c->s.flags & RFLAGS_RF) &&
 	    !(c->s.shadow & 2)) {
 		ev.vector = VEC_DB;
@@ -694,7 +701,7 @@ bool cpu_can_wake(struct cpu *c)
 	case ACTIVITY_SHUTDOWN:
 		return c->s.nmi_pending && !c->s.nmi_blocked;
 	case ACTIVITY_HLT:
-		return c->s.pending_dbg ||
+		return c->s.pending_dbg || mwait_over(c) ||
 		       (c->s.mark & MARK_TF && c->s.icount != c->s.mark_icount) ||
 		       (c->s.nmi_pending && !c->s.nmi_blocked) ||
 		       (interrupts_enabled(c) && cpu_interrupt_pending(c));     /* HLT ended STI's shadow */

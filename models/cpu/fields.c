@@ -117,6 +117,8 @@ const struct field_row cpu_fields[] = {
 	F(mxcsr, "mxcsr", "SSE control and status"), F(fcw, "fcw", "x87 control word"), F(fsw, "fsw", "x87 status word"), F(ftw, "ftw", "x87 tag word"),
 	D(cpl, "cpl", "current privilege level"), D(mode, "mode", "operating mode, enum cpu_mode"),
 	D(activity, "activity", "0 active, 1 halted, 2 shutdown, 3 waiting for a start-up IPI"),
+	D(mwait, "mwait", "halted by MWAIT: 1, or 2 when interrupts end it although masked"),
+	R(monitor_pa, "monitor", "physical address of the line MONITOR watches, or all ones"),
 	B(shadow, "shadow", shadow_bits, "interrupts held back for one instruction"),
 	D(nmi_blocked, "nmi_blocked", "NMIs are blocked until IRET"), B(pending_dbg, "pending_dbg", dr6_bits, "debug traps to deliver at the next boundary"),
 	D(icount, "icount", "instructions completed"),

@@ -55,6 +55,7 @@ void cpu_reset(struct cpu *c, bool init)
 		msr_reset(c);
 		fpu_reset(c);
 		c->s.tsc_offset = 0 - c->ledger.now;
+		random_reset(c);
 	}
 	if (c->lapic)
 		lapic_reset(c->lapic, init);
@@ -66,7 +67,8 @@ void cpu_reset(struct cpu *c, bool init)
 	c->s.mark = 0;
 	c->s.mark_icount = c->s.icount;
 	c->s.pending_dbg = 0;
-	c->s.monitor_pa = ~0ull;
+	c->s.mwait = MWAIT_NOT;
+	monitor_off(c);
 	c->block = NULL;
 	block_forget(c);
 	c->ext = 0;

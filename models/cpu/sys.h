@@ -107,10 +107,12 @@ uint64_t cr4_valid_bits(const struct cpu *c);
 uint64_t xcr0_valid_bits(const struct cpu *c);
 
 /* ---- MSRs (msr.c): false means #GP(0) ---- */
+#define MISC_ENABLE_MONITOR BIT(18)
 bool msr_read(struct cpu *c, uint32_t nr, uint64_t *v);
 bool msr_write(struct cpu *c, uint32_t nr, uint64_t v);
 bool msr_valid(const struct cpu *c, uint32_t nr, uint64_t v);   /* would msr_write() do it? */
 void msr_reset(struct cpu *c);                  /* power-up values of msr.def */
+void random_reset(struct cpu *c);               /* random.c */
 struct msr_row { uint32_t nr, count; const char *name, *sentence; };
 extern const struct msr_row msr_list[];         /* for `vmscope list msrs` */
 extern const size_t msr_list_n;
@@ -138,7 +140,10 @@ uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev);
 bool cpu_interrupt_pending(const struct cpu *c);        /* one that priorities let through; RFLAGS.IF is not asked */
 bool cpu_interrupt_take(struct cpu *c, struct cpu_event *ev);   /* acknowledge it; false: it went away */
 
-void cpu_wake(struct cpu *c);                   /* out of HLT or shutdown */
+void cpu_wake(struct cpu *c);                   /* out of HLT, MWAIT or shutdown */
+#define MONITOR_LINE 64                         /* bytes MONITOR watches */
+void monitor_off(struct cpu *c);                /* nothing is watched */
+bool mwait_over(const struct cpu *c);           /* in MWAIT, and nothing keeps it there */
 
 /* ---- software events: leave the instruction as an event to deliver ---- */
 void cpu_raise_event(struct cpu *c, const struct cpu_event *ev) NORETURN;

@@ -89,6 +89,8 @@ void mem_before_write(struct mem *m, hpa_t pa, unsigned len)
 	}
 	if (*flags & PAGE_CODE && m->code_written)
 		m->code_written(m->who, pa, len);
+	if (*flags & PAGE_MONITOR && m->monitored)
+		m->monitored(m->who, pa, len);
 }
 
 /* Bytes from pa to the end of its page, at most n. */

@@ -6,7 +6,7 @@
  * touched cost no host memory.
  *
  * Each page has flags. Whoever caches a host pointer for writing sets PAGE_WRITER and must drop
- * the pointer when the page gains PAGE_CODE or RAM_CLEAN: mem->drop_writable / the snapshot
+ * the pointer when the page gains PAGE_CODE, PAGE_MONITOR or RAM_CLEAN: mem->drop_writable / the snapshot
  * hook say so. */
 #ifndef MMU_MEM_H
 #define MMU_MEM_H
@@ -19,8 +19,9 @@
 #define PAGE_CODE     0x01      /* decoded blocks exist: writes must be reported through code_written */
 #define PAGE_WRITER   0x04      /* somebody may hold a pointer to write through: cleared when they were told to drop it */
 #define PAGE_WATCH    0x02      /* somebody watches this page (a breakpoint): writes take the slow way */
+#define PAGE_MONITOR  0x08      /* a CPU's MONITOR has a line of it: writes must be reported through monitored */
 /*      RAM_CLEAN     0x80         from sim/snap.h */
-#define PAGE_SLOW_WRITE (PAGE_CODE | PAGE_WATCH | RAM_CLEAN)
+#define PAGE_SLOW_WRITE (PAGE_CODE | PAGE_WATCH | PAGE_MONITOR | RAM_CLEAN)
 
 #define MEM_LOW_MAX   0xC0000000ull     /* RAM below the PCI hole */
 #define MEM_HIGH      0x100000000ull    /* the rest of it */
@@ -36,6 +37,8 @@ struct mem {
 	/* Decoded code in [pa, pa+len) was overwritten. One listener: the machine fans
 	 * out to CPUs. */
 	void (*code_written)(void *who, hpa_t pa, unsigned len);
+	/* [pa, pa+len) of a page with PAGE_MONITOR is about to be written. */
+	void (*monitored)(void *who, hpa_t pa, unsigned len);
 	/* A page with PAGE_WRITER gained one of PAGE_SLOW_WRITE: drop cached writable
 	 * pointers to it. */
 	void (*drop_writable)(void *who, hpa_t page);

@@ -122,14 +122,20 @@ static const struct pager *pager_find(const char *name)
 }
 
 /* What no VM is offered, and what its pager does not allow. */
+static void hide(struct cpu *model, enum feature f)
+{
+	model->hidden[f / 64] |= BIT(f % 64);
+}
+
 static void mask_features(struct cpu *model, const struct pager *p)
 {
 	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR };
 	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)
-		model->features[never[i] / 64] &= ~BIT(never[i] % 64);
+		hide(model, (enum feature)never[i]);
 	for (size_t i = 0; i < ARRAY_LEN(owned) && p->page_fault; i++)
-		model->features[owned[i] / 64] &= ~BIT(owned[i] % 64);
+		hide(model, (enum feature)owned[i]);
+	cpuid_init(model);
 }
 
 static bool vcpu_valid(void *who, const void *state)

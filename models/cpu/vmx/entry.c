@@ -132,7 +132,8 @@ static void load_non_register(struct cpu *c)
 	c->s.pending_dbg = pending_debug(c);
 	c->s.mark = 0;
 	c->s.in_delivery = 0;
-	c->s.monitor_pa = ~0ull;
+	c->s.mwait = MWAIT_NOT;
+	monitor_off(c);
 	c->vmx.mtf_pending = 0;
 	c->vmx.trap = 0;
 	vmx_timer_start(c);

@@ -95,7 +95,7 @@ static uint64_t pending_debug(const struct cpu *c)
 	uint64_t p = c->s.pending_dbg & 0x400f;
 	if (p & 15)
 		p |= BIT(12);
-	if (c->s.shadow || c->s.activity == ACTIVITY_HLT) {
+	if (c->s.shadow || (c->s.activity == ACTIVITY_HLT && !c->s.mwait)) {
 		p &= ~BIT(14);
 		if (c->s.flags & RFLAGS_TF && !(c->s.debugctl & 2))
 			p |= BIT(14);
@@ -149,7 +149,8 @@ static void save_guest(struct cpu *c, const struct vmx_exit *x)
 		vmx_put(c, ENTRY_CONTROLS, ctl | (c->s.efer & EFER_LMA ? VMX_CTL(ENTRY_GUEST_64) : 0));
 	}
 	save_segments(c);
-	vmx_put(c, GUEST_ACTIVITY, c->s.activity);
+	/* "if the logical processor is in a state entered by MWAIT, the activity state is saved as active" */
+	vmx_put(c, GUEST_ACTIVITY, c->s.mwait ? ACTIVITY_ACTIVE : c->s.activity);
 	vmx_put(c, GUEST_INTERRUPTIBILITY, (c->s.shadow & 3) | (c->s.nmi_blocked ? 8 : 0));
 	vmx_put(c, GUEST_PENDING_DEBUG, pending_debug(c));
 	if (vmx_on(c, ENABLE_EPT))
@@ -293,7 +294,8 @@ static bool load_host(struct cpu *c)
 	c->s.shadow = c->s.mark = 0;
 	c->s.pending_dbg = 0;
 	c->s.in_delivery = 0;
-	c->s.monitor_pa = ~0ull;
+	c->s.mwait = MWAIT_NOT;
+	monitor_off(c);
 	c->block = NULL;
 	block_forget(c);
 	cpu_mode_loaded(c);

@@ -85,7 +85,7 @@ static void enter_operation(struct cpu *c, uint64_t pa)
 {
 	c->vmx.vmxon = pa;
 	c->vmx.current = -1;
-	c->s.monitor_pa = ~0ull;
+	monitor_off(c);
 	vmx_derive(c);
 	cpu_mode_changed(c);    /* CPL 0 is the VMM's from here on */
 }

@@ -68,6 +68,9 @@ uint32_t vmx_insn_info(struct cpu *c, const struct uop *u)
 	case INSN_STR:  return operand_info(u, 0) | 1 << 28;
 	case INSN_LLDT: return operand_info(u, 0) | 2 << 28;
 	case INSN_LTR:  return operand_info(u, 0) | 3u << 28;
+	/* 12:11 operand size | 6:3 destination register */
+	case INSN_RDRAND: case INSN_RDSEED:
+		return (uint32_t)(u->osz == 8 ? 2 : u->osz == 4) << 11 | (uint32_t)u->reg[0] << 3;
 	case INSN_VMREAD:
 		return operand_info(u, 0) | (uint32_t)u->reg[1] << 28;
 	case INSN_VMWRITE:
@@ -121,6 +124,14 @@ void vmx_xsaves(struct cpu *c, const struct uop *u, bool restore)
 	if (mask & xss & vmx_get(c, XSS_EXITING))
 		vmx_exit(c, &(struct vmx_exit){ .reason = restore ? EXIT_XRSTORS : EXIT_XSAVES, .insn_length = u->len,
 		                                .insn_info = vmx_insn_info(c, u), .qualification = displacement(c, u) });
+}
+
+/* MWAIT: the qualification says whether the address-range monitoring hardware is armed. */
+void vmx_mwait(struct cpu *c, const struct uop *u)
+{
+	if (vmx_guest_with(c, vmx_on(c, MWAIT_EXITING)))
+		vmx_exit(c, &(struct vmx_exit){ .reason = EXIT_MWAIT, .insn_length = u->len,
+		                                .qualification = c->s.monitor_pa != MONITOR_NONE });
 }
 
 /* PAUSE-loop exiting: two PAUSEs at CPL 0 no more than PLE_Gap apart belong to one loop; a loop longer than PLE_Window exits. */

@@ -98,6 +98,7 @@ void vmx_port(struct cpu *c, const struct uop *u, uint16_t port, unsigned size, 
 void vmx_msr_access(struct cpu *c, const struct uop *u, uint32_t nr, bool write);
 void vmx_invlpg(struct cpu *c, const struct uop *u, uint64_t lin);
 void vmx_xsaves(struct cpu *c, const struct uop *u, bool restore);
+void vmx_mwait(struct cpu *c, const struct uop *u);
 void vmx_pause(struct cpu *c, const struct uop *u);
 enum { VMX_TASK_CALL, VMX_TASK_IRET, VMX_TASK_JMP, VMX_TASK_GATE };     /* exit qualification 31:30 */
 void vmx_task_switch(struct cpu *c, uint16_t sel, unsigned source);

@@ -29,6 +29,12 @@ static void code_written(void *who, hpa_t pa, unsigned len)
 	cpu_code_written(f->cpu, pa, len);
 }
 
+static void monitored(void *who, hpa_t pa, unsigned len)
+{
+	struct fixture *f = who;
+	cpu_monitor_written(f->cpu, pa, len);
+}
+
 static void drop_writable(void *who, hpa_t page)
 {
 	struct fixture *f = who;
@@ -117,6 +123,7 @@ struct fixture *fixture_new(enum fixture_mode mode)
 	cr_assert_not_null(f->cpu, "%s", e.text);
 	f->cpu->lapic = lapic_new(f->cpu, &f->evq, &f->cpu->apic);
 	f->mem.code_written = code_written;
+	f->mem.monitored = monitored;
 	f->mem.drop_writable = drop_writable;
 	f->mem.who = f;
 	cpu_reset(f->cpu, false);

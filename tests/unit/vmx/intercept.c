@@ -81,6 +81,8 @@ Test(vmx_intercept, instructions_of_one_control)
 		{ { 0x0f, 0x33 }, 2, VMX_RDPMC_EXITING, EXIT_RDPMC }, { { 0x0f, 0x31 }, 2, VMX_RDTSC_EXITING, EXIT_RDTSC },
 		{ { 0x0f, 0x09 }, 2, VMX_WBINVD_EXITING, EXIT_WBINVD }, { { 0xf3, 0x90 }, 2, VMX_PAUSE_EXITING, EXIT_PAUSE },
 		{ { 0x0f, 0x01, 0xf9 }, 3, VMX_RDTSC_EXITING, EXIT_RDTSCP },
+		{ { 0x0f, 0x01, 0xc8 }, 3, VMX_MONITOR_EXITING, EXIT_MONITOR }, { { 0x0f, 0x01, 0xc9 }, 3, VMX_MWAIT_EXITING, EXIT_MWAIT },
+		{ { 0x0f, 0xc7, 0xf0 }, 3, VMX_RDRAND_EXITING, EXIT_RDRAND }, { { 0x0f, 0xc7, 0xf8 }, 3, VMX_RDSEED_EXITING, EXIT_RDSEED },
 	};
 	vmx_control(f, VMX_ENABLE_RDTSCP, true);
 	for (unsigned i = 0; i < ARRAY_LEN(row); i++) {
@@ -89,11 +91,61 @@ Test(vmx_intercept, instructions_of_one_control)
 		memcpy(code + row[i].n, (uint8_t[]){ 0x0f, 0x01, 0xc1 }, 3);
 		if (row[i].reason != EXIT_RDPMC)        /* RDPMC without counters is #GP */
 			cr_expect(eq(u32, vmx_run_code(f, code, 8), EXIT_VMCALL), "row %u off", i);
+		reg(R_RAX, 0), reg(R_RCX, 0);           /* MWAIT with nothing armed: the entry disarmed it */
 		vmx_control(f, row[i].control, true);
 		cr_expect(eq(u32, vmx_run_code(f, code, 8), row[i].reason), "row %u on", i);
 		EXITS(row[i].reason, row[i].n, 0);
 		vmx_control(f, row[i].control, false);
 	}
+}
+Test(vmx_intercept, rdrand_and_rdseed_tell_their_operand)
+{
+	vmx_control(f, VMX_RDRAND_EXITING, true);
+	vmx_control(f, VMX_RDSEED_EXITING, true);
+	RUN(0x0f, 0xc7, 0xf3);                          /* rdrand ebx */
+	cr_expect(eq(u64, info(), 1 << 11 | R_RBX << 3));
+	RUN(0x49, 0x0f, 0xc7, 0xf1);                    /* rdrand r9 */
+	cr_expect(eq(u64, info(), 2 << 11 | R_R9 << 3));
+	RUN(0x66, 0x0f, 0xc7, 0xfe);                    /* rdseed si */
+	cr_expect(eq(u64, info(), R_RSI << 3));
+}
+/* "VM exits clear any address-range monitoring that may be in effect" */
+Test(vmx_intercept, mwait_tells_whether_a_line_is_armed)
+{
+	vmx_control(f, VMX_MWAIT_EXITING, true);
+	reg(R_RAX, VMX_GUEST_DATA), reg(R_RCX, 0);
+	RUN(0x0f, 0x01, 0xc8, 0x0f, 0x01, 0xc9);
+	EXITS(EXIT_MWAIT, 3, 1);
+	cr_expect(eq(u64, f->c->s.monitor_pa, MONITOR_NONE));
+	reg(R_RAX, VMX_GUEST_DATA), reg(R_RCX, 0);
+	RUN(0x0f, 0x01, 0xc9);
+	EXITS(EXIT_MWAIT, 3, 0);
+}
+Test(vmx_intercept, an_exit_out_of_mwait_finds_the_guest_active)
+{
+	vmx_control(f, VMX_PREEMPTION_TIMER, true);
+	vmx_set_field(f, VMCS_PREEMPTION_TIMER, 1000);
+	reg(R_RAX, VMX_GUEST_DATA), reg(R_RCX, 0);
+	vmx_guest_code(f, (uint8_t[]){ 0x0f, 0x01, 0xc8, 0x0f, 0x01, 0xc9 }, 6);
+	vmx_root_code(f, (uint8_t[]){ 0x0f, 0x01, 0xc2 }, 3, 100);
+	cr_assert(eq(int, f->c->s.mwait, MWAIT_OPEN));
+	cpu_idle(f->c, f->c->vmx.timer_end);
+	cpu_service(f->c);
+	EXITS(EXIT_PREEMPTION, 0, 0);
+	cr_expect(eq(u64, vmx_field(f, VMCS_GUEST_ACTIVITY), ACTIVITY_ACTIVE));
+	cr_expect(eq(u64, vmx_field(f, VMCS_GUEST_RIP), VMX_GUEST_CODE + 6));
+	cr_expect(eq(int, f->c->s.mwait, MWAIT_NOT));
+}
+Test(vmx_intercept, monitor_and_mwait_in_ring_3_are_undefined)
+{
+	vmx_control(f, VMX_MWAIT_EXITING, true);
+	vmx_control(f, VMX_MONITOR_EXITING, true);
+	ring3();
+	watch_faults();
+	RUN(0x0f, 0x01, 0xc8);
+	FAULTS(VEC_UD);
+	RUN(0x0f, 0x01, 0xc9);
+	FAULTS(VEC_UD);
 }
 Test(vmx_intercept, hlt) { vmx_control(f, VMX_HLT_EXITING, true); RUN(0xf4); EXITS(EXIT_HLT, 1, 0); }
 Test(vmx_intercept, hlt_in_ring_3_is_gp) { vmx_control(f, VMX_HLT_EXITING, true); ring3(); watch_faults(); RUN(0xf4); FAULTS(VEC_GP); }
