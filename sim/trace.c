@@ -60,9 +60,12 @@ static bool matches(const char *pattern, size_t len, const char *name)
 static void recompute_wanted(struct trace *t)
 {
 	memset(t->wanted, 0, sizeof t->wanted);
+	memset(t->kept, 0, sizeof t->kept);
 	for (unsigned i = 0; i < t->sinks; i++)
-		for (unsigned w = 0; w < WORDS; w++)
+		for (unsigned w = 0; w < WORDS; w++) {
 			t->wanted[w] |= t->sink[i].wanted[w];
+			t->kept[w] |= t->sink[i].apart ? 0 : t->sink[i].wanted[w];
+		}
 }
 
 int trace_listen(struct trace *t, const char *filter, trace_sink *fn, void *who, struct err *e)
@@ -97,8 +100,18 @@ int trace_listen(struct trace *t, const char *filter, trace_sink *fn, void *who,
 		               ARRAY_LEN(t->sink));
 	t->sink[t->sinks].fn = fn;
 	t->sink[t->sinks].who = who;
+	t->sink[t->sinks].apart = false;
 	memcpy(t->sink[t->sinks].wanted, wanted, sizeof wanted);
 	t->sinks++;
+	recompute_wanted(t);
+	return 0;
+}
+
+int trace_listen_apart(struct trace *t, const char *filter, trace_sink *fn, void *who, struct err *e)
+{
+	if (trace_listen(t, filter, fn, who, e) != 0)
+		return -1;
+	t->sink[t->sinks - 1].apart = true;
 	recompute_wanted(t);
 	return 0;
 }
@@ -120,13 +133,16 @@ void trace_write(struct trace *t, cycle_t now, unsigned component, unsigned even
                  uint64_t b, uint64_t c,
                  uint64_t d)
 {
-	struct trace_record *r = &t->ring[t->count++ & (t->ring_size - 1)];
-	const uint8_t *bytes = (const uint8_t *)r;
+	struct trace_record apart, *r = &apart;
+	const bool kept = t->kept[event / 64] >> (event % 64) & 1;
 
+	if (kept)
+		r = &t->ring[t->count++ & (t->ring_size - 1)];
 	*r = (struct trace_record){ .cycle = now, .component = (uint16_t)component,
 	                            .event = (uint16_t)event,
 	                            .a = { a, b, c, d } };
-	for (size_t i = 0; i < sizeof *r; i++)
+	const uint8_t *bytes = (const uint8_t *)r;
+	for (size_t i = 0; kept && i < sizeof *r; i++)
 		t->hash = (t->hash ^ bytes[i]) * 0x100000001b3;
 	for (unsigned i = 0; i < t->sinks; i++)
 		if (t->sink[i].fn && t->sink[i].wanted[event / 64] >> (event % 64) & 1)

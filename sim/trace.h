@@ -35,7 +35,8 @@ struct trace {
 	struct trace_record *ring;
 	uint64_t ring_size, count;              /* count: records ever written */
 	uint64_t hash;                          /* FNV-1a over all records written */
-	struct { trace_sink *fn; void *who; uint64_t wanted[TRACE_EVENTS / 64]; } sink[8];
+	uint64_t kept[TRACE_EVENTS / 64];       /* some listener not apart wants it: it goes to the ring */
+	struct { trace_sink *fn; void *who; uint64_t wanted[TRACE_EVENTS / 64]; bool apart; } sink[8];
 	unsigned sinks;
 };
 
@@ -47,6 +48,8 @@ unsigned trace_component(struct trace *t, const char *name);
  * an unknown name. */
 struct err;
 int trace_listen(struct trace *t, const char *filter, trace_sink *fn, void *who, struct err *e);
+/* The same, but what nobody else wants stays out of the ring, the count and the hash. */
+int trace_listen_apart(struct trace *t, const char *filter, trace_sink *fn, void *who, struct err *e);
 void trace_unlisten(struct trace *t, trace_sink *fn, void *who);
 /* One line, no newline; returns the length as snprintf does. */
 int trace_format(const struct trace *t, const struct trace_record *r, char *buf, size_t n);

@@ -232,7 +232,7 @@ static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index,
 	if (m) {
 		m->stat[shadow ? MMU_STAT_REF_SHADOW : MMU_STAT_REF_GUEST]++;
 		walk_timed(w, r, *where, shadow ? WHY_WALK_SHADOW : WHY_WALK_GUEST);
-		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_REF, level, where->v, v, r->served);
+		trace(m->trace, m->ledger->now, m->cpu, shadow ? MMU_TRACE_SHADOW_REF : MMU_TRACE_WALK_REF, level, where->v, v, r->served);
 	}
 	return true;
 }

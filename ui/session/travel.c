@@ -23,7 +23,7 @@ struct travel {
 	size_t marks;
 	uint8_t breakpoints[CPUS_MAX];
 	unsigned quiet;                 /* breakpoints are off, this many times over */
-	bool replaying;                 /* nothing stops the run */
+	unsigned replaying;             /* nothing stops the run, this many times over */
 	bool echo, (*stop)(void *who);
 	void *stop_who;
 };
@@ -62,7 +62,12 @@ static void drive_replaying(void *who, bool on)
 {
 	struct travel *v = who;
 	breakpoints_off(v, on);
-	v->replaying = on;
+	v->replaying += on ? 1 : -1u;
+}
+
+void travel_quietly(struct travel *v, bool on)
+{
+	drive_replaying(v, on);
 }
 
 static void drive_input(void *who, unsigned channel, const void *bytes, size_t n)

@@ -36,4 +36,7 @@ enum travelled travel_back(struct travel *v, uint64_t n);
 enum travelled travel_back_event(struct travel *v, const char *filter, struct err *e);
 enum travelled travel_back_continue(struct travel *v);                          /* to the last breakpoint; NONE: the beginning */
 
+/* While on (calls nest), nothing stops the run and nobody is told what happens: for going back and forth unseen. */
+void travel_quietly(struct travel *v, bool on);
+
 #endif

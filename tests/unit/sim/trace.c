@@ -55,6 +55,22 @@ Test(trace, a_listener_hears_what_it_asked_for)
 	cr_expect(not(trace_on(&t, INSN)));
 }
 
+Test(trace, a_listener_apart_leaves_no_mark)
+{
+	cr_assert(eq(int, trace_listen(&t, "insn", NULL, NULL, &e), 0));
+	const uint64_t hash = t.hash;
+	cr_assert(eq(int, trace_listen_apart(&t, "tlb*", hear, NULL, &e), 0));
+	trace(&t, 2, 1, TLB_FLUSH, 7, 0, 0, 0);
+	cr_expect(eq(uint, heard, 1));
+	cr_expect(eq(u64, last.a[0], 7));
+	cr_expect(eq(u64, t.count, 0));
+	cr_expect(eq(u64, t.hash, hash));
+	trace(&t, 3, 0, INSN, 1, 2, 0, 0);
+	cr_expect(eq(u64, t.count, 1));
+	trace_unlisten(&t, hear, NULL);
+	cr_expect(not(trace_on(&t, TLB_FLUSH)));
+}
+
 Test(trace, all_means_all)
 {
 	cr_assert(eq(int, trace_listen(&t, "all", hear, NULL, &e), 0));
