@@ -3,7 +3,7 @@
 #   SAN=1     address and undefined-behaviour sanitizers
 #   CC=clang  the other compiler
 
-PACKAGES := gcc libc6-dev pkg-config libzydis-dev liblua5.4-dev libncurses-dev libmpfr-dev
+PACKAGES := gcc libc6-dev pkg-config libzydis-dev liblua5.4-dev libncurses-dev libmpfr-dev libdw-dev
 TEST_PACKAGES := libcriterion-dev
 
 comma := ,
@@ -14,7 +14,7 @@ CFLAGS   := -std=c17 -D_DEFAULT_SOURCE -D_POSIX_C_SOURCE=200809L -Wall -Wextra -
 SANITIZE := -O1 -fsanitize=$(if $(FUZZER),fuzzer-no-link$(comma))address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS   += $(if $(FUZZER)$(SAN),$(SANITIZE),-O2)
 CPPFLAGS := -I. -I/usr/include/lua5.4 -MMD -MP
-LIBS     := -llua5.4 -lncursesw -lZydis -lmpfr -lgmp -lm
+LIBS     := -llua5.4 -lncursesw -lZydis -lmpfr -lgmp -ldw -lelf -lm
 
 SRC  := $(sort $(wildcard sim/*.c models/*.c models/*/*.c models/*/*/*.c ui/*/*.c))
 OBJ  := $(SRC:%.c=$B/%.o)

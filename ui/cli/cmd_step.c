@@ -38,6 +38,8 @@ int cmd_step(struct args *a, struct err *e)
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help step", "step takes one scenario or image, %u were given", a->operands);
 	a->o.quiet = true;
+	a->o.allow = a->allow;
+	a->o.allows = a->allows;
 	session_init(&s, &a->o);
 	s.stepper = screen;
 	s.stepper_who = a;

@@ -14,6 +14,8 @@
 struct options {                /* what the common flags say */
 	const char *json, *stats[STATS_FILES_MAX], *trace, *input, *keys, *save, *restore;
 	unsigned n_stats;
+	const char *const *allow;       /* folders whose files may be read */
+	unsigned allows;
 	uint64_t seed, max_instructions;
 	cycle_t max_cycles;             /* NEVER: no limit */
 	bool seed_given, quiet, ledger, screen;

@@ -1,4 +1,5 @@
 /* action.c - what each key does; the table is action.def. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,6 +128,20 @@ static void act_more(struct tui *t) { focused(t)->choice++; }
 static void act_less(struct tui *t) { focused(t)->choice--; }
 static void act_command(struct tui *t) { t->prompt.kind = ':'; }
 static void act_search(struct tui *t) { t->prompt.kind = '/'; }
+static bool patience(void *who)
+{
+	(void)who;
+	return screen_waiting(false);
+}
+static void act_profile(struct tui *t)
+{
+	hotspots_take(&t->hot, t->run, t->timeline, 200000000, 3000, patience, t);
+	if (!t->hot.n)
+		tui_say(t, true, "nothing has run yet");
+	else
+		tui_say(t, false, "%u looks between instruction %" PRIu64 " and %" PRIu64, t->hot.looks, t->hot.from.step, t->hot.to.step);
+	t->view[PANE_HOT].top = 0;
+}
 static void act_help(struct tui *t) { popup_help(t); }
 static void act_quit(struct tui *t) { t->quit = true; }
 

@@ -86,6 +86,24 @@ void put_glyph(struct pane_out *o, enum style s, enum glyph g)
 	o->col++;
 }
 
+enum style acct_style(unsigned acct)
+{
+	switch (acct) {
+	case ACCT_VMM:      return STYLE_VMM;
+	case ACCT_HARDWARE: return STYLE_HARDWARE;
+	case ACCT_IDLE:     return STYLE_DIM;
+	default:            return (acct - ACCT_GUEST) % 2 ? STYLE_USER : STYLE_KERNEL;
+	}
+}
+
+void put_bar(struct pane_out *o, enum style s, uint64_t v, uint64_t whole, int w)
+{
+	if (w <= 0)
+		w = o->w - o->col;
+	for (int i = 0; whole && i < w && (unsigned __int128)i * whole < (unsigned __int128)v * (unsigned)w; i++)
+		put_glyph(o, s, GLYPH_BAR);
+}
+
 void put_at(struct pane_out *o, int col)
 {
 	if (o->col < col)

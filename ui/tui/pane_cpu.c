@@ -1,4 +1,4 @@
-/* pane_cpu.c - the panes about one CPU: code, registers, system registers. */
+/* pane_cpu.c - the panes about one CPU: registers, system registers. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,91 +6,10 @@
 #include "models/cpu/block.h"
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
-#include "models/cpu/vmx/vmx.h"
 #include "ui/tui/tui.h"
 
-void draw_code(struct tui *t, struct pane_out *o);
 void draw_regs(struct tui *t, struct pane_out *o);
 void draw_system(struct tui *t, struct pane_out *o);
-
-/* ---- code ---- */
-
-/* A few instructions before `at`: start far enough back that decoding has found its feet when it arrives. */
-static uint64_t back_up(const struct tui *t, uint64_t at, unsigned lines)
-{
-	uint64_t start[64];
-	char text[160];
-	for (unsigned far = 96; far >= 16; far -= 5) {
-		uint64_t p = at - far;
-		unsigned n = 0;
-		while (p < at && n < ARRAY_LEN(start)) {
-			unsigned len = disassemble(t, p, text, sizeof text);
-			if (!len)
-				break;
-			start[n++] = p;
-			p += len;
-		}
-		if (p == at && n)
-			return start[n > lines ? n - lines : 0];
-	}
-	return at;
-}
-
-/* Nothing is fetched in root operation while the VMM is modelled: what it is about to do stands in place of code. */
-static void modelled(struct tui *t, struct pane_out *o)
-{
-	const struct cpu *c = looked_at(t);
-	uint64_t reason = c->vmcs ? c->vmcs->f[VMCS_EXIT_REASON] & 0xffff : 0;
-	put(o, STYLE_VMM, "the modelled VMM");
-	put(o, STYLE_DIM, c->s.activity == ACTIVITY_ACTIVE ? " runs next: it has no code here" : " waits: nothing to run");
-	nl(o);
-	if (c->vmcs && c->vmcs->launched && reason < EXIT_REASONS && exit_reason_rows[reason].name) {
-		put(o, STYLE_NORMAL, "VM exit %s: %s", exit_reason_rows[reason].name, exit_reason_rows[reason].sentence);
-		nl(o);
-		put(o, STYLE_DIM, "guest at %#" PRIx64 ", qualification %#" PRIx64, c->vmcs->f[VMCS_GUEST_RIP], c->vmcs->f[VMCS_EXIT_QUALIFICATION]);
-		nl(o);
-	}
-	put(o, STYLE_DIM, "s serves it and enters the guest again");
-	nl(o);
-}
-
-void draw_code(struct tui *t, struct pane_out *o)
-{
-	if (cpu_root_modelled(looked_at(t)) && o->view->address == ~0ull) {
-		modelled(t, o);
-		return;
-	}
-	uint64_t next = block_linear(looked_at(t)), at = o->view->address == ~0ull ? next : o->view->address;
-	uint64_t p = back_up(t, at, (unsigned)(o->h > 8 ? o->h / 3 : 2));
-	char text[200], name[120];
-	bool wide = looked_at(t)->s.mode == MODE_LONG64;
-	for (int i = 0; i < o->h; i++) {
-		unsigned n = disassemble(t, p, text, sizeof text);
-		const bool is_next = p == next;
-		symbol_text(t, p, name, sizeof name);
-		if (name[0] && !strchr(name, '+') && o->line < o->h - 1) {
-			put(o, STYLE_TITLE, "%s:", name);
-			nl(o);
-		}
-		if (travel_hit(t, p))
-			put_glyph(o, STYLE_BAD, GLYPH_BREAK);
-		else
-			put(o, STYLE_NORMAL, " ");
-		if (is_next)
-			put_glyph(o, STYLE_HERE, GLYPH_HERE);
-		else
-			put(o, STYLE_NORMAL, " ");
-		put(o, STYLE_DIM, wide && p >> 32 ? "%016" PRIx64 " " : "%08" PRIx64 " ", p);
-		if (!n) {
-			put(o, STYLE_BAD, "not mapped");
-			nl(o);
-			return;
-		}
-		put(o, is_next ? STYLE_HERE : STYLE_NORMAL, "%s", text);
-		nl(o);
-		p += n;
-	}
-}
 
 /* ---- registers ---- */
 

@@ -102,8 +102,7 @@ static void stat_bar(void *arg, const char *name, const struct stat_row *row, ui
 		return;
 	}
 	put(b->o, STYLE_NORMAL, "%-22s %9" PRIu64 " ", at + strlen(b->infix), v);
-	for (int i = 0, w = b->o->w - b->o->col; i < w && (uint64_t)i * b->most < v * (uint64_t)w; i++)
-		put_glyph(b->o, STYLE_VMM, GLYPH_BAR);
+	put_bar(b->o, STYLE_VMM, v, b->most, 0);
 	nl(b->o);
 }
 
@@ -167,11 +166,6 @@ void draw_stats(struct tui *t, struct pane_out *o)
 
 /* ---- the ledger ---- */
 
-static enum style owner_style(unsigned acct)
-{
-	return acct == ACCT_VMM ? STYLE_VMM : acct == ACCT_HARDWARE ? STYLE_HARDWARE : acct == ACCT_IDLE ? STYLE_DIM : (acct - ACCT_GUEST) % 2 ? STYLE_USER : STYLE_KERNEL;
-}
-
 void draw_ledger(struct tui *t, struct pane_out *o)
 {
 	uint64_t total = 0;
@@ -185,10 +179,9 @@ void draw_ledger(struct tui *t, struct pane_out *o)
 			sum += ledger_cell(t->m, a, w);
 		if (!sum)
 			continue;
-		put(o, owner_style(a), "%-14s", ledger_acct_name(a, name, sizeof name));
+		put(o, acct_style(a), "%-14s", ledger_acct_name(a, name, sizeof name));
 		put(o, STYLE_NORMAL, "%16s %3u%% ", digits(sum, cycles, sizeof cycles), (unsigned)(sum * 100 / total));
-		for (int i = 0, w = o->w - o->col; i < w && (uint64_t)i * total < sum * (uint64_t)w; i++)
-			put_glyph(o, owner_style(a), GLYPH_BAR);
+		put_bar(o, acct_style(a), sum, total, 0);
 		nl(o);
 		for (unsigned w = 0; w < WHY_N; w++) {
 			uint64_t v = ledger_cell(t->m, a, w);

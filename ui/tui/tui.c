@@ -67,6 +67,8 @@ void tui_free(struct tui *t)
 	canvas_free(&t->canvas);
 	t->run->session->print = NULL;
 	popup_close(t);
+	source_close(t->source);
+	hotspots_fini(&t->hot);
 	free(t->printed);
 	for (int i = 0; i < t->prompt.lines; i++)
 		free(t->prompt.history[i]);

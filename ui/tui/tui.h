@@ -11,7 +11,9 @@
 #ifndef UI_TUI_TUI_H
 #define UI_TUI_TUI_H
 
+#include "ui/session/hotspots.h"
 #include "ui/session/session.h"
+#include "ui/session/source.h"
 #include "ui/session/travel.h"
 #include "ui/tui/canvas.h"
 
@@ -73,6 +75,8 @@ struct tui {
 	struct link chosen;             /* at the cursor of the pane that has the keys, as last drawn */
 	struct { int from, to, best; } seek;    /* to: 1 the next line with the searched text, -1 the one before, 0 none is looked for */
 	struct popup { char title[80], *text; int top, lines, shown; } popup;   /* text NULL: none */
+	struct source *source;          /* of the guest's image; made when it is first looked at */
+	struct hotspots hot;            /* the last profile taken */
 	char *printed;                  /* what Lua printed since the last key */
 	size_t printed_n;
 	struct prompt { char text[400]; int n, cursor; char kind; /* ':' '/' or 0: not typing */ char *history[50]; int lines, at; } prompt;
@@ -118,6 +122,9 @@ void put_glyph(struct pane_out *o, enum style s, enum glyph g);
 void put_link(struct pane_out *o, enum style s, const struct link *l, const char *fmt, ...) PRINTF(4, 5);
 void put_named(struct pane_out *o, enum style s, const char *name, const char *fmt, ...) PRINTF(4, 5);      /* Enter explains `name` */
 bool pane_shows(const struct pane_out *o);      /* the present line will be seen: what is costly to make need not be made otherwise */
+enum style acct_style(unsigned acct);            /* of a ledger account */
+/* A bar of v in `whole` over the rest of the line, or over w columns when w > 0. */
+void put_bar(struct pane_out *o, enum style s, uint64_t v, uint64_t whole, int w);
 void put_at(struct pane_out *o, int col);       /* move right to a column */
 void nl(struct pane_out *o);
 void here(struct pane_out *o);                  /* the present line is the one to keep in view */
@@ -160,6 +167,7 @@ void prompt_key(struct tui *t, int key);
 void complete(struct tui *t);                   /* the word before the prompt's cursor */
 
 /* ---- shared by panes ---- */
+struct source *tui_source(struct tui *t);
 /* Disassemble at a linear address: text, length; 0: unreadable. */
 unsigned disassemble(const struct tui *t, uint64_t lin, char *buf, size_t n);
 const char *symbol_text(const struct tui *t, uint64_t addr, char *buf, size_t n);       /* "name+0x12" or "" */

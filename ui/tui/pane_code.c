@@ -1,0 +1,260 @@
+/* pane_code.c - the code pane: instructions and source lines around the next one, breakpoints, where time goes, and what
+ * the next instruction means to a VMM. Its choice ([ and ]): both, disassembly, source. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "models/cpu/block.h"
+#include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
+#include "models/vmm/vmm.h"
+#include "ui/session/sense.h"
+#include "ui/tui/tui.h"
+
+void draw_code(struct tui *t, struct pane_out *o);
+
+enum { SHOW_BOTH, SHOW_CODE, SHOW_SOURCE, SHOWS };
+
+struct source *tui_source(struct tui *t)
+{
+	const struct options *o = &t->run->session->o;
+	if (!t->source)
+		t->source = source_open(run_face(t->run)->image, o->allow, o->allows);
+	return t->source;
+}
+
+/* A few instructions before `at`: start far enough back that decoding has found its feet when it arrives. */
+static uint64_t back_up(const struct tui *t, uint64_t at, unsigned lines)
+{
+	uint64_t start[64];
+	char text[160];
+	for (unsigned far = 96; far >= 16; far -= 5) {
+		uint64_t p = at - far;
+		unsigned n = 0;
+		while (p < at && n < ARRAY_LEN(start)) {
+			unsigned len = disassemble(t, p, text, sizeof text);
+			if (!len)
+				break;
+			start[n++] = p;
+			p += len;
+		}
+		if (p == at && n)
+			return start[n > lines ? n - lines : 0];
+	}
+	return at;
+}
+
+/* Nothing is fetched in root operation while the VMM is modelled: what it is about to do stands in place of code. */
+static void modelled(struct tui *t, struct pane_out *o)
+{
+	const struct cpu *c = looked_at(t);
+	uint64_t reason = c->vmcs ? c->vmcs->f[VMCS_EXIT_REASON] & 0xffff : 0;
+	put(o, STYLE_VMM, "the modelled VMM");
+	put(o, STYLE_DIM, c->s.activity == ACTIVITY_ACTIVE ? " runs next: it has no code here" : " waits: nothing to run");
+	nl(o);
+	if (c->vmcs && c->vmcs->launched && reason < EXIT_REASONS && exit_reason_rows[reason].name) {
+		put(o, STYLE_NORMAL, "VM exit %s: %s", exit_reason_rows[reason].name, exit_reason_rows[reason].sentence);
+		nl(o);
+		put(o, STYLE_DIM, "guest at %#" PRIx64 ", qualification %#" PRIx64, c->vmcs->f[VMCS_GUEST_RIP], c->vmcs->f[VMCS_EXIT_QUALIFICATION]);
+		nl(o);
+	}
+	put(o, STYLE_DIM, "s serves it and enters the guest again");
+	nl(o);
+}
+
+/* ---- where time goes ---- */
+
+/* The share of the VM's own software, kernel and user together, that a piece of code took: empty, or "12%". */
+static void share(struct tui *t, struct pane_out *o, uint64_t from, uint64_t to)
+{
+	const struct cpu *c = looked_at(t);
+	const struct hotspots *h = &t->hot;
+	unsigned acct = ACCT_GUEST + 2u * c->vmx.vm;
+	if (!h->n)
+		return;
+	cycle_t spent = hotspots_at(h, acct, from, to) + hotspots_at(h, acct + 1, from, to);
+	if (!spent)
+		put(o, STYLE_NORMAL, "    ");
+	else if (spent * 100 / h->total)
+		put(o, spent * 100 / h->total >= 5 ? STYLE_NUMBER : STYLE_NORMAL, "%3u%%", (unsigned)(spent * 100 / h->total));
+	else
+		put(o, STYLE_DIM, " <1%%");
+}
+
+/* ---- what the next instruction means ---- */
+
+static void sense_line(struct tui *t, struct pane_out *o)
+{
+	struct sense s;
+	if (!sense_next(t->m, looked_at(t), &s))
+		return;
+	o->line = o->view->top + o->h - 1;
+	o->col = 0;
+	for (int x = 0; x < o->w; x++)
+		canvas_put(&o->t->canvas, o->x + x, o->y + o->h - 1, STYLE_NORMAL, ' ');
+	put(o, s.privileged ? STYLE_NUMBER : s.critical ? STYLE_BAD : STYLE_DIM, "%s", s.privileged ? "privileged" : s.critical ? "critical" : "innocuous");
+	if (s.critical && o->w > 90)
+		put(o, STYLE_DIM, " (sensitive, but does not trap)");
+	switch (s.verdict) {
+	case SENSE_NONE:
+		if (s.privileged)
+			put(o, STYLE_DIM, looked_at(t)->s.cpl ? ": faults in ring %u" : ": would fault outside ring %u", looked_at(t)->s.cpl);
+		else if (s.critical)
+			put(o, STYLE_DIM, ": trap-and-emulate would not see it");
+		break;
+	case SENSE_EXIT:
+		put(o, STYLE_VMM, "; exits: %s", s.reason);
+		put(o, STYLE_DIM, " (%s)", s.why);
+		break;
+	case SENSE_FAULT:
+		put(o, STYLE_BAD, "; %s", s.why);
+		break;
+	case SENSE_NO_EXIT:
+		if (!s.control && !s.privileged && !s.critical)
+			put(o, STYLE_DIM, ": no VM exit");
+		else
+			put(o, STYLE_DIM, "; no exit: %s", s.why);
+		break;
+	}
+}
+
+/* ---- lines ---- */
+
+static bool break_between(const struct tui *t, uint64_t from, uint64_t to)
+{
+	for (uint64_t p = from; p < to && p < from + 64; p++)
+		if (travel_hit(t, p))
+			return true;
+	return false;
+}
+
+static void marks(struct tui *t, struct pane_out *o, bool stop, bool next)
+{
+	(void)t;
+	if (stop)
+		put_glyph(o, STYLE_BAD, GLYPH_BREAK);
+	else
+		put(o, STYLE_NORMAL, " ");
+	if (next)
+		put_glyph(o, STYLE_HERE, GLYPH_HERE);
+	else
+		put(o, STYLE_NORMAL, " ");
+}
+
+static void plain(char *to, size_t n, const char *from)
+{
+	size_t k = 0;
+	for (; *from && k + 5 < n; from++)
+		if (*from == '\t')
+			for (int i = 0; i < 4; i++)
+				to[k++] = ' ';
+		else
+			to[k++] = *from;
+	to[k] = '\0';
+}
+
+/* The file around the line that runs, with what is known of each line. */
+static bool draw_source(struct tui *t, struct pane_out *o, uint64_t at, uint64_t next, int rows)
+{
+	struct source_line here_line, l;
+	struct source *s = tui_source(t);
+	char text[300];
+	if (!source_at(s, at, &here_line))
+		return false;
+	put(o, STYLE_DIM, "%s:%u", source_base(here_line.file), here_line.line);
+	if (!here_line.text)
+		put(o, STYLE_DIM, "  (the file is not in the image's folder, nor allowed)");
+	nl(o);
+	unsigned first = here_line.line > (unsigned)rows / 3 ? here_line.line - (unsigned)rows / 3 : 1;
+	for (unsigned i = first; (int)(i - first) < rows - 1; i++) {
+		const char *line = source_text(s, here_line.file, i);
+		uint64_t addr = 0;
+		bool code = source_address(s, here_line.file, i, &addr) && source_at(s, addr, &l);
+		bool is_next = i == here_line.line && at == next;
+		if (!line)
+			break;
+		marks(t, o, code && break_between(t, l.from, l.to), is_next);
+		put(o, STYLE_DIM, "%4u ", i);
+		if (code)
+			share(t, o, l.from, l.to);
+		else if (t->hot.n)
+			put(o, STYLE_NORMAL, "    ");
+		plain(text, sizeof text, line);
+		put(o, is_next ? STYLE_HERE : code ? STYLE_NORMAL : STYLE_DIM, "%s", text);
+		nl(o);
+	}
+	return true;
+}
+
+/* Where an instruction is, in as many columns as there are: the distance from its symbol when they are few. */
+static void address(struct tui *t, struct pane_out *o, uint64_t p)
+{
+	char name[120];
+	const char *plus;
+	struct link l = { .kind = LINK_ADDRESS, .address = p };
+	if (o->w < 60 && (plus = strchr(symbol_text(t, p, name, sizeof name), '+')) != NULL)
+		put_link(o, STYLE_DIM, &l, "%6s ", plus);
+	else if (o->w < 60 && name[0])
+		put_link(o, STYLE_DIM, &l, "%6s ", "+0");
+	else
+		put_link(o, STYLE_DIM, &l, looked_at(t)->s.mode == MODE_LONG64 && p >> 32 ? "%016" PRIx64 " " : "%08" PRIx64 " ", p);
+}
+
+static void draw_code_lines(struct tui *t, struct pane_out *o, uint64_t at, uint64_t next, bool sources, int rows)
+{
+	uint64_t p = back_up(t, at, (unsigned)(rows > 8 ? rows / 3 : 2));
+	char text[300], name[120];
+	struct source_line l = { 0 };
+	for (int i = 0; i < rows && o->line < rows; i++) {
+		unsigned n = disassemble(t, p, text, sizeof text);
+		const bool is_next = p == next;
+		symbol_text(t, p, name, sizeof name);
+		if (name[0] && (i == 0 || !strchr(name, '+')) && o->line < rows - 1) {
+			if (i == 0 && strchr(name, '+'))
+				*strchr(name, '+') = '\0';
+			put(o, STYLE_TITLE, "%s:", name);
+			nl(o);
+		}
+		if (sources && !(p >= l.from && p < l.to) && source_at(tui_source(t), p, &l) && l.text && o->line < rows - 1) {
+			char line[300];
+			plain(line, sizeof line, l.text + strspn(l.text, " \t"));
+			put(o, STYLE_SOURCE, "%s:%u  %s", source_base(l.file), l.line, line);
+			nl(o);
+		}
+		marks(t, o, travel_hit(t, p), is_next);
+		share(t, o, p, p + (n ? n : 1));
+		address(t, o, p);
+		if (!n) {
+			put(o, STYLE_BAD, "not mapped");
+			nl(o);
+			return;
+		}
+		put(o, is_next ? STYLE_HERE : STYLE_NORMAL, "%s", text);
+		nl(o);
+		p += n;
+	}
+}
+
+void draw_code(struct tui *t, struct pane_out *o)
+{
+	const struct cpu *c = looked_at(t);
+	const bool follows = o->view->address == ~0ull;
+	if (follows && t->m->vmm && !t->m->vmm->s.started) {
+		put(o, STYLE_VMM, "the modelled VMM is about to boot");
+		nl(o);
+		put(o, STYLE_DIM, "s: it enters VMX operation and its first guest");
+		nl(o);
+		return;
+	}
+	if (follows && cpu_root_modelled(c)) {
+		modelled(t, o);
+		return;
+	}
+	int show = ((o->view->choice % SHOWS) + SHOWS) % SHOWS, rows = follows && o->h >= 4 ? o->h - 1 : o->h;
+	uint64_t next = block_linear(c), at = follows ? next : o->view->address;
+	bool sources = show != SHOW_CODE && source_any(tui_source(t));
+	if (show != SHOW_SOURCE || !draw_source(t, o, at, next, rows))
+		draw_code_lines(t, o, at, next, sources, rows);
+	if (follows && rows < o->h)
+		sense_line(t, o);
+}
