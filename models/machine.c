@@ -286,6 +286,9 @@ static void snapshot_restored(void *who)
 		if (m->cpu[i]->s.activity == ACTIVITY_ACTIVE)
 			cpu_idle(m->cpu[i], m->s.now);
 	}
+	for (unsigned g = 0; g < m->guests; g++)
+		for (unsigned i = 0; i < m->guest[g]->config.cpus; i++)
+			cpu_restored(m->guest[g]->cpu[i]);
 }
 
 /* Memory, and whatever the machine shares with nobody; a virtual machine has a window on its host's. */

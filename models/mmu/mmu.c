@@ -681,6 +681,11 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 		io_read(m, h->pa, to, size);
 		return;
 	}
+	if (unlikely(m->seen != NULL)) {
+		m->seen(m->seen_who, HPA(h->pa), size, NULL);
+		memcpy(to, p, size);
+		return;
+	}
 	if (m->detailed)
 		mmu_touch(m, h->pa, size, access_writes(access) ? TOUCH_RMW : TOUCH_LOAD);
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_ACCESS, h->lin, h->pa, size, 0);
@@ -699,6 +704,12 @@ static void write_piece(struct mmu *m, const struct hit *h, const void *from, un
 	uint8_t *p = mem_ptr(m->mem, HPA(h->pa));
 	if (unlikely(!p)) {
 		io_write(m, h->pa, from, size);
+		return;
+	}
+	if (unlikely(m->seen != NULL)) {
+		m->seen(m->seen_who, HPA(h->pa), size, from);
+		mem_before_write(m->mem, HPA(h->pa), size);
+		memcpy(p, from, size);
 		return;
 	}
 	if (m->detailed)

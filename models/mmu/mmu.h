@@ -159,6 +159,9 @@ struct mmu {
 	/* An access whose host-physical page is guest.apic_access: never cached in a soft TLB. Serves it or does not return. */
 	void (*apic_access)(void *who, uint64_t lin, gpa_t gpa, unsigned off, void *buf, unsigned size, unsigned access);
 	void *apic_who;
+	/* Not NULL: told of every piece of data in RAM, before it is read (from NULL) or written; no soft TLB hides any. */
+	void (*seen)(void *who, hpa_t pa, unsigned size, const void *from);
+	void *seen_who;
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;
 	struct soft_list *lists;

@@ -72,8 +72,11 @@ static bool cr0_owned(struct vcpu *v, uint64_t old, uint64_t x)
 	v->s.cr0 = x;
 	v->s.efer = efer;
 	vcpu_set(v, VMCS_CR0_SHADOW, x);
-	if (v->vm->pager->cr_written(v, 0, old, x))
+	if (v->vm->pager->cr_written(v, 0, old, x)) {
+		if (!(x & CR0_PE) && v->vm->pager != &pager_agile)
+			v->s.interpreting = INTERPRET_WANTED;
 		return true;
+	}
 	v->s.cr0 = old;
 	v->s.efer = was;
 	vcpu_set(v, VMCS_CR0_SHADOW, old);

@@ -98,9 +98,8 @@ static void reload(struct vcpu *v)
 	if (before != v->s.vmcs)
 		vmx_root_vmptrld(c, v->s.vmcs);
 	vcpu_load_state(v);
-	if (v->vm->pager->cr_written && v->vm->pager->page_fault && v->vm->pager->vcpu_init)
-		v->vm->pager->vcpu_init(v);
-	vcpu_flush(v);
+	if (!v->s.interpreting)
+		vcpu_renew(v);
 	if (before != v->s.vmcs && before != VMCS_NONE)
 		vmx_root_vmptrld(c, before);
 	vcpu_registers_in(v);

@@ -42,7 +42,7 @@ static struct vcpu *holder(const struct vmm *m, const struct cpu *c)
 
 void vcpu_registers_out(struct vcpu *v)
 {
-	if (holder(v->vm->vmm, v->cpu) == v)
+	if (holder(v->vm->vmm, v->cpu) == v && v->s.interpreting != INTERPRET_MODEL)
 		copy_registers(&v->model->s, &v->cpu->s);
 }
 
@@ -156,6 +156,8 @@ void vmm_run(struct vmm *m, struct cpu *c)
 			take_up(v);
 		}
 		v->s.halted = v->s.blocked = 0;
+		if (v->s.interpreting && vcpu_interpret(v))
+			return;
 		vcpu_interrupt(v);
 		arm(m, v);
 		if (vcpu_enter(v))

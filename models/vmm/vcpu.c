@@ -211,7 +211,8 @@ static void load_controls_of_registers(struct vcpu *v)
 	vcpu_set(v, VMCS_CR0_SHADOW, s->cr0);
 	vcpu_set(v, VMCS_CR4_SHADOW, s->cr4);
 	vcpu_set(v, VMCS_GUEST_CR0, s->cr0 | CR0_NE);
-	vcpu_set(v, VMCS_GUEST_CR3, s->cr3);
+	if (!owned)
+		vcpu_set(v, VMCS_GUEST_CR3, s->cr3);
 	vcpu_set(v, VMCS_GUEST_CR4, s->cr4 | CR4_VMXE);
 	if (vmcs_exists(v->cpu, VMCS_GUEST_EFER))
 		vcpu_set(v, VMCS_GUEST_EFER, s->efer);
@@ -229,22 +230,33 @@ void vcpu_load_state(struct vcpu *v)
 	k->efer = s->efer;
 	k->halted = k->blocked = 0;
 	k->pending_event = 0;
+	k->interpreting = vcpu_fits(v) ? 0 : INTERPRET_MODEL;
+	if (k->interpreting)
+		return;                 /* until it can be entered: interpret.c */
 	load_segments(v);
 	load_controls_of_registers(v);
 	vcpu_set(v, VMCS_GUEST_RIP, s->rip);
 	vcpu_set(v, VMCS_GUEST_RSP, s->r[R_RSP]);
 	vcpu_set(v, VMCS_GUEST_RFLAGS, cpu_rflags(v->model));
 	vcpu_set(v, VMCS_GUEST_DR7, s->dr[7]);
-	vcpu_set(v, VMCS_GUEST_DEBUGCTL, 0);
+	vcpu_set(v, VMCS_GUEST_DEBUGCTL, s->debugctl);
 	vcpu_set(v, VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
 	vcpu_set(v, VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
 	vcpu_set(v, VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
 	if (vmcs_exists(v->cpu, VMCS_GUEST_PAT))
 		vcpu_set(v, VMCS_GUEST_PAT, s->pat);
 	vcpu_set(v, VMCS_GUEST_ACTIVITY, 0);
-	vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, 0);
+	vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, s->shadow | (s->nmi_blocked ? 8 : 0));
 	vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, 0);
 	vcpu_set(v, VMCS_TSC_OFFSET, v->model->s.tsc_offset - v->cpu->s.tsc_offset);
+}
+
+void vcpu_renew(struct vcpu *v)
+{
+	const struct pager *p = v->vm->pager;
+	if (p->page_fault)
+		(void)p->cr_written(v, 0, ~v->s.cr0, v->s.cr0);
+	vcpu_flush(v);
 }
 
 void vcpu_create(struct vcpu *v)

@@ -143,7 +143,8 @@ static bool vcpu_valid(void *who, const void *state)
 	struct vcpu_state s;
 	const struct vcpu *v = who;
 	memcpy(&s, state, sizeof s);
-	return !(s.vmcs % PAGE_SIZE) && s.vmcs < v->vm->vmm->p.mem->low_size && s.runnable <= 1 && s.launched <= 1 && s.halted <= 1;
+	return !(s.vmcs % PAGE_SIZE) && s.vmcs < v->vm->vmm->p.mem->low_size && s.runnable <= 1 && s.launched <= 1 && s.halted <= 1 &&
+	       s.interpreting <= INTERPRET_MODEL;
 }
 
 static void sections(struct vm *vm)

@@ -76,7 +76,7 @@ static void root_run(void *who, struct cpu *c)
 	struct vmm *v = who;
 	c->ledger.acct = ACCT_VMM;
 	uint32_t current = v->s.current[c->number];
-	if (current && v->vcpu[current - 1]->s.launched)
+	if (current && v->vcpu[current - 1]->s.launched && v->vcpu[current - 1]->s.interpreting != INTERPRET_MODEL)
 		vcpu_serve(v->vcpu[current - 1]);
 	vmm_run(v, c);
 }

@@ -9,7 +9,8 @@
  *   vm.c       a VM: memory, devices                 ept.c        the EPT builder                (pager "ept")
  *   vcpu.c     a virtual CPU: VMCS, VM entry         shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
  *   sched.c    which vCPU runs where, world switch   emulate.c    instructions that touch devices or guarded tables
- *   interrupt.c  what a vCPU is interrupted by       pager.def    the pagers
+ *   interrupt.c  what a vCPU is interrupted by       interpret.c  guests in a state VM entry refuses: real mode without
+ *   pager.def  the pagers                                         "unrestricted guest"
  *
  * State is plain and in snapshot sections; pointers are wiring. */
 #ifndef VMM_VMM_H
@@ -71,11 +72,13 @@ struct vcpu_state {             /* plain */
 	uint32_t halted, pending_event; /* pending_event: ENTRY_INTR_INFO to inject at the next entry, 0 none */
 	uint32_t pending_error, pending_length;
 	uint32_t window;                /* VMM_WINDOW_*: what the VMCS asks for now */
-	uint32_t reload, pad;           /* the model's state has changed: it goes into the VMCS before the next entry */
+	uint32_t reload;                /* the model's state has changed: it goes into the VMCS before the next entry */
+	uint32_t interpreting;          /* INTERPRET_*: not to be entered, see interpret.c */
 	uint32_t blocked, pad2;         /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
+enum { INTERPRET_WANTED = 1 /* its state is where it always is */, INTERPRET_MODEL /* its state is the model's */ };
 struct vcpu {
 	struct vcpu_state s;
 	struct vm *vm;
@@ -141,6 +144,7 @@ struct vm {
 	struct vmm *vmm;
 	uint64_t stat[VMM_STAT_N];
 	uint32_t stopped, exit_status;  /* the guest asked to end */
+	struct trace silent;            /* nobody listens */
 	char refused[96];               /* why the VMM had to stop it: what is not modelled, by name; "" */
 };
 
@@ -205,6 +209,7 @@ static inline struct vmm *vmm_of(const struct cpu *c) { return c->root.who; }   
 /* ---- between the VMM's files ---- */
 void vcpu_create(struct vcpu *v);                               /* on its CPU, in root operation: VMCS and start state */
 void vcpu_load_state(struct vcpu *v);                           /* model->s into the VMCS: at the start, after INIT or SIPI */
+void vcpu_renew(struct vcpu *v);                                /* after it, on one that has run: control registers may be any others */
 bool vcpu_enter(struct vcpu *v);                                /* false: VM entry failed, the VM is refused */
 unsigned vcpu_vpid(const struct vcpu *v);
 void vcpu_exited(struct vcpu *v);                               /* the first thing after an exit: registers are saved */
@@ -217,6 +222,9 @@ void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interr
 void vcpu_registers_out(struct vcpu *v);                        /* of the CPU that holds it: to the model, and back */
 void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
+bool vcpu_fits(const struct vcpu *v);                           /* interpret.c: may VMX run what the model holds? */
+bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
+bool vm_restricted(const struct vm *vm, const struct cpu *c);   /* EPT without "unrestricted guest" */
 void host_interrupt(struct cpu *c);                             /* the host's handler for the interrupt just acknowledged */
 #define HOST_VECTOR 0xec
 #define PAGER(name) extern const struct pager pager_##name;

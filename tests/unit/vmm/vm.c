@@ -186,6 +186,13 @@ Test(vm, two_virtual_cpus_on_two, .timeout = 200)
 	v.vcpus = 2;
 	pieces(v, 2, "smp n=1;forkwait n=2");
 }
+/* The second one starts in real mode, which VMX cannot enter without unrestricted guest: it is interpreted. */
+Test(vm, two_virtual_cpus_under_shadow_paging, .timeout = 200)
+{
+	struct vm_config v = with("shadow.wp");
+	v.vcpus = 2;
+	pieces(v, 2, "smp n=1;pgfault n=2");
+}
 Test(vm, two_virtual_cpus_share_one, .timeout = 200)
 {
 	struct vm_config v = with("ept");
@@ -204,6 +211,43 @@ Test(vm, fast_has_the_same_outcome, .timeout = 120)
 	same_memory(&a, &b);
 	machine_free(a.m), machine_free(b.m);
 }
+
+/* ---- interpreted ---- */
+static void real_mode(struct run *r, const char *mmu, bool fast)
+{
+	struct vm_config v = with(mmu);
+	struct err e = { "" };
+	host(r, 1, NULL, fast);
+	struct machine_config k = r->m->config;
+	k.ram = v.ram = 32 << 20;
+	r->vm[0] = machine_vm(r->m, &k, &v, &e);
+	cr_assert(r->vm[0] != NULL, "%s", e.text);
+	struct boot_image image = { .kernel = "build/guests/realmode.bin" };
+	cr_assert(eq(int, machine_boot(r->vm[0], &image, &e), 0), "%s", e.text);
+	machine_on_console(r->vm[0], console, &r->console[0]);
+	r->vms = 1;
+}
+static void interpreted(const char *mmu)
+{
+	static struct run a, b;
+	real_mode(&a, mmu, false);
+	enum machine_stop why = machine_run(a.m, LIMIT, 0);
+	cr_assert(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", a.console[0].s);
+	cr_expect(eq(str, a.console[0].s, "hello from 16-bit real mode\n"));
+	audit(&a);
+	const struct vm *vm = a.m->vmm->vm[0];
+	cr_expect(eq(u64, vm->stat[VMM_STAT_EXITS], 0), "VMX never ran it");
+	cr_expect(gt(u64, vm->stat[VMM_STAT_INTERPRETED], 100));
+	cr_expect(eq(u64, machine_icount(a.m), vm->stat[VMM_STAT_INTERPRETED]), "each counts as an instruction");
+	cr_expect(ge(u64, ledger_by_acct(&a.m->cpu[0]->ledger, ACCT_VMM),
+	             vm->stat[VMM_STAT_INTERPRETED] * vmm_cost_rows[VMM_COST_INTERPRET].cycles));
+	real_mode(&b, mmu, false);
+	cut(&b, 3, true);
+	same(&a, &b);
+	machine_free(a.m);
+}
+Test(vm, real_mode_is_interpreted_under_shadow_paging, .timeout = 60) { interpreted("shadow.wp"); }
+Test(vm, real_mode_is_interpreted_under_a_virtual_tlb, .timeout = 60) { interpreted("shadow.flush"); }
 
 /* ---- several ---- */
 Test(vm, two_vms_share_one_cpu_and_neither_notices, .timeout = 120)
