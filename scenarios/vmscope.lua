@@ -32,6 +32,13 @@
 ---@field max_instructions? integer at most so many instructions more
 ---@field every? integer instructions between two questions to the predicate: 1
 
+---a page of a guide
+---@class GuidePage
+---@field title string its first line
+---@field text string what to know and what to press; lines are broken to the pane's width
+---@field show string? a pane to look at meanwhile (vmscope list panes)
+---@field done (fun(): boolean)? asked after each key; the next page comes when it says true
+
 ---a VM exit, before it is served
 ---@class ExitEvent
 ---@field event string exit.cpuid, ...
@@ -331,6 +338,10 @@ guest = nil
 ---a CPU profile as a table of its rows; may be changed and given to machine
 ---@type fun(name: string): table<string, integer|string>
 profile = nil
+
+---pages of text that lead a person through the run on the stepping screen: each with title, text, show (a pane) and done (a function: has the task been done?)
+---@type fun(pages: GuidePage[])
+guide = nil
 
 ---print a table, or what compare found
 ---@type fun(report: Report|Comparison)

@@ -37,6 +37,12 @@ static const struct class options[] = {
 		{ "max_instructions?", "integer", "at most so many instructions more" },
 		{ "every?", "integer", "instructions between two questions to the predicate: 1" },
 	} },
+	{ "GuidePage", "a page of a guide", {
+		{ "title", "string", "its first line" },
+		{ "text", "string", "what to know and what to press; lines are broken to the pane's width" },
+		{ "show", "string?", "a pane to look at meanwhile (vmscope list panes)" },
+		{ "done", "(fun(): boolean)?", "asked after each key; the next page comes when it says true" },
+	} },
 	{ "ExitEvent", "a VM exit, before it is served", {
 		{ "event", "string", "exit.cpuid, ..." },
 		{ "cycle", "integer", "when" },

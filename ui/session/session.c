@@ -156,6 +156,7 @@ void session_fini(struct session *s)
 	for (size_t i = 0; i < s->n; i++)
 		run_free(s->runs[i]);
 	free(s->runs);
+	guide_free(&s->guide);
 	memset(s, 0, sizeof *s);
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "models/machine.h"
+#include "ui/session/guide.h"
 #include "ui/session/input.h"
 #include "ui/session/setup.h"
 
@@ -69,6 +70,7 @@ struct session {
 		bool (*failed)(void *who, struct err *e);       /* a listener's error that stopped the run: taken out */
 		void *who;
 	} line;
+	struct guide guide;             /* pages for the stepping screen; n 0: none */
 	void (*print)(void *who, const char *text, size_t n);   /* NULL: what Lua prints goes to stdout */
 	void *print_who;
 	/* When set, the first run goes to it instead: a person steps through it. -1 with err: it could not begin. */

@@ -14,11 +14,13 @@ static void act_step(struct tui *t) { travel(t, TRAVEL_INSN, false, times(t)); }
 static void act_next(struct tui *t) { travel(t, TRAVEL_OVER, false, times(t)); }
 static void act_event(struct tui *t) { travel(t, TRAVEL_EVENT, false, times(t)); }
 static void act_exit(struct tui *t) { travel(t, TRAVEL_EXIT, false, times(t)); }
+static void act_entry(struct tui *t) { travel(t, TRAVEL_ENTRY, false, times(t)); }
 static void act_continue(struct tui *t) { travel(t, TRAVEL_CONTINUE, false, 1); }
 static void act_rstep(struct tui *t) { travel(t, TRAVEL_INSN, true, times(t)); }
 static void act_rnext(struct tui *t) { travel(t, TRAVEL_OVER, true, times(t)); }
 static void act_revent(struct tui *t) { travel(t, TRAVEL_EVENT, true, times(t)); }
 static void act_rexit(struct tui *t) { travel(t, TRAVEL_EXIT, true, times(t)); }
+static void act_rentry(struct tui *t) { travel(t, TRAVEL_ENTRY, true, times(t)); }
 static void act_rcontinue(struct tui *t) { travel(t, TRAVEL_CONTINUE, true, 1); }
 static void act_begin(struct tui *t) { travel_goto(t, timeline_begin(t->timeline)); }
 static void act_end(struct tui *t) { travel_goto(t, timeline_end(t->timeline)); }
@@ -124,6 +126,8 @@ static void act_mouse(struct tui *t)
 	screen_mouse_on(t->mouse);
 	tui_say(t, false, t->mouse ? "the mouse: a click gives a pane the keys, two explain, the wheel scrolls" : "the mouse is the terminal's again");
 }
+static void act_turn(struct tui *t) { t->view[PANE_GUIDE].choice++; }
+static void act_unturn(struct tui *t) { t->view[PANE_GUIDE].choice--; }
 static void act_more(struct tui *t) { focused(t)->choice++; }
 static void act_less(struct tui *t) { focused(t)->choice--; }
 static void act_command(struct tui *t) { t->prompt.kind = ':'; }

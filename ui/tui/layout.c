@@ -20,6 +20,15 @@ unsigned layout_for(int w, int h)
 	return best;
 }
 
+unsigned layout_guide(int w, int h)
+{
+	unsigned best = 0;
+	for (unsigned i = 0; i < layout_rows_n; i++)
+		if (strncmp(layout_rows[i].name, "guide", 5) == 0 && (!best || (w >= layout_rows[i].w && h >= layout_rows[i].h)))
+			best = i;
+	return best;
+}
+
 static enum pane_id pane_named(const char *s, size_t n)
 {
 	for (unsigned i = 0; i < PANE_N; i++)
@@ -35,7 +44,7 @@ static void row(struct tui *t, const char *s, const char *end, int y, int h)
 	while (s < end) {
 		s += strspn(s, " ,");
 		size_t n = strcspn(s, " ");
-		enum pane_id id = pane_named(s, n);
+		enum pane_id id = n == 5 && memcmp(s, "shown", 5) == 0 ? guide_pane(t) : pane_named(s, n);
 		char *rest;
 		share += (int)strtol(s + n, &rest, 10);
 		s = rest + strspn(rest, " ,");

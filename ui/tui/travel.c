@@ -128,6 +128,10 @@ void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 		for (; n; n--)
 			to_event(t, back, "vm_exit", "no VM exit before this moment");
 		break;
+	case TRAVEL_ENTRY:
+		for (; n; n--)
+			to_event(t, back, "vm_entry", "no VM entry before this moment");
+		break;
 	case TRAVEL_CONTINUE:
 		tell(t, (back ? travel_back_continue : travel_continue)(t->travel), "no breakpoint on the way: this is the beginning");
 		break;

@@ -46,7 +46,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 	t->m = r->m;
 	t->canvas.ascii = ascii;
 	canvas_resize(&t->canvas, w, h);
-	t->layout = layout_for(w, h);
+	t->layout = r->session->guide.n ? layout_guide(w, h) : layout_for(w, h);
 	for (unsigned i = 0; i < PANE_N; i++)
 		t->view[i] = (struct pane_view){ .wanted = -1, .address = ~0ull, .cursor = -1 };
 	listen(t);
@@ -238,6 +238,7 @@ void tui_key(struct tui *t, int key)
 		return;
 	}
 	press(t, key);
+	guide_after_key(t);
 	tui_printed(t, "printed");
 	if (t->run->session->line.failed && t->run->session->line.failed(t->run->session->line.who, &e))
 		tui_say(t, true, "%s", e.text);

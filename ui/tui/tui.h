@@ -5,6 +5,7 @@
  *   pane.c     frames, scrolling, search; pane_*.c each   travel.c   steps and ways back on the timeline
  *   action.c   what keys do (action.def)                  prompt.c   the command line (command.def)
  *   banner.c   the first two lines: who, where, when      popup.c    a text over the panes: help, explanations, results
+ *   pane_guide.c  the pages of a scenario's guide
  *   chosen.c   what Enter does at the cursor              complete.c what Tab completes
  *
  * Drawing reads state through peeks and field views alone: no cycle, no statistic, no hash changes. */
@@ -99,7 +100,7 @@ int tui_run(struct run *r, bool mono, bool ascii, struct err *e);
 void banner_draw(struct tui *t);
 
 /* ---- going (travel.c) ---- */
-enum travel_kind { TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_CONTINUE };
+enum travel_kind { TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_ENTRY, TRAVEL_CONTINUE };
 void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n);
 void travel_goto(struct tui *t, struct moment at);
 bool travel_hit(const struct tui *t, uint64_t lin);     /* a breakpoint there */
@@ -144,10 +145,15 @@ void chosen_enter(struct tui *t);
 void explain_field(struct tui *t, const char *name);    /* "cpu0.cr0": its value, its bits, what vmscope explain says */
 void explain_name(struct tui *t, const char *name);
 
+/* ---- the guide (pane_guide.c) ---- */
+enum pane_id guide_pane(const struct tui *t);   /* what the page wants to be shown: "shown" in a layout */
+void guide_after_key(struct tui *t);
+
 /* ---- layouts (layout.c) ---- */
 struct layout_row { const char *name, *spec, *sentence; int w, h; };
 extern const struct layout_row layout_rows[];
 extern const unsigned layout_rows_n;
+unsigned layout_guide(int w, int h);            /* the same when a guide leads */
 unsigned layout_for(int w, int h);              /* the default for a terminal of this size */
 void layout_apply(struct tui *t);               /* t->place from t->layout and the canvas */
 
