@@ -19,6 +19,7 @@ extern const struct kind kinds[];
 extern const size_t kinds_n;
 
 each_fn each_vmcs, each_control, each_exit, each_vmm_cost;      /* kinds_vmx.c */
+each_fn each_pane, each_layout, each_key, each_screen_command;   /* kinds_tui.c */
 
 /* lua's own table, which only ui/lua may name Lua types for */
 void api_each(item_fn *fn, void *arg);
