@@ -228,6 +228,7 @@
 ---@field ["vmm.simple"]? integer an exit that needs a decision and no more
 ---@field ["vmm.emulate"]? integer fetch and decode an instruction to emulate, set up its operands
 ---@field ["vmm.emulate_op"]? integer carry out one emulated instruction, or one more iteration of REP
+---@field ["vmm.interpret"]? integer interpret one instruction of a guest in a mode VMX cannot enter
 ---@field ["vmm.guest_walk"]? integer software walk of the guest's tables: one level, its reference excluded
 ---@field ["vmm.shadow_walk"]? integer the same while a shadow entry is built
 ---@field ["vmm.shadow_fault"]? integer a #PF exit: look at the error code, prepare the walk of the guest's tables
