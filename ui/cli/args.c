@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ui/gdb/gdb.h"
+
 enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE,
        ANY = RUN | BOOT | STEP, ALL = ~0 };
 
@@ -150,6 +152,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_LEDGER: a->o.ledger = true; return 0;
 	case FLAG_SCREEN: a->o.screen = true; return 0;
 	case FLAG_QUIET: a->o.quiet = true; return 0;
+	case FLAG_GDB: a->gdb = v; return gdb_where(v, (char[256]){ "" }, 256, (char[8]){ "" }, 8, e);
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_HELP: a->help = true; return 0;
@@ -219,6 +222,21 @@ int args_parse(struct args *a, int argc, char **argv, struct err *e)
 		}
 	}
 	return 0;
+}
+
+static int debugger(void *who, struct run *r, struct err *e)
+{
+	const struct args *a = who;
+
+	return gdb_serve(r, a->gdb, e);
+}
+
+void args_gdb(struct args *a, struct session *s)
+{
+	if (!a->gdb)
+		return;
+	s->stepper = debugger;
+	s->stepper_who = a;
 }
 
 void args_fini(struct args *a)

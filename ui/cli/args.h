@@ -22,6 +22,7 @@ struct args {
 	struct options o;
 	struct compare_options compare;
 	const char *csv, *plot, *show;  /* compare's */
+	const char *gdb;                /* where a debugger is waited for, or NULL */
 	bool help, mono, ascii;
 };
 
@@ -34,6 +35,8 @@ struct flag_row { const char *name, *argument; unsigned commands; const char *se
 extern const struct flag_row flag_rows[];
 extern const size_t flag_rows_n;
 
+/* When --gdb was given, the session's first run goes to a debugger. */
+void args_gdb(struct args *a, struct session *s);
 int args_parse(struct args *a, int argc, char **argv, struct err *e);
 void args_fini(struct args *a);
 void usage(FILE *f);

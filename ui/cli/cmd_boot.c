@@ -17,10 +17,13 @@ int cmd_boot(struct args *a, struct err *e)
 		return -1;
 	image.kernel = a->operand[0];
 	session_init(&s, &a->o);
+	args_gdb(a, &s);
 	r = session_machine(&s, &a->setup, e);
 	if (r && run_boot(r, &image, e) == 0) {
 		run_until(r, NEVER, 0);
-		if (session_finish(&s, e) == 0)
+		if (s.late.text[0])
+			*e = s.late;
+		else if (session_finish(&s, e) == 0)
 			status = run_status(r);
 	}
 	session_fini(&s);

@@ -17,6 +17,7 @@ int cmd_run(struct args *a, struct err *e)
 		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given",
 		               a->operands);
 	session_init(&s, &a->o);
+	args_gdb(a, &s);
 	watchdog_start();
 	status = scenario_run_file(&s, &o, a->operand[0], e);
 	watchdog_stop();

@@ -43,6 +43,7 @@ int cmd_step(struct args *a, struct err *e)
 	session_init(&s, &a->o);
 	s.stepper = screen;
 	s.stepper_who = a;
+	args_gdb(a, &s);
 	struct scenario *line = NULL;
 	int status;
 	if (is_scenario(a->operand[0]))

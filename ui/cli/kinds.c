@@ -86,6 +86,12 @@ static void each_guest(item_fn *fn, void *arg)
 	                                                     "flat image: guest \"NAME\" in Lua" });
 }
 
+static void each_monitor(item_fn *fn, void *arg)
+{
+#define MONITOR(name, operands, run, sentence) fn(arg, &(struct item){ name, NULL, operands, sentence, NULL });
+#include "ui/gdb/monitor.def"
+}
+
 static void each_metric(item_fn *fn, void *arg)
 {
 	for (size_t i = 0; i < METRICS; i++)

@@ -348,8 +348,8 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 		int (*stepper)(void *, struct run *, struct err *) = r->session->stepper;
 
 		r->session->stepper = NULL;
-		(void)stepper(r->session->stepper_who, r, &r->session->late);
-		return r->last;
+		if (stepper(r->session->stepper_who, r, &r->session->late) != 1)
+			return r->last;
 	}
 	r->started = true;
 	r->stop_asked = false;

@@ -73,7 +73,8 @@ struct session {
 	struct guide guide;             /* pages for the stepping screen; n 0: none */
 	void (*print)(void *who, const char *text, size_t n);   /* NULL: what Lua prints goes to stdout */
 	void *print_who;
-	/* When set, the first run goes to it instead: a person steps through it. -1 with err: it could not begin. */
+	/* When set, the first run goes to it instead: somebody steps through it. 1: the run goes on from there to its end;
+	 * -1 with err: it could not begin. */
 	int (*stepper)(void *who, struct run *r, struct err *e);
 	void *stepper_who;
 };

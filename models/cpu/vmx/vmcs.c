@@ -136,6 +136,21 @@ struct vmcs *vmcs_activate(struct cpu *c, uint64_t pa)
 	return v;
 }
 
+bool vmcs_peek(const struct cpu *c, uint64_t pa, struct vmcs *out)
+{
+	for (unsigned i = 0; i < VMCS_SLOTS && pa != VMCS_NONE; i++)
+		if (c->vmx.slot[i].pa == pa) {
+			*out = c->vmx.slot[i];
+			return true;
+		}
+	*out = (struct vmcs){ .pa = pa };
+	if (!mem_peek(c->mmu.mem, HPA(pa + REGION_FIELDS), out->f, sizeof out->f))
+		return false;
+	for (unsigned i = 0; i < VMCS_N; i++)
+		out->f[i] &= vmcs_mask((enum vmcs_field)i);
+	return true;
+}
+
 void vmcs_clear(struct cpu *c, uint64_t pa)
 {
 	struct vmcs *v = vmcs_active(c, pa);

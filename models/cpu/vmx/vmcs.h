@@ -63,6 +63,8 @@ bool vmcs_exists(const struct cpu *c, enum vmcs_field f);       /* on this CPU *
 /* The slot of an active VMCS, brought on chip when it is not there (timed). Never NULL for an address in RAM. */
 struct vmcs *vmcs_activate(struct cpu *c, uint64_t pa);
 struct vmcs *vmcs_active(struct cpu *c, uint64_t pa);           /* NULL when not on chip */
+/* Looking: the fields wherever they are now, on chip or in the region; false: not in RAM. */
+bool vmcs_peek(const struct cpu *c, uint64_t pa, struct vmcs *out);
 void vmcs_clear(struct cpu *c, uint64_t pa);                    /* VMCLEAR: write back, launch state clear, off chip */
 /* The VMX instructions' view by encoding, full or high half, for software in root operation and shadow VMCSs. */
 uint64_t vmcs_get(const struct vmcs *v, uint32_t encoding);     /* of a field that exists */

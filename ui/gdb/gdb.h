@@ -1,0 +1,22 @@
+/* gdb.h - a run that a gdb steps through, by the remote serial protocol over TCP.
+ *
+ *   packet.c  bytes to packets and back           point.c   break- and watchpoints (Z0 to Z4)
+ *   view.c    what gdb looks at: host or VM       go.c      steps and continues, both ways; stop replies
+ *   regs.c    registers, target description       monitor.c what `monitor` can be told (monitor.def)
+ *   answer.c  a packet, its answer                server.c  the socket
+ *
+ * One client at a time. Before the first instruction it is waited for; every stop is between two instructions. Looking
+ * costs no simulated time; what is changed begins a new branch of the timeline. */
+#ifndef UI_GDB_GDB_H
+#define UI_GDB_GDB_H
+
+#include "ui/session/session.h"
+
+enum { GDB_ENDS = 0, GDB_GOES_ON = 1 };
+/* where: PORT or ADDRESS:PORT; loopback unless an address is given. Serves one client until it kills the run or goes
+ * (GDB_ENDS), or detaches (GDB_GOES_ON); -1: e says what was wrong with `where`. */
+int gdb_serve(struct run *r, const char *where, struct err *e);
+/* Only the check of `where`, for the command line. */
+int gdb_where(const char *where, char *host, size_t n, char *port, size_t k, struct err *e);
+
+#endif
