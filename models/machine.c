@@ -19,6 +19,7 @@
 #include "models/io/board.h"
 #include "models/symbols.h"
 #include "models/vmm/vmm.h"
+#include "models/watch.h"
 
 #define QUANTUM    1000
 #define TRACE_RING 65536
@@ -156,6 +157,15 @@ static void drop_writable(void *who, hpa_t page)
 		mmu_drop_writable(&m->cpu[i]->mmu, page);
 }
 
+static void watched(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
+{
+	struct machine *m = who;
+	if (m->host)
+		watched(m->host, in_host(m, pa), len, write, by);
+	else
+		watch_physical(m->watches, pa, len, write, by);
+}
+
 /* Each CPU sees its own local APIC at IA32_APIC_BASE; everything else outside RAM is the board's. */
 static uint64_t mmio_read(void *who, uint64_t addr, unsigned size, struct io_at *at)
 {
@@ -281,6 +291,8 @@ static void snapshot_taken(void *who)
 static void snapshot_restored(void *who)
 {
 	struct machine *m = who;
+	m->break_asked = false;
+	breakpoints_forget(m->breakpoints);
 	for (unsigned i = 0; i < m->config.cpus; i++) {
 		cpu_restored(m->cpu[i]);
 		if (m->cpu[i]->s.activity == ACTIVITY_ACTIVE)
@@ -315,6 +327,8 @@ static int build_memory(struct machine *m, struct err *e)
 	m->mem.code_written = code_written;
 	m->mem.monitored = monitored;
 	m->mem.drop_writable = drop_writable;
+	m->mem.watched = watched;
+	m->mem.watching = m->host && m->host->mem.watching;
 	m->mem.who = m;
 	m->caches = caches_new(&k->profile, k->cpus, e);
 	return m->caches ? 0 : -1;
@@ -384,6 +398,9 @@ static int build(struct machine *m, struct err *e)
 	const struct machine_config *k = &m->config;
 	struct machine *top = m->host ? m->host : m;
 	m->breakpoints = xcalloc(1, sizeof *m->breakpoints);
+	m->breakpoints->m = m;
+	m->watches = xcalloc(1, sizeof *m->watches);
+	m->watches->m = m;
 	m->symbols = symtab_new();
 	if (build_memory(m, e))
 		return -1;
@@ -504,6 +521,7 @@ void machine_free(struct machine *m)
 	symtab_free(m->symbols);
 	boot_image_forget(m);
 	free(m->breakpoints);
+	free(m->watches);
 	stats_fini(&m->stats);
 	fields_fini(&m->fields);
 	trace_fini(&m->trace);
@@ -663,6 +681,10 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 	uint64_t end = n ? machine_icount(m) + n : 0;
 	enum machine_stop why;
 	for (;;) {
+		if (m->break_asked && m->s.stop) {
+			m->break_asked = false;
+			return MACHINE_STOP_BREAK;
+		}
 		if (stopped(m, &why))
 			return why;
 		if (m->interrupted) {
@@ -675,13 +697,19 @@ static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
 			continue;
 		struct cpu *c = turn(m);
 		cycle_t next = next_event(m);
-		if (!c && dead(m))
+		if (!c && !m->break_asked && dead(m))
 			return MACHINE_STOP_IDLE;
 		if (next <= m->s.now || (!c && next <= until)) {
 			if (next > m->s.now)
 				m->s.now = next;
+			m->in_device = true;
 			evq_run(&m->evq, next);
+			m->in_device = false;
 			continue;
+		}
+		if (unlikely(m->break_asked) || (unlikely(m->look != NULL) && m->look(m->look_who, m))) {
+			m->break_asked = false;
+			return MACHINE_STOP_BREAK;
 		}
 		if (!c) {
 			if (next == NEVER)
@@ -717,7 +745,10 @@ enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
 {
 	if (m->vmm)
 		vmm_start(m->vmm);
+	m->in_run = true;
+	m->breakpoints->hit_id = 0;
 	enum machine_stop why = run(m, until, n);
+	m->in_run = false;
 	m->s.now = machine_now(m);
 	return why;
 }
@@ -757,6 +788,43 @@ void machine_interrupt(struct machine *m)
 		m->cpu[i]->stop_request = 1;
 		m->cpu[i]->deadline = 0;
 	}
+}
+
+/* ---- stops ---- */
+
+void machine_break(struct machine *m)
+{
+	if (!m->in_run)
+		return;
+	m->break_asked = true;
+	reschedule(m);
+}
+
+void machine_stops_changed(struct machine *m, bool quiet)
+{
+	m->breakpoints->quiet = m->watches->quiet = quiet;
+	m->mem.watching = m->watches->physical != 0;
+	for (unsigned i = 0; i < m->guests; i++)
+		m->guest[i]->mem.watching = m->mem.watching;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
+		struct cpu *c = m->cpu[i];
+		c->breakpoints = !quiet && (m->breakpoints->n || m->breakpoints->insn);
+		c->mmu.watches_page = m->watches->linear ? watch_page : NULL;
+		c->mmu.watch_seen = m->watches->linear && !quiet ? watch_linear : NULL;
+		c->mmu.watch_who = m->watches;
+	}
+}
+
+void machine_look_at(struct machine *m, cycle_t from)
+{
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		m->cpu[i]->look_at = from;
+}
+
+unsigned machine_vm_on(const struct machine *m, const struct cpu *c)
+{
+	uint32_t n = m->vmm ? m->vmm->s.current[c->number] : 0;
+	return n && !cpu_root_modelled(c) ? m->vmm->vcpu[n - 1]->vm->number : 0;
 }
 
 /* ---- faces of the board ---- */

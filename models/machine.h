@@ -48,7 +48,7 @@ enum machine_stop {
 	MACHINE_STOP_SHUTDOWN,  /* triple fault with nothing to reset it */
 	MACHINE_STOP_RESET,     /* the guest asked for a cold reset; there is no firmware to start over from */
 	MACHINE_STOP_IDLE,      /* every CPU halted and no event pending: nothing can ever happen */
-	MACHINE_STOP_BREAK,     /* a breakpoint, predicate or Lua asked */
+	MACHINE_STOP_BREAK,     /* a breakpoint or watchpoint, or whoever looks (machine_break, m->look) */
 	MACHINE_STOP_USER,      /* machine_interrupt() */
 };
 
@@ -83,7 +83,15 @@ struct machine {
 	volatile int interrupted;       /* set by machine_interrupt(), from a signal handler too */
 	struct boot_image booted;       /* what machine_boot() loaded last, our copies */
 	bool reset_on_shutdown;         /* a triple fault resets the machine instead of ending the run (default: end) */
-	struct breakpoints *breakpoints;/* models/breakpoint.h; cpu->breakpoints says how many are set */
+	/* ---- what stops a run besides the machine's own reasons: no state ---- */
+	struct breakpoints *breakpoints;/* models/breakpoint.h */
+	struct watches *watches;        /* models/watch.h */
+	/* Asked at each boundary between instructions, after the events due there, from a CPU clock of look_at on: true stops the
+	 * run. It may look and move look_at, but change nothing. */
+	bool (*look)(void *who, struct machine *m);
+	void *look_who;
+	bool break_asked;               /* machine_break(): at the next boundary */
+	bool in_run, in_device;         /* machine_run() is under way; a device event is */
 	/* ---- virtual machines (models/vmm) ---- */
 	struct vmm *vmm;                /* NULL: none was asked for */
 	struct machine *guest[MACHINE_VMS_MAX]; /* guest[i]: what VM i + 1 believes it runs on */
@@ -111,6 +119,14 @@ enum machine_stop machine_step(struct machine *m);      /* one instruction of th
 cycle_t machine_now(const struct machine *m);           /* machine time: the least clock of the CPUs that run */
 uint64_t machine_icount(const struct machine *m);
 void machine_interrupt(struct machine *m);
+/* From inside the run: it stops at the next boundary between instructions, after the events due there, with
+ * MACHINE_STOP_BREAK. Between runs nothing happens. */
+void machine_break(struct machine *m);
+/* Breakpoints or watches were added or removed, or silenced: `quiet` ones stop nothing. */
+void machine_stops_changed(struct machine *m, bool quiet);
+void machine_look_at(struct machine *m, cycle_t from);  /* on every CPU; NEVER: nobody looks */
+/* The virtual machine whose code runs on a CPU, by number; 0: none does. */
+unsigned machine_vm_on(const struct machine *m, const struct cpu *c);
 void machine_set_fast(struct machine *m, bool fast);
 
 /* Console and input, models/io/board.h forwards them. */

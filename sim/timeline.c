@@ -319,6 +319,11 @@ bool timeline_goto(struct timeline *t, struct moment at)
 	return forward(t, at);
 }
 
+static struct moment just_before(struct moment m)
+{
+	return m.cycle ? (struct moment){ m.step, m.cycle - 1 } : (struct moment){ m.step - 1, NEVER };
+}
+
 /* The last hit strictly before `limit` on the way from here: its moment. */
 static bool last_hit(struct timeline *t, struct moment limit, timeline_hit *hit, void *arg, struct moment *at)
 {
@@ -337,61 +342,113 @@ static bool last_hit(struct timeline *t, struct moment limit, timeline_hit *hit,
 	return any;
 }
 
-/* The last moment strictly before `limit` at which the driver stopped by itself. */
-static bool last_stop(struct timeline *t, struct moment limit, timeline_hit *hit, void *arg, struct moment *at)
-{
-	bool any = false, moved = true;
-	(void)hit, (void)arg;
-	while (moved && moment_compare(timeline_now(t), limit) < 0) {
-		struct moment was = timeline_now(t), now;
-		bool ok = forward(t, limit);
-		now = timeline_now(t);
-		if (!ok && moment_compare(now, limit) < 0) {
-			any = true;
-			*at = now;
-		}
-		moved = moment_compare(was, now) != 0;
-	}
-	return any;
-}
-
-/* Interval by interval backwards. `search` looks for the last moment that counts, from a snapshot up to a limit. */
-static bool back(struct timeline *t, bool (*search)(struct timeline *, struct moment, timeline_hit *, void *, struct moment *),
-                 timeline_hit *hit, void *arg)
+/* Interval by interval backwards for the last moment before now at which `hit` says yes. */
+bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg)
 {
 	const size_t branch = t->present;
 	const struct moment start = timeline_now(t);
 	struct moment limit = start, at = start;
 	bool found = false;
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, true);
 	while (!found && (limit.step || limit.cycle)) {
 		size_t of = branch;
-		struct moment earlier = limit.cycle ? (struct moment){ limit.step, limit.cycle - 1 } :
-		                                      (struct moment){ limit.step - 1, NEVER };
-		const struct stop *s = before(t, branch, earlier, &of);
+		const struct stop *s = before(t, branch, just_before(limit), &of);
 		if (!s)
 			break;
 		struct moment from = s->at;
 		restore(t, of, s);
-		found = search(t, limit, hit, arg, &at);
+		found = last_hit(t, limit, hit, arg, &at);
 		limit = from;
 	}
 	timeline_switch(t, branch, found ? at : start);
-	return found;
-}
-
-bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg)
-{
-	if (t->d.replaying)
-		t->d.replaying(t->d.who, true);
-	bool found = back(t, last_hit, hit, arg);
 	if (t->d.replaying)
 		t->d.replaying(t->d.who, false);
 	return found;
 }
 
+/* ---- backwards to where the driver stops by itself ---- */
+
+struct position { struct moment at; uint64_t fine; };
+
+static struct position position(const struct timeline *t)
+{
+	return (struct position){ timeline_now(t), t->d.fine ? t->d.fine(t->d.who) : 0 };
+}
+
+static int position_compare(struct position a, struct position b)
+{
+	int c = moment_compare(a.at, b.at);
+	return c ? c : a.fine < b.fine ? -1 : a.fine > b.fine;
+}
+
+/* From here on, the stops before `limit`, or up to it: how many there are until the last of them. With `max`, it goes to that
+ * one. Several stops may come at one moment; what stops for good does so again and again, so there is an end to that. */
+#define STOPS_AT_ONCE 512
+static bool one_more(struct timeline *t)
+{
+	struct branch *b = here(t);
+	const size_t answers = b->answers;
+	bool ok = t->d.run(t->d.who, NEVER, 1);
+	while (b->answers > answers)
+		free(b->answer[--b->answers].bytes);
+	return ok;
+}
+
+static unsigned stops_until(struct timeline *t, struct position limit, bool upto, unsigned max)
+{
+	unsigned n = 0, idle = 0;
+	while (idle < STOPS_AT_ONCE) {
+		struct position was = position(t);
+		if (position_compare(was, limit) > (upto ? 0 : -1))
+			break;
+		/* the last steps to `limit` take no instruction; one more does not hurt, and is not history */
+		bool ok = moment_compare(was.at, limit.at) < 0 ? forward(t, limit.at) : one_more(t);
+		struct position now = position(t);
+		if (ok && position_compare(now, limit) >= 0)
+			break;
+		idle = position_compare(was, now) ? 0 : idle + 1;
+		if (ok)
+			continue;
+		if (position_compare(now, limit) > (upto ? 0 : -1))
+			break;
+		if (++n == max)
+			break;
+	}
+	return n;
+}
+
 bool timeline_back_stop(struct timeline *t)
 {
-	return back(t, last_stop, NULL, NULL);
+	const size_t branch = t->present;
+	const struct moment first = timeline_begin(t);
+	struct position limit = position(t);
+	struct stop here_again = { .at = limit.at, .snap = snap_take(t->snaps, "back"), .inputs = t->played, .answers = t->answered,
+	                           .mark = t->d.mark ? t->d.mark(t->d.who) : 0 };
+	bool found = false, upto = false;
+	while (!found && moment_compare(limit.at, first) > 0) {
+		size_t of = branch;
+		const struct stop *s = before(t, branch, just_before(limit.at), &of);
+		if (!s)
+			break;
+		const struct stop from = *s;
+		restore(t, of, &from);
+		struct position start = position(t);
+		unsigned n = stops_until(t, limit, upto, 0);
+		if (n) {
+			restore(t, of, &from);
+			stops_until(t, limit, upto, n);
+			found = true;
+		}
+		limit = start;
+		upto = true;
+	}
+	if (!found)
+		restore(t, branch, &here_again);
+	else if (t->present != branch && moment_compare(timeline_now(t), t->branch[branch].fork) >= 0)
+		timeline_switch(t, branch, timeline_now(t));
+	snap_drop(t->snaps, here_again.snap);
+	return found;
 }
 
 /* ---- life ---- */

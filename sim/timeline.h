@@ -34,6 +34,9 @@ struct timeline_driver {
 	void (*input)(void *who, unsigned channel, const void *bytes, size_t n);
 	uint64_t (*mark)(void *who);                    /* of the state outside snapshots */
 	void (*rewind)(void *who, uint64_t mark);
+	/* What tells moments apart that the clock and the count do not (one CPU of several takes an interrupt): grows with all that
+	 * happens. May be NULL. */
+	uint64_t (*fine)(void *who);
 };
 
 struct timeline;
@@ -65,7 +68,8 @@ bool timeline_recorded(const struct timeline *t);
 typedef bool timeline_hit(void *arg);
 bool timeline_back(struct timeline *t, timeline_hit *hit, void *arg);
 /* The same for what stops the driver by itself (a breakpoint, an event it was told to stop at): the last such moment
- * before now. At full speed, and exact: an event between two instructions is a moment of its own. */
+ * before now. At full speed, and exact: an event between two instructions is a moment of its own, and the state is the one
+ * in which the driver stops there. */
 bool timeline_back_stop(struct timeline *t);
 
 /* Branches, in order of their making; "main" is the first. */

@@ -34,6 +34,7 @@ struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
 	c->trace = t;
 	c->evq = q;
 	c->ledger.acct = ACCT_GUEST;
+	c->look_at = NEVER;
 	if (mmu_init(&c->mmu, number, mem, &c->ledger, p, caches, t, e)) {
 		free(c);
 		return NULL;

@@ -217,7 +217,7 @@ struct root_software {
 
 /* Why cpu_run() came back. */
 enum cpu_stop { STOP_DEADLINE /* the cycle limit given was reached */, STOP_ICOUNT, STOP_HALTED /* nothing to run: waits for an event */,
-                STOP_SHUTDOWN /* triple fault */, STOP_BREAK /* a breakpoint: before the instruction at rip */, STOP_REQUEST /* cpu->stop_request was set */ };
+                STOP_SHUTDOWN /* triple fault */, STOP_BREAK /* a breakpoint: before the instruction at rip */, STOP_REQUEST /* cpu->stop_request was set, or somebody looks */ };
 
 struct cpu {
 	struct cpu_state s;
@@ -232,11 +232,12 @@ struct cpu {
 	uint64_t next_rip;              /* bodies of block-ending instructions: where to go; preset to the next instruction */
 	cycle_t until;                  /* what cpu_run() was asked for */
 	uint64_t icount_end;
+	cycle_t look_at;                /* from this clock on, come back to the scheduler at each boundary: somebody looks there */
 	jmp_buf fault_exit;             /* cpu_raise() goes here; set by cpu_run() */
 	struct cpu_event fault;         /* what was raised */
 	uint8_t attention;              /* something to look at between instructions: set by cpu_attention() */
 	uint8_t stop_request;
-	uint8_t breakpoints;            /* some are set: ask break_hit before each block */
+	uint8_t breakpoints;            /* some are set: ask break_hit before each instruction */
 	uint8_t number;                 /* CPU number; APIC ID too */
 	uint8_t watch;                  /* data breakpoints enabled in DR7, a bit each: every access takes the slow way and asks debug_data() */
 	uint8_t align_check;            /* CR0.AM, EFLAGS.AC and CPL 3: every access takes the slow way; misaligned ones are #AC(0) */

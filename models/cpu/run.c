@@ -71,6 +71,7 @@ static void run_root(struct cpu *c)
 
 enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 {
+	volatile bool moved = false;    /* something has happened since the call */
 	c->until = until;
 	c->icount_end = n ? c->s.icount + n : 0;
 	if (unlikely(trace_on(c->trace, MMU_TRACE_ACCESS) != c->mmu.tells))
@@ -85,14 +86,17 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		else if (ev.type != EVENT_NONE)
 			cpu_deliver(c, &ev);
 		c->iret_unblocked = 0;
+		moved = true;
 	}
-	for (;;) {
+	for (;; moved = true) {
 		if (c->s.activity != ACTIVITY_ACTIVE) {
 			if (c->s.activity == ACTIVITY_SHUTDOWN && !c->vmx.guest)
 				return STOP_SHUTDOWN;
 			return STOP_HALTED;
 		}
 		if (c->stop_request)
+			return STOP_REQUEST;
+		if (unlikely(c->ledger.now >= c->look_at) && moved)
 			return STOP_REQUEST;
 		if (c->ledger.now >= c->until)
 			return STOP_DEADLINE;
@@ -120,6 +124,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			c->deadline = c->ledger.now + (c->icount_end - c->s.icount);
 		if (c->vmx.timer_end < c->deadline)
 			c->deadline = c->vmx.timer_end;
+		if (c->look_at < c->deadline)
+			c->deadline = c->look_at;
 		if (c->attention || tracing || c->breakpoints)
 			c->deadline = 0;        /* one instruction */
 		const struct uop *u = block_resume(c);

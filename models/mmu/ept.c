@@ -113,7 +113,7 @@ static void set_flags(struct walk *w, struct step *s, uint64_t set)
 {
 	struct mmu *m = w->live;
 	s->entry |= set;
-	mem_write(m->mem, s->at, &s->entry, 8);
+	mem_write_by(m->mem, s->at, &s->entry, 8, MEM_BY_WALKER);
 	m->stat[MMU_STAT_EPT_AD]++;
 	walk_updated(w, s->at);
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_AD, 0, s->at.v, s->entry, 0);
@@ -274,6 +274,7 @@ static uint64_t read_entry(struct walk *w, uint64_t table, unsigned level, unsig
 	struct mmu *m = w->live;
 	if (m) {
 		m->stat[MMU_STAT_REF_EPT]++;
+		mem_before_read(m->mem, at, 8, MEM_BY_WALKER);
 		walk_timed(w, r, at, WHY_WALK_EPT);
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_EPT_REF, level, at.v, e, r->served);
 	}

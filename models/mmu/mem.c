@@ -74,7 +74,7 @@ void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag)
 	}
 }
 
-void mem_before_write(struct mem *m, hpa_t pa, unsigned len)
+void mem_before_write(struct mem *m, hpa_t pa, unsigned len, enum mem_by by)
 {
 	int64_t off = mem_offset(m, pa);
 	if (off < 0)
@@ -87,10 +87,19 @@ void mem_before_write(struct mem *m, hpa_t pa, unsigned len)
 			snap_before_write(m->snaps, m->first_page + ((uint64_t)off >> PAGE_SHIFT));
 		*flags &= (uint8_t)~RAM_CLEAN;
 	}
+	if (*flags & PAGE_WATCH && m->watched)
+		m->watched(m->who, pa, len, true, by);
 	if (*flags & PAGE_CODE && m->code_written)
 		m->code_written(m->who, pa, len);
 	if (*flags & PAGE_MONITOR && m->monitored)
 		m->monitored(m->who, pa, len);
+}
+
+void mem_read_seen(struct mem *m, hpa_t pa, unsigned len, enum mem_by by)
+{
+	const uint8_t *flags = mem_flags(m, pa);
+	if (flags && *flags & PAGE_WATCH && m->watched)
+		m->watched(m->who, pa, len, false, by);
 }
 
 /* Bytes from pa to the end of its page, at most n. */
@@ -117,17 +126,27 @@ bool mem_peek(const struct mem *m, hpa_t pa, void *buf, size_t n)
 
 bool mem_read(struct mem *m, hpa_t pa, void *buf, size_t n)
 {
+	for (uint64_t at = pa.v, left = n; unlikely(m->watching) && left;) {
+		size_t k = within_page(HPA(at), left);
+		mem_read_seen(m, HPA(at), (unsigned)k, MEM_BY_OTHER);
+		at += k, left -= k;
+	}
 	return mem_peek(m, pa, buf, n);
 }
 
 bool mem_write(struct mem *m, hpa_t pa, const void *buf, size_t n)
+{
+	return mem_write_by(m, pa, buf, n, MEM_BY_OTHER);
+}
+
+bool mem_write_by(struct mem *m, hpa_t pa, const void *buf, size_t n, enum mem_by by)
 {
 	bool all = true;
 	for (const uint8_t *from = buf; n;) {
 		size_t k = within_page(pa, n);
 		uint8_t *to = mem_ptr(m, pa);
 		if (to) {
-			mem_before_write(m, pa, (unsigned)k);
+			mem_before_write(m, pa, (unsigned)k, by);
 			memcpy(to, from, k);
 		} else {
 			all = false;

@@ -18,13 +18,15 @@
 
 #define PAGE_CODE     0x01      /* decoded blocks exist: writes must be reported through code_written */
 #define PAGE_WRITER   0x04      /* somebody may hold a pointer to write through: cleared when they were told to drop it */
-#define PAGE_WATCH    0x02      /* somebody watches this page (a breakpoint): writes take the slow way */
+#define PAGE_WATCH    0x02      /* somebody watches this page (models/watch.h): no soft entry for it, mem->watched is told */
 #define PAGE_MONITOR  0x08      /* a CPU's MONITOR has a line of it: writes must be reported through monitored */
 /*      RAM_CLEAN     0x80         from sim/snap.h */
 #define PAGE_SLOW_WRITE (PAGE_CODE | PAGE_WATCH | PAGE_MONITOR | RAM_CLEAN)
 
 #define MEM_LOW_MAX   0xC0000000ull     /* RAM below the PCI hole */
 #define MEM_HIGH      0x100000000ull    /* the rest of it */
+
+enum mem_by { MEM_BY_CPU, MEM_BY_WALKER, MEM_BY_OTHER };        /* whose access: an instruction's, a page walk's, or not said */
 
 struct mem {
 	uint8_t *ram;
@@ -42,6 +44,9 @@ struct mem {
 	/* A page with PAGE_WRITER gained one of PAGE_SLOW_WRITE: drop cached writable
 	 * pointers to it. */
 	void (*drop_writable)(void *who, hpa_t page);
+	/* An access to a page with PAGE_WATCH; writes before the bytes change. Looking (mem_peek) is none. */
+	void (*watched)(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by);
+	bool watching;                  /* some page has PAGE_WATCH: reads look for it */
 	void *who;
 };
 
@@ -75,12 +80,21 @@ void mem_flag_set(struct mem *m, hpa_t page, uint8_t flag);    /* may call drop_
 
 /* Before [pa, pa+len) within one page of RAM is written by any means but a cached pointer:
  * saves the page for snapshots, reports overwritten code. */
-void mem_before_write(struct mem *m, hpa_t pa, unsigned len);
+void mem_before_write(struct mem *m, hpa_t pa, unsigned len, enum mem_by by);
+
+/* [pa, pa+len) within one page is read by any means but a cached pointer. */
+void mem_read_seen(struct mem *m, hpa_t pa, unsigned len, enum mem_by by);
+static inline void mem_before_read(struct mem *m, hpa_t pa, unsigned len, enum mem_by by)
+{
+	if (unlikely(m->watching))
+		mem_read_seen(m, pa, len, by);
+}
 
 /* Untimed access for walkers, devices (DMA), loaders: bytes of RAM; not RAM: reads all ones, writes
  * are lost, and false is returned. May cross pages. Devices' DMA and walkers use these. */
 bool mem_read(struct mem *m, hpa_t pa, void *buf, size_t n);
 bool mem_write(struct mem *m, hpa_t pa, const void *buf, size_t n);
+bool mem_write_by(struct mem *m, hpa_t pa, const void *buf, size_t n, enum mem_by by);
 static inline uint64_t mem_read64(struct mem *m, hpa_t pa)
 {
 	uint64_t v = ~0ull;

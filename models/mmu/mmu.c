@@ -197,6 +197,8 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 	if (!page)
 		return;
 	uint8_t *flags = mem_flags(m->mem, HPA(h->pa));
+	if (unlikely(*flags & PAGE_WATCH || (m->watches_page && m->watches_page(m->watch_who, m, h->lin))))
+		return;
 	unsigned view = view_of(m, access), index = (h->lin >> PAGE_SHIFT) & (SOFT_TLB_N - 1), who = access & (ACC_USER | ACC_IMPLICIT);
 	uint64_t lin_page = h->lin & PAGE_MASK, tag = lin_page | m->generation;
 	struct soft_tlb_entry *e = &m->table[view][index];
@@ -689,6 +691,9 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 	if (m->detailed)
 		mmu_touch(m, h->pa, size, access_writes(access) ? TOUCH_RMW : TOUCH_LOAD);
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_ACCESS, h->lin, h->pa, size, 0);
+	mem_before_read(m->mem, HPA(h->pa), size, MEM_BY_CPU);
+	if (unlikely(m->watch_seen != NULL))
+		m->watch_seen(m->watch_who, m, h->lin, HPA(h->pa), size, false);
 	memcpy(to, p, size);
 	soft_fill(m, h, access);
 }
@@ -708,14 +713,16 @@ static void write_piece(struct mmu *m, const struct hit *h, const void *from, un
 	}
 	if (unlikely(m->seen != NULL)) {
 		m->seen(m->seen_who, HPA(h->pa), size, from);
-		mem_before_write(m->mem, HPA(h->pa), size);
+		mem_before_write(m->mem, HPA(h->pa), size, MEM_BY_OTHER);
 		memcpy(p, from, size);
 		return;
 	}
 	if (m->detailed)
 		mmu_touch(m, h->pa, size, TOUCH_STORE);
 	trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_ACCESS, h->lin, h->pa, size, 1);
-	mem_before_write(m->mem, HPA(h->pa), size);
+	mem_before_write(m->mem, HPA(h->pa), size, MEM_BY_CPU);
+	if (unlikely(m->watch_seen != NULL))
+		m->watch_seen(m->watch_who, m, h->lin, HPA(h->pa), size, true);
 	memcpy(p, from, size);
 	soft_fill(m, h, access);
 }
@@ -829,6 +836,7 @@ static int load_pdptes(struct mmu *m, uint64_t cr3, uint64_t pdpte[4])
 	m->load_fault = (struct mmu_fault){ 0 };
 	if (mmu_gpa(m, GPA(cr3 & 0xffffffe0), ACC_READ, &at, &m->load_fault) || !paging_load_pdptes(m, at, pdpte))
 		return -1;
+	mem_before_read(m->mem, at, 32, MEM_BY_WALKER);
 	if (m->detailed && mem_offset(m->mem, at) >= 0) {
 		bool present;
 		ledger_charge(m->ledger, WHY_WALK_GUEST, m->caches->latency[cache_data(m->caches, m->cpu, at.v >> 6, false, &present)]);

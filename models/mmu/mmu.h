@@ -162,6 +162,11 @@ struct mmu {
 	/* Not NULL: told of every piece of data in RAM, before it is read (from NULL) or written; no soft TLB hides any. */
 	void (*seen)(void *who, hpa_t pa, unsigned size, const void *from);
 	void *seen_who;
+	/* Somebody watches linear or guest-physical addresses (models/watch.h). Asked of a page before it gets a soft entry: is any
+	 * of it watched? Told of each access that came the slow way, writes before the bytes change. NULL: nobody does. */
+	bool (*watches_page)(void *who, const struct mmu *m, uint64_t lin);
+	void (*watch_seen)(void *who, const struct mmu *m, uint64_t lin, hpa_t pa, unsigned size, bool write);
+	void *watch_who;
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;
 	struct soft_list *lists;

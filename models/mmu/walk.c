@@ -231,6 +231,7 @@ static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index,
 	struct mmu *m = w->live;
 	if (m) {
 		m->stat[shadow ? MMU_STAT_REF_SHADOW : MMU_STAT_REF_GUEST]++;
+		mem_before_read(m->mem, *where, n, MEM_BY_WALKER);
 		walk_timed(w, r, *where, shadow ? WHY_WALK_SHADOW : WHY_WALK_GUEST);
 		trace(m->trace, m->ledger->now, m->cpu, shadow ? MMU_TRACE_SHADOW_REF : MMU_TRACE_WALK_REF, level, where->v, v, r->served);
 	}
@@ -249,7 +250,7 @@ static bool update(struct walk *w, const struct table *t, unsigned level, hpa_t 
 			return false;
 	}
 	*entry |= set;
-	mem_write(m->mem, where, entry, m->paging.entry_bytes);
+	mem_write_by(m->mem, where, entry, m->paging.entry_bytes, MEM_BY_WALKER);
 	m->stat[MMU_STAT_AD_UPDATE]++;
 	walk_updated(w, where);
 	w->rec->ref[t->row].entry = *entry;

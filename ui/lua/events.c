@@ -370,21 +370,13 @@ static uint64_t address(lua_State *L, const struct run *r, int i)
 	return v;
 }
 
-static void tell_cpus(struct machine *m)
-{
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		m->cpu[i]->breakpoints = m->breakpoints->n != 0;
-		cpu_attention(m->cpu[i]);
-	}
-}
-
 static uint32_t add_breakpoint(lua_State *L, struct run *r, uint64_t at)
 {
 	uint32_t id = breakpoint_add(r->m->breakpoints, at, -1);
 
 	if (!id)
 		luaL_error(L, "more than %d breakpoints", BREAKPOINTS_MAX);
-	tell_cpus(r->m);
+	machine_stops_changed(r->m, false);
 	return id;
 }
 
@@ -392,7 +384,7 @@ static bool remove_breakpoint(struct run *r, uint32_t id)
 {
 	bool was = breakpoint_remove(r->m->breakpoints, id);
 
-	tell_cpus(r->m);
+	machine_stops_changed(r->m, false);
 	return was;
 }
 

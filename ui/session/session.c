@@ -14,6 +14,7 @@
 #include "ui/export/result.h"
 #include "ui/export/trace_file.h"
 #include "ui/session/progress.h"
+#include "ui/session/stops_impl.h"
 #include "ui/session/vm_entry.h"
 
 #define SLICE 20000000          /* cycles between two looks at progress and input */
@@ -139,6 +140,7 @@ static void run_free(struct run *r)
 {
 	for (unsigned i = 0; i < r->vms; i++)
 		run_free(r->vm[i]);
+	stops_free(r->stops);
 	if (!r->host)           /* a host frees its virtual machines */
 		machine_free(r->m);
 	setup_fini(&r->setup);
@@ -353,6 +355,7 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 	}
 	r->started = true;
 	r->stop_asked = false;
+	stops_begin(r->stops);
 	for (;;) {
 		running = NULL;
 		feed(r, &r->input, false);
@@ -389,6 +392,8 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 	running = NULL;
 	progress_clear(r->session->progress);
 	r->last = why;
+	if (why == MACHINE_STOP_BREAK)
+		stops_stopped(r->stops);
 	return why;
 }
 
@@ -453,7 +458,10 @@ const char *stop_sentence(const struct run *r, char *buf, size_t n)
 		snprintf(buf, n, "every CPU is halted and nothing can wake one, %s", at);
 		break;
 	case MACHINE_STOP_BREAK:
-		snprintf(buf, n, "breakpoint, %s", at);
+		if (stops_hit(r))
+			snprintf(buf, n, "%s, %s", stops_hit(r)->why, at);
+		else
+			snprintf(buf, n, "breakpoint, %s", at);
 		break;
 	case MACHINE_STOP_USER:
 		if (r->exit_asked)

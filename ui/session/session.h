@@ -23,6 +23,7 @@ struct options {                /* what the common flags say */
 };
 
 struct session;
+struct stops;                   /* stops.h */
 
 struct run {                    /* one machine of a session, real or virtual */
 	struct session *session;
@@ -40,6 +41,7 @@ struct run {                    /* one machine of a session, real or virtual */
 	bool echo;                      /* to stdout */
 	struct input input, keys;
 	enum machine_stop last;
+	struct stops *stops;            /* of a real machine, its virtual ones' too; NULL: none was ever added */
 	bool started;
 	bool pause;                     /* somebody inside the run wants the loop to look at `stop_asked` and the input */
 	bool stop_asked;                /* Lua: come back */

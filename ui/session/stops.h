@@ -21,7 +21,7 @@
 #include "ui/session/session.h"
 
 enum stop_kind {
-#define STOP(ID, name, operands, parse, sentence) STOP_##ID,
+#define STOP(ID, name, operands, parse, sentence) STOP_KIND_##ID,
 #include "ui/session/stop.def"
 	STOP_KINDS
 };

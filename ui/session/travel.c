@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/breakpoint.h"
+#include "ui/session/stops_impl.h"
 
 #define BUDGET (512ull << 20)   /* host bytes for snapshots */
 #define CHUNK  1000000          /* instructions between two looks at whoever may want it to stop */
@@ -21,9 +22,8 @@ struct travel {
 	struct timeline *timeline;
 	struct outside *mark;
 	size_t marks;
-	uint8_t breakpoints[CPUS_MAX];
-	unsigned quiet;                 /* breakpoints are off, this many times over */
 	unsigned replaying;             /* nothing stops the run, this many times over */
+	bool told;                      /* travel_to_event: it has happened */
 	bool echo, (*stop)(void *who);
 	void *stop_who;
 };
@@ -45,23 +45,10 @@ static bool drive_run(void *who, cycle_t until, uint64_t steps)
 	       (why == MACHINE_STOP_ICOUNT && steps && machine_icount(v->r->m) - from >= steps);
 }
 
-static void breakpoints_off(struct travel *v, bool off)
-{
-	struct machine *m = v->r->m;
-	if (!off && --v->quiet)
-		return;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		if (off && !v->quiet)
-			v->breakpoints[i] = m->cpu[i]->breakpoints;
-		m->cpu[i]->breakpoints = off ? 0 : v->breakpoints[i];
-	}
-	v->quiet += off;
-}
-
 static void drive_replaying(void *who, bool on)
 {
 	struct travel *v = who;
-	breakpoints_off(v, on);
+	stops_quiet(v->r, on);
 	v->replaying += on ? 1 : -1u;
 }
 
@@ -103,7 +90,6 @@ static void drive_rewind(void *who, uint64_t mark)
 	struct run *r = run_face(v->r);
 	struct input *in[2] = { &r->input, &r->keys };
 	const struct outside *o = &v->mark[mark];
-	v->r->m->breakpoints->hit_id = 0;
 	v->r->m->trace.count = o->traced;
 	v->r->m->trace.hash = o->trace_hash;
 	r->console_n = o->console_n;
@@ -117,13 +103,23 @@ static void drive_rewind(void *who, uint64_t mark)
 	}
 }
 
+static uint64_t drive_fine(void *who)
+{
+	const struct travel *v = who;
+	const struct machine *m = v->r->m;
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < m->config.cpus; i++)
+		sum += m->cpu[i]->ledger.now;
+	return sum;
+}
+
 struct travel *travel_open(struct run *r)
 {
 	struct travel *v = xcalloc(1, sizeof *v);
 	v->r = r;
 	v->echo = run_face(r)->echo;
 	run_face(r)->echo = false;
-	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind };
+	const struct timeline_driver d = { v, drive_now, drive_run, drive_replaying, drive_input, drive_mark, drive_rewind, drive_fine };
 	v->timeline = timeline_new(r->m->snaps, &d, BUDGET);
 	r->travel = v;
 	return v;
@@ -177,7 +173,7 @@ void run_answered(const struct run *r, const void *bytes, size_t n)
 
 /* ---- forwards ---- */
 
-enum travelled travel_continue(struct travel *v)
+static enum travelled go_on(struct travel *v)
 {
 	while (timeline_run(v->timeline, NEVER, CHUNK))
 		if (v->stop && v->stop(v->stop_who))
@@ -185,8 +181,15 @@ enum travelled travel_continue(struct travel *v)
 	return TRAVEL_STOPPED;
 }
 
+enum travelled travel_continue(struct travel *v)
+{
+	stops_pass(v->r);
+	return go_on(v);
+}
+
 enum travelled travel_step(struct travel *v, uint64_t n)
 {
+	stops_pass(v->r);
 	for (; n > CHUNK; n -= CHUNK) {
 		if (!timeline_run(v->timeline, NEVER, CHUNK))
 			return TRAVEL_STOPPED;
@@ -202,12 +205,10 @@ enum travelled travel_to_address(struct travel *v, uint64_t lin, int cpu)
 	uint32_t id = breakpoint_add(m->breakpoints, lin, cpu);
 	if (!id)
 		return TRAVEL_REFUSED;
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		m->cpu[i]->breakpoints++;
+	machine_stops_changed(m, false);
 	enum travelled how = travel_continue(v);
 	breakpoint_remove(m->breakpoints, id);
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		m->cpu[i]->breakpoints--;
+	machine_stops_changed(m, false);
 	return how;
 }
 
@@ -215,16 +216,23 @@ static void stop_sink(void *who, const struct trace_record *r)
 {
 	struct travel *v = who;
 	(void)r;
-	if (!v->replaying)
-		run_ask_stop(v->r);
+	if (!v->replaying) {
+		v->told = true;
+		machine_break(v->r->m);
+	}
 }
 
 enum travelled travel_to_event(struct travel *v, const char *filter, struct err *e)
 {
 	if (trace_listen(&v->r->m->trace, filter, stop_sink, v, e) != 0)
 		return TRAVEL_REFUSED;
+	v->told = false;
 	enum travelled how = travel_continue(v);
 	trace_unlisten(&v->r->m->trace, stop_sink, v);
+	if (v->told && how == TRAVEL_STOPPED && v->r->last == MACHINE_STOP_BREAK && !stops_hit(v->r)) {
+		v->r->last = MACHINE_STOP_USER;         /* no breakpoint: somebody asked */
+		v->r->stop_asked = true;
+	}
 	return how;
 }
 
@@ -240,21 +248,40 @@ enum travelled travel_back(struct travel *v, uint64_t n)
 	return TRAVEL_DONE;
 }
 
+/* The run is searched, perhaps more than once: the hits met on the way are none. */
+static bool back_to_stop(struct travel *v)
+{
+	uint64_t *counts = stops_counts(v->r);
+	bool found = timeline_back_stop(v->timeline);
+	stops_counts_put(v->r, counts);
+	return found;
+}
+
 enum travelled travel_back_event(struct travel *v, const char *filter, struct err *e)
 {
 	if (trace_listen(&v->r->m->trace, filter, stop_sink, v, e) != 0)
 		return TRAVEL_REFUSED;
-	breakpoints_off(v, true);
-	bool found = timeline_back_stop(v->timeline);
-	breakpoints_off(v, false);
+	stops_quiet(v->r, true);
+	bool found = back_to_stop(v);
+	stops_quiet(v->r, false);
 	trace_unlisten(&v->r->m->trace, stop_sink, v);
 	return found ? TRAVEL_DONE : TRAVEL_NONE;
 }
 
 enum travelled travel_back_continue(struct travel *v)
 {
-	if (timeline_back_stop(v->timeline))
+	if (back_to_stop(v))
 		return TRAVEL_DONE;
 	timeline_goto(v->timeline, timeline_begin(v->timeline));
 	return TRAVEL_NONE;
+}
+
+enum travelled travel_back_stop(struct travel *v, uint32_t id)
+{
+	bool others[STOPS_MAX];
+	if (!stops_alone(v->r, id, others))
+		return TRAVEL_NONE;
+	bool found = back_to_stop(v);
+	stops_restore(v->r, others);
+	return found ? TRAVEL_DONE : TRAVEL_NONE;
 }

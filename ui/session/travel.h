@@ -34,7 +34,11 @@ enum travelled travel_to_address(struct travel *v, uint64_t lin, int cpu);     /
 enum travelled travel_to_event(struct travel *v, const char *filter, struct err *e);   /* trace events, as trace_listen() */
 enum travelled travel_back(struct travel *v, uint64_t n);
 enum travelled travel_back_event(struct travel *v, const char *filter, struct err *e);
-enum travelled travel_back_continue(struct travel *v);                          /* to the last breakpoint; NONE: the beginning */
+/* To the last stop (stops.h) before now: the moment and the state in which the run stops there, stops_hit() says for what.
+ * NONE: there is none, this is the beginning. */
+enum travelled travel_back_continue(struct travel *v);
+/* The same for one stop alone. NONE: not hit before now; nothing has moved. */
+enum travelled travel_back_stop(struct travel *v, uint32_t id);
 
 /* While on (calls nest), nothing stops the run and nobody is told what happens: for going back and forth unseen. */
 void travel_quietly(struct travel *v, bool on);

@@ -29,19 +29,13 @@ static void act_break(struct tui *t)
 {
 	uint64_t lin = block_linear(looked_at(t));
 	struct breakpoints *b = t->m->breakpoints;
-	int change = 1;
-	for (unsigned i = 0; i < b->n; i++)
-		if (b->at[i].lin == lin) {
-			breakpoint_remove(b, b->at[i].id);
-			change = -1;
-			break;
-		}
-	if (change > 0 && !breakpoint_add(b, lin, -1)) {
+	bool was = false;
+	for (unsigned i = 0; i < b->n && !was; i++)
+		if (b->at[i].lin == lin)
+			was = breakpoint_remove(b, b->at[i].id);
+	if (!was && !breakpoint_add(b, lin, -1))
 		tui_say(t, true, "no room for another breakpoint: delete one");
-		return;
-	}
-	for (unsigned i = 0; i < t->m->config.cpus; i++)
-		t->m->cpu[i]->breakpoints = (uint8_t)(t->m->cpu[i]->breakpoints + change);
+	machine_stops_changed(t->m, false);
 }
 
 static void move_focus(struct tui *t, unsigned by)

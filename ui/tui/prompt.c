@@ -64,8 +64,7 @@ static int cmd_break(struct tui *t, char *args, struct err *e)
 		return -1;
 	if (!breakpoint_add(t->m->breakpoints, lin, -1))
 		return err_set(e, NULL, NULL, "there are %d breakpoints already: delete one", BREAKPOINTS_MAX);
-	for (unsigned i = 0; i < t->m->config.cpus; i++)
-		t->m->cpu[i]->breakpoints++;
+	machine_stops_changed(t->m, false);
 	tui_say(t, false, "breakpoint at %#" PRIx64, lin);
 	return 0;
 }
@@ -82,8 +81,7 @@ static int cmd_delete(struct tui *t, char *args, struct err *e)
 			breakpoint_remove(b, b->at[i].id);
 			gone++;
 		}
-	for (unsigned i = 0; i < t->m->config.cpus; i++)
-		t->m->cpu[i]->breakpoints = (uint8_t)b->n;
+	machine_stops_changed(t->m, false);
 	tui_say(t, false, "%u breakpoint%s deleted", gone, gone == 1 ? "" : "s");
 	return 0;
 }

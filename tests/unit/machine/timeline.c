@@ -59,7 +59,7 @@ static void begin(struct world *w, const char *kernel, const char *cmdline, unsi
 	machine_on_console(w->m, console, w);
 	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
 	cr_assert(eq(int, machine_boot(w->m, &image, &e), 0), "%s", e.text);
-	const struct timeline_driver d = { w, now, run, NULL, input, mark, rewind_to };
+	const struct timeline_driver d = { w, now, run, NULL, input, mark, rewind_to, NULL };
 	w->t = timeline_new(w->m->snaps, &d, budget);
 }
 
