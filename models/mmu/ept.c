@@ -304,7 +304,7 @@ static bool descend(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level
 			table = e & MASK(52) & PAGE_MASK;
 			continue;
 		}
-		if (w->live && !permits(w, rights, want))
+		if (walk_asks(w) && !permits(w, rights, want))
 			return violation(w, gpa, want, for_level, rights, e & EPT_SVE);
 		break;
 	}

@@ -316,6 +316,14 @@ void mmu_restored(struct mmu *m);
 
 /* Looking: what a translation would yield now, from memory alone; no fill, no A/D, no statistic, no cycle. */
 bool mmu_peek(const struct mmu *m, uint64_t lin, struct walk_record *out);
+/* The same for an access that may be denied: the fault it would end in is in out->fault. */
+bool mmu_peek_access(const struct mmu *m, uint64_t lin, unsigned access, struct walk_record *out);
+/* Does a TLB hold a translation for it now? Its level (1, 2), or 0; where to. */
+unsigned mmu_peek_tlb(const struct mmu *m, uint64_t lin, bool fetch, hpa_t *pa);
+/* An MMU to look through that is none: memory and registers of someone who does not run now. eptp 0: one dimension.
+ * For mmu_peek and mmu_peek_access alone; nothing is to be freed. */
+struct mmu_regs { uint64_t cr0, cr3, cr4, efer, pdpte[4], eptp; uint32_t pkru; bool ac, shadow /* the tables are a VMM's shadow */, agile, mode_execute; };
+void mmu_lens(struct mmu *lens, const struct mmu *like, struct mem *mem, const struct mmu_regs *r);
 bool mmu_peek_bytes(const struct mmu *m, uint64_t lin, void *buf, size_t n);
 
 extern const struct stat_row mmu_stat_rows[MMU_STAT_N];

@@ -372,7 +372,7 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 			address |= BITS(entry, 20, 13) << 32;
 		unsigned pkey = g->levels >= 4 ? (unsigned)PTE_PK(entry) : 0;
 		w->info = address | (uint64_t)pkey << 8 | (uint64_t)whole << 6 | (rights & (INFO_W | INFO_U | INFO_X));
-		if (w->live) {
+		if (walk_asks(w)) {
 			int why = paging_denies(w->m, w->info, w->access);
 			if (why >= 0) {
 				fault(w, PFEC_P | (uint32_t)why);
@@ -432,7 +432,7 @@ static bool walk_final(struct walk *w)
 	rec->hpa = HPA(rec->gpa.v);
 	if (likely(!m->guest.ept))
 		return true;
-	if (!ept_translate(w, rec->gpa, w->live ? ept_want(w->access) : 0, 0, &h))
+	if (!ept_translate(w, rec->gpa, walk_asks(w) ? ept_want(w->access) : 0, 0, &h))
 		return false;
 	rec->hpa = HPA(h.hpa);
 	if (!m->paging.levels) {        /* no page of the guest's: EPT's alone */

@@ -12,6 +12,7 @@ struct walk {
 	struct walk_record *rec;
 	uint64_t lin;
 	unsigned access;                /* ACC_* */
+	bool ask;                       /* permissions are asked although only looking */
 	bool linear;                    /* lin is a linear address: not so when the CPU reads guest-physical memory for itself */
 
 	uint64_t info;                  /* in a guest with EPT: of the smaller of the two pages that map it */
@@ -19,6 +20,8 @@ struct walk {
 	unsigned fills;                 /* of live->fill: for ept_fill() */
 };
 bool walk(struct walk *w);
+
+static inline bool walk_asks(const struct walk *w) { return w->live || w->ask; }
 
 /* For the dimensions' walks: a row more in the record; the time of a reference; of setting flags in the entry at `at`. */
 struct walk_ref *walk_row(struct walk_record *rec, struct walk_ref row);

@@ -10,6 +10,8 @@
 
 static uint64_t times(const struct tui *t) { return t->count ? t->count : 1; }
 
+static void act_micro(struct tui *t) { travel(t, TRAVEL_MICRO, false, times(t)); }
+static void act_rmicro(struct tui *t) { travel(t, TRAVEL_MICRO, true, times(t)); }
 static void act_step(struct tui *t) { travel(t, TRAVEL_INSN, false, times(t)); }
 static void act_next(struct tui *t) { travel(t, TRAVEL_OVER, false, times(t)); }
 static void act_event(struct tui *t) { travel(t, TRAVEL_EVENT, false, times(t)); }

@@ -107,14 +107,53 @@ static void to_event(struct tui *t, bool back, const char *filter, const char *n
 		tell(t, how, none);
 }
 
+/* Marks and state change where an instruction is crossed alone. */
+static void micro(struct tui *t, bool back, uint64_t n)
+{
+	enum travelled how = TRAVEL_DONE;
+	char text[160];
+	for (; n && how == TRAVEL_DONE; n--) {
+		if (back ? micro_cursor(t->micro) <= 1 : micro_cursor(t->micro) == micro_count(t->micro))
+			remember(t);
+		how = (back ? micro_back : micro_step)(t->micro);
+	}
+	tell(t, how, "this is the beginning");
+	if (micro_cursor(t->micro) && how == TRAVEL_DONE) {
+		micro_text(t->micro, micro_cursor(t->micro) - 1, text, sizeof text);
+		tui_say(t, false, "%zu of %zu: %s", micro_cursor(t->micro), micro_count(t->micro), text);
+	}
+}
+
+void travel_record(struct tui *t)
+{
+	for (unsigned i = 0; i < t->places; i++)
+		switch (t->place[i].pane) {
+		case PANE_WALK:
+			micro_renew(t->micro);
+			return;
+		default:
+			break;
+		}
+}
+
 void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 {
-	remember(t);
+	if (kind != TRAVEL_MICRO)
+		remember(t);
+	else
+		micro(t, back, n);
 	t->backwards = back;
 	t->endless = kind == TRAVEL_CONTINUE;
 	switch (kind) {
+	case TRAVEL_MICRO:
+		break;
 	case TRAVEL_INSN:
-		tell(t, (back ? travel_back : travel_step)(t->travel, n), "this is the beginning");
+		if (back)
+			tell(t, travel_back(t->travel, n), "this is the beginning");
+		else if (n < 2 || travel_step(t->travel, n - 1) == TRAVEL_DONE)
+			tell(t, micro_run(t->micro), "");       /* the last one is recorded */
+		else
+			tell(t, TRAVEL_STOPPED, "");
 		break;
 	case TRAVEL_OVER:
 		for (; n; n--)

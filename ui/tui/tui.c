@@ -54,6 +54,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 	r->session->print_who = t;
 	t->travel = travel_open(r);
 	t->timeline = travel_timeline(t->travel);
+	t->micro = micro_open(t->travel, r);
 	t->cpu = t->m->s.running;
 	tui_say(t, false, "s steps, n over calls, e to an event; r before one goes back; ? lists the keys");
 	tui_draw(t);
@@ -63,6 +64,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 void tui_free(struct tui *t)
 {
 	trace_unlisten(&t->m->trace, keep, t);
+	micro_close(t->micro);
 	travel_close(t->travel);
 	canvas_free(&t->canvas);
 	t->run->session->print = NULL;
@@ -140,6 +142,7 @@ void tui_draw(struct tui *t)
 	}
 	banner_draw(t);
 	layout_apply(t);
+	travel_record(t);
 	for (unsigned i = 0; i < t->places; i++)
 		pane_draw(t, &t->place[i]);
 	if (t->popup.text)

@@ -13,6 +13,7 @@
 #define UI_TUI_TUI_H
 
 #include "ui/session/hotspots.h"
+#include "ui/session/micro.h"
 #include "ui/session/session.h"
 #include "ui/session/source.h"
 #include "ui/session/travel.h"
@@ -59,6 +60,7 @@ struct tui {
 	struct machine *m;
 	struct timeline *timeline;
 	struct travel *travel;
+	struct micro *micro;            /* what happened inside the last instruction */
 	struct canvas canvas;
 	unsigned cpu;                   /* the CPU looked at */
 	unsigned layout;                /* row of layout.def */
@@ -100,9 +102,12 @@ int tui_run(struct run *r, bool mono, bool ascii, struct err *e);
 void banner_draw(struct tui *t);
 
 /* ---- going (travel.c) ---- */
-enum travel_kind { TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_ENTRY, TRAVEL_CONTINUE };
+enum travel_kind { TRAVEL_MICRO, TRAVEL_INSN, TRAVEL_OVER, TRAVEL_EVENT, TRAVEL_EXIT, TRAVEL_ENTRY, TRAVEL_CONTINUE };
 void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n);
 void travel_goto(struct tui *t, struct moment at);
+/* When a pane on the screen shows micro-steps and there is no record of the last instruction: one is made, going back and
+ * forth unseen to the very same state. */
+void travel_record(struct tui *t);
 bool travel_hit(const struct tui *t, uint64_t lin);     /* a breakpoint there */
 
 /* ---- panes (pane.c) ---- */
