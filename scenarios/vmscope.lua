@@ -155,6 +155,8 @@
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
+---@field ["cet.shstk"]? integer shadow stacks, from the Skylake generation on: no CPU modelled here had them
+---@field ["cet.ibt"]? integer indirect-branch tracking (ENDBRANCH), likewise
 ---@field line? integer cache-line size
 ---@field ["l1i.size"]? integer L1 instruction cache size
 ---@field ["l1i.ways"]? integer L1 instruction cache associativity

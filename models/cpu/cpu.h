@@ -83,7 +83,8 @@ struct cpu_state {
 	/* MSRs with a home in the CPU; msr.def maps numbers to these */
 	uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, tsc_adjust, tsc_offset;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-	uint64_t pat, misc_enable, feature_control, debugctl, mtrr_def_type, mtrr[32], mtrr_fixed[11], msr_misc[32];
+	uint64_t pat, misc_enable, feature_control, debugctl, mtrr_def_type, mtrr[32], mtrr_fixed[11], msr_misc[24];
+	uint64_t u_cet, s_cet, ssp, pl_ssp[4], ssp_table;       /* control-flow enforcement: cet.h */
 	uint32_t pkru, mxcsr;
 	/* x87 */
 	struct x87_reg st[8];   /* physical registers R0..R7; ST(i) is st[(top + i) & 7], top in fsw bits 13:11 */
@@ -154,6 +155,7 @@ enum cpu_mode { MODE_REAL16, MODE_REAL32 /* real mode, CS.D=1: "unreal" code */,
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
 #define CR4_PKE BIT(22)
+#define CR4_CET BIT(23)
 #define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)
@@ -178,7 +180,8 @@ enum cpu_mode { MODE_REAL16, MODE_REAL32 /* real mode, CS.D=1: "unreal" code */,
 #define RFLAGS_STATUS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
 enum vector { VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7, VEC_DF = 8,
-              VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20 };
+              VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16, VEC_AC = 17, VEC_MC = 18, VEC_XM = 19, VEC_VE = 20,
+              VEC_CP = 21 };
 
 /* An exception about to be delivered (VMCS interruption types). */
 enum event_type { EVENT_EXTERNAL = 0, EVENT_NONE = 1 /* leave the instruction, deliver nothing */, EVENT_NMI = 2, EVENT_HARDWARE = 3, EVENT_SOFTWARE = 4 /* INT n */, EVENT_PRIV_SOFTWARE = 5 /* INT1 */, EVENT_SOFT_EXC = 6 /* INT3, INTO */, EVENT_OTHER = 7 /* VM entries alone: vector 0 is a pending MTF exit */,
@@ -240,6 +243,7 @@ struct cpu {
 	uint8_t breakpoints;            /* some are set: ask break_hit before each instruction */
 	uint8_t number;                 /* CPU number; APIC ID too */
 	uint8_t watch;                  /* data breakpoints enabled in DR7, a bit each: every access takes the slow way and asks debug_data() */
+	uint16_t cet;                   /* control-flow enforcement in force at this CPL: KEY_SS, KEY_IBT, KEY_WAIT; cet_changed() */
 	uint8_t align_check;            /* CR0.AM, EFLAGS.AC and CPL 3: every access takes the slow way; misaligned ones are #AC(0) */
 	uint8_t ext;                    /* delivering something external to the program: EXT in error codes */
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */

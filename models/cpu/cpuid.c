@@ -56,6 +56,10 @@ void cpuid_init(struct cpu *c)
 		          !(c->hidden[i / 64] & BIT(i % 64)));
 	if (c->profile->lin_bits < 57)
 		advertise(c, FEATURE_LA57, false);
+	if (!c->profile->cet_shstk)
+		advertise(c, FEATURE_SHSTK, false);
+	if (!c->profile->cet_ibt)
+		advertise(c, FEATURE_IBT, false);
 }
 
 /* ---- leaves ---- */
@@ -163,8 +167,16 @@ static void xsave_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 		o[CPUID_ECX] = xsave_size(all);
 	} else if (sub == 1) {
 		features(c, 13, 1, o);
-		if (cpu_has(c, FEATURE_XSAVES))
-			o[CPUID_EBX] = xsave_size(c->s.xcr0);
+		if (cpu_has(c, FEATURE_XSAVES)) {
+			o[CPUID_EBX] = xsave_size(c->s.xcr0 | c->s.msr_misc[1] /* IA32_XSS */);
+			o[CPUID_ECX] = (uint32_t)xss_valid_bits(c);
+		}
+	} else if (sub == 11 && xss_valid_bits(c) & XSTATE_CET_U) {
+		o[CPUID_EAX] = XSAVE_CET_U_SIZE;
+		o[CPUID_ECX] = 1;       /* IA32_XSS chooses it */
+	} else if (sub == 12 && xss_valid_bits(c) & XSTATE_CET_S) {
+		o[CPUID_EAX] = XSAVE_CET_S_SIZE;
+		o[CPUID_ECX] = 1;
 	} else if (sub == 9 && all & XSTATE_PKRU) {
 		o[CPUID_EAX] = XSAVE_PKRU_SIZE;
 		o[CPUID_EBX] = XSAVE_PKRU_OFFSET;

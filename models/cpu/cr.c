@@ -3,6 +3,7 @@
  * CR0  PG needs PE; NW needs CD; with EFER.LME, PG needs PAE and CS.L = 0; clearing PG in 64-bit
  *      mode or with CR4.PCIDE is refused. Setting PG with LME sets LMA.
  * CR3  with PCIDE bit 63 asks to keep the PCID's translations; bits beyond MAXPHYADDR are reserved.
+ *      CR4.CET needs WP.
  * CR4  unadvertised features' bits are reserved; PAE stays while LMA; LA57 does not change while
  *      LMA; PCIDE is set only in IA-32e mode with CR3[11:0] = 0.
  * Source: SDM Vol. 3A, "Control Registers", "IA-32e Mode Initialization"; Vol. 2B, "MOV - Move
@@ -10,6 +11,7 @@
  * Timing: base costs CR_READ, CR_WRITE, CR3_WRITE, CR8_WRITE; what a flush costs emerges from the
  * misses after it. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/fpstate.h"
 #include "models/cpu/sys.h"
@@ -29,6 +31,7 @@ uint64_t cr4_valid_bits(const struct cpu *c)
 		{ FEATURE_UMIP, 11 }, { FEATURE_LA57, 12 }, { FEATURE_VMX, 13 },
 		{ FEATURE_FSGSBASE, 16 }, { FEATURE_PCID, 17 }, { FEATURE_XSAVE, 18 },
 		{ FEATURE_SMEP, 20 }, { FEATURE_SMAP, 21 }, { FEATURE_PKU, 22 },
+		{ FEATURE_SHSTK, 23 }, { FEATURE_IBT, 23 },
 	};
 	uint64_t v = 0;
 	for (unsigned i = 0; i < ARRAY_LEN(bits); i++)
@@ -99,6 +102,8 @@ void cr0_write(struct cpu *c, uint64_t v)
 	    CR0_ET;
 	if ((v & CR0_PG && !(v & CR0_PE)) || (v & CR0_NW && !(v & CR0_CD)))
 		cpu_gp0(c);
+	if (!(v & CR0_WP) && c->s.cr4 & CR4_CET)
+		cpu_gp0(c);
 	check_fixed(c, v, vmx_cr0_fixed0(c), vmx_cr0_fixed1(c));
 	if (v & CR0_PG && !(old & CR0_PG) && efer & EFER_LME) {
 		/* activating IA-32e mode: not without PAE, not from code with CS.L = 1, not with a
@@ -145,6 +150,8 @@ void cr4_write(struct cpu *c, uint64_t v)
 		cpu_gp0(c);
 	check_fixed(c, v, vmx_cr4_fixed0(c), vmx_cr4_fixed1(c));
 	if (cpu_lma(c) && (!(v & CR4_PAE) || changed & CR4_LA57))
+		cpu_gp0(c);
+	if (v & CR4_CET && !(c->s.cr0 & CR0_WP))
 		cpu_gp0(c);
 	if (v & CR4_PCIDE && !(old & CR4_PCIDE) && (!cpu_lma(c) || c->s.cr3 & 0xfff))
 		cpu_gp0(c);
@@ -239,6 +246,11 @@ uint64_t xcr0_valid_bits(const struct cpu *c)
 {
 	return XSTATE_X87 | XSTATE_SSE | (cpu_has(c, FEATURE_AVX) ? XSTATE_AVX : 0) |
 	       (cpu_has(c, FEATURE_PKU) ? XSTATE_PKRU : 0);
+}
+
+uint64_t xss_valid_bits(const struct cpu *c)
+{
+	return cet_exists(c) ? XSTATE_CET_U | XSTATE_CET_S : 0;
 }
 
 static void need_osxsave(struct cpu *c)

@@ -14,6 +14,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include "models/cpu/cet.h"
 #include "models/cpu/cpuid.h"
 #include "models/cpu/exec.h"
 #include "models/cpu/sse.h"
@@ -45,7 +46,7 @@ struct decoder *decoder_new(const struct cpu *c)
 		/* Encodings that are NOPs, or older instructions, on a CPU without the
 		 * extension. */
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_MPX, false);
-		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_CET, false);
+		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_CET, cet_exists(c));
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_CLDEMOTE, false);
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_WBNOINVD, false);
 		ZydisDecoderEnableMode(&d->mode[i], ZYDIS_DECODER_MODE_LZCNT,
@@ -269,6 +270,35 @@ static enum cost form(struct uop *u, const ZydisDecodedInstruction *z, enum cost
 	}
 }
 
+/* Control-flow enforcement is in force: near calls, returns and indirect jumps do more, ENDBRANCH does something. */
+static void enforced(struct uop *u, const ZydisDecodedInstruction *z, uint32_t key, const struct profile *prof)
+{
+	const bool ss = key & KEY_SS, ibt = key & KEY_IBT, near = z->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
+	const bool indirect = u->kind[0] != OPK_IMM;
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_CALL:
+		if (near && (ss || (ibt && indirect)))
+			u->body = cet_call, u->cost += ss ? prof->cost[COST_STORE] : 0;
+		break;
+	case ZYDIS_MNEMONIC_JMP:
+		if (near && ibt && indirect)
+			u->body = cet_jmp;
+		break;
+	case ZYDIS_MNEMONIC_RET:
+		if (near && ss)
+			u->body = cet_ret, u->cost += prof->cost[COST_LOAD];
+		break;
+	case ZYDIS_MNEMONIC_ENDBR32:
+	case ZYDIS_MNEMONIC_ENDBR64:
+		if (ibt && (z->mnemonic == ZYDIS_MNEMONIC_ENDBR64) == ((key & KEY_MODE) == MODE_LONG64))
+			u->body = cet_endbr;
+		break;
+	default:
+		break;
+	}
+	u->notrack = (z->attributes & ZYDIS_ATTRIB_HAS_NOTRACK) != 0;
+}
+
 static void bad(struct uop *u, const struct profile *prof, uop_body *body)
 {
 	memset(u, 0, sizeof *u);
@@ -278,6 +308,15 @@ static void bad(struct uop *u, const struct profile *prof, uop_body *body)
 	u->cost = (uint16_t)prof->cost[COST_UD];
 	u->len = 1;
 	u->base = u->index = R_ZERO;
+}
+
+/* The tracker waits for ENDBRANCH and this is not it, whatever else it is: INT3 alone is let through. */
+static void missing(struct uop *u, const struct profile *prof)
+{
+	uint8_t len = u->len;
+	bad(u, prof, cet_missing);
+	u->flags |= UOP_REP;            /* may let it be executed after all */
+	u->len = len ? len : 1;
 }
 
 static bool accepts_rep(const ZydisDecodedInstruction *z)
@@ -316,6 +355,11 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 			return false;
 		status = ZYDIS_STATUS_INSTRUCTION_TOO_LONG;
 	}
+	if (!ZYAN_SUCCESS(status) && key & KEY_WAIT) {
+		u->len = 0;
+		missing(u, prof);
+		return true;
+	}
 	if (!ZYAN_SUCCESS(status)) {
 		bad(u, prof, status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? exec_gp0 : exec_ud);
 		return true;
@@ -328,6 +372,8 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 	if (!d->row[z.mnemonic] || d->absent[z.meta.isa_set] || (vex && mode <= MODE_V86) ||
 	    !operands(u, &z, op)) {
 		bad(u, prof, exec_ud);
+		if (key & KEY_WAIT)
+			missing(u, prof);
 		return true;
 	}
 	/* x87: the opcode's low three bits and ModRM, which is what FOP keeps */
@@ -354,6 +400,15 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 	if ((u->flags & (UOP_REP | UOP_REPNE)) && !ends)
 		cost = prof->cost[COST_REP];
 	u->cost = cost < 1 ? 1 : cost > UINT16_MAX ? UINT16_MAX : (uint16_t)cost;
+	if (unlikely(key & (KEY_SS | KEY_IBT)))
+		enforced(u, &z, key, prof);
+	if (unlikely(key & KEY_WAIT)) {
+		ends = true;
+		if (u->body != cet_endbr && z.mnemonic != ZYDIS_MNEMONIC_INT3) {
+			missing(u, prof);
+			return true;
+		}
+	}
 	if (ends)
 		u->flags |= UOP_END;
 	uop_fn *hot = u->body == row->body ? row->bind(u, key) : u->body == sse_movsd ?

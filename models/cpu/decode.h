@@ -14,6 +14,9 @@ enum {
 	KEY_USER = 8,           /* fetched at CPL 3: who may execute a page differs */
 	KEY_FLAT = 16,          /* CS starts at 0 and has no limit that could be exceeded */
 	KEY_STACK32 = 32,       /* SS.B: 32-bit stack pointer (outside 64-bit mode) */
+	KEY_SS = 64,            /* shadow stacks are enabled at this CPL */
+	KEY_IBT = 128,          /* indirect-branch tracking is */
+	KEY_WAIT = 256,         /* and it waits for ENDBRANCH: what comes first must be one */
 };
 
 struct decoder *decoder_new(const struct cpu *c);       /* features as CPUID advertises them now */

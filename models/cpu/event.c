@@ -10,6 +10,7 @@
  * references on top.
  * Simplified: SMI, machine checks and thermal events do not occur. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
@@ -226,6 +227,7 @@ static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const stru
 	uint64_t fl = event_flags(c, ev);
 	struct desc cs, ssd;
 	struct frame st = { .v = VEC_SS };
+	struct cet_plan shadow = { 0 };
 	uint16_t ss = 0;
 	flow_phase(c, f, DELIVERY_PHASE(f, CODE));
 	bool inner = handler_code(c, g, &cs), v86 = cpu_v86(c);
@@ -266,6 +268,7 @@ static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const stru
 	desc_accessed(c, &cs);
 	if (inner)
 		desc_accessed(c, &ssd);
+	cet_enter(c, cpl, false, 0, back, &shadow);
 
 	flow_phase(c, f, DELIVERY_PHASE(f, LOAD));
 	handler_flags(c, g);
@@ -279,6 +282,7 @@ static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const stru
 		seg_set(c, SEG_SS, ss, &ssd);
 	c->s.r[R_RSP] = (c->s.r[R_RSP] & ~st.mask) | st.sp;
 	cs_load(c, g->sel, &cs, cpl);
+	cet_commit(c, &shadow);
 	settle(c, g->off);
 }
 
@@ -287,6 +291,7 @@ static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct g
                        uint64_t back, struct flow *f)
 {
 	struct desc cs;
+	struct cet_plan shadow = { 0 };
 	flow_phase(c, f, DELIVERY_PHASE(f, CODE));
 	bool inner = handler_code(c, g, &cs);
 	unsigned cpl = inner ? desc_dpl(&cs) : c->s.cpl;
@@ -310,6 +315,7 @@ static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct g
 	if (ev->has_error)
 		frame_push(c, &st, 8, ev->error);
 	desc_accessed(c, &cs);
+	cet_enter(c, cpl, true, g->ist, back, &shadow);
 
 	flow_phase(c, f, DELIVERY_PHASE(f, LOAD));
 	handler_flags(c, g);
@@ -317,6 +323,7 @@ static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct g
 	if (inner)
 		seg_set_null(c, SEG_SS, (uint16_t)cpl);
 	c->s.r[R_RSP] = st.sp;
+	cet_commit(c, &shadow);
 	settle(c, g->off);
 }
 
@@ -358,7 +365,7 @@ static unsigned class_of(const struct cpu_event *ev)
 	if (ev->type != EVENT_HARDWARE)
 		return CLASS_BENIGN;
 	switch (ev->vector) {
-	case VEC_DE: case VEC_TS: case VEC_NP: case VEC_SS: case VEC_GP:
+	case VEC_DE: case VEC_TS: case VEC_NP: case VEC_SS: case VEC_GP: case VEC_CP:
 		return CLASS_CONTRIBUTORY;
 	case VEC_PF: case VEC_VE:
 		return CLASS_PAGE_FAULT;

@@ -6,6 +6,7 @@
  * Timing: base cost FAR; a gate or a return outwards charges the rest of GATE; references are timed
  * as they happen. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
 
 /* Go on at rip with the state as loaded: RIP of this instruction no longer exists. */
@@ -76,6 +77,9 @@ static void commit_sp(struct cpu *c, const struct frame *f)
 	c->s.r[R_RSP] = (c->s.r[R_RSP] & ~f->mask) | f->sp;
 }
 
+/* Is the code segment 64-bit code? */
+static bool is_64(const struct cpu *c, const struct desc *cs) { return cpu_lma(c) && cs->attr & SEG_L; }
+
 /* ---- call gates ---- */
 
 struct call_gate { uint16_t sel; uint64_t off; unsigned size, params; };
@@ -123,12 +127,15 @@ static void jmp_gate(struct cpu *c, uint16_t sel, const struct desc *d)
 {
 	struct call_gate g;
 	struct desc cs;
+	struct cet_plan shadow = { 0 };
 	read_call_gate(c, sel, d, &g);
 	check_gate_code(c, &g, false, &cs);
 	cs_check_offset(c, &cs, g.off);
+	cet_jump(c, is_64(c, &cs), &shadow);
 	desc_accessed(c, &cs);
 	charge_gate(c);
 	cs_load(c, g.sel, &cs, c->s.cpl);
+	cet_commit(c, &shadow);
 	go(c, g.off);
 }
 
@@ -138,6 +145,7 @@ static void call_gate_inner(struct cpu *c, const struct call_gate *g, struct des
 	unsigned cpl = desc_dpl(cs), size = g->size;
 	struct desc ssd;
 	struct frame st = { .cpl = cpl, .v = VEC_SS, .mask = ~0ull };
+	struct cet_plan shadow = { 0 };
 	uint16_t ss = (uint16_t)cpl;
 	uint32_t params[31];
 	if (size == 8) {
@@ -168,6 +176,7 @@ static void call_gate_inner(struct cpu *c, const struct call_gate *g, struct des
 	desc_accessed(c, cs);
 	if (size != 8)
 		desc_accessed(c, &ssd);
+	cet_enter(c, cpl, size == 8, 0, c->next_rip, &shadow);
 	ledger_charge(&c->ledger, WHY_EXECUTE, c->profile->ring_flow);
 	if (size != 8)
 		seg_set(c, SEG_SS, ss, &ssd);
@@ -175,6 +184,7 @@ static void call_gate_inner(struct cpu *c, const struct call_gate *g, struct des
 	if (size == 8)
 		seg_set_null(c, SEG_SS, ss);
 	commit_sp(c, &st);
+	cet_commit(c, &shadow);
 	go(c, g->off);
 }
 
@@ -182,6 +192,7 @@ static void call_gate(struct cpu *c, uint16_t sel, const struct desc *d)
 {
 	struct call_gate g;
 	struct desc cs;
+	struct cet_plan shadow = { 0 };
 	read_call_gate(c, sel, d, &g);
 	bool inner = check_gate_code(c, &g, true, &cs);
 	charge_gate(c);
@@ -197,8 +208,10 @@ static void call_gate(struct cpu *c, uint16_t sel, const struct desc *d)
 	frame_push(c, &st, g.size, c->s.seg[SEG_CS].sel);
 	frame_push(c, &st, g.size, c->next_rip);
 	desc_accessed(c, &cs);
+	cet_enter(c, c->s.cpl, g.size == 8, 0, c->next_rip, &shadow);
 	cs_load(c, g.sel, &cs, c->s.cpl);
 	commit_sp(c, &st);
+	cet_commit(c, &shadow);
 	go(c, g.off);
 }
 
@@ -208,6 +221,7 @@ static void transfer(struct cpu *c, const struct uop *u, bool call)
 {
 	struct target t = target_of(c, u);
 	struct desc d;
+	struct cet_plan shadow = { 0 };
 	if (c->s.mode <= MODE_V86) {
 		if (call) {
 			if (t.off > c->s.seg[SEG_CS].limit)
@@ -231,10 +245,14 @@ static void transfer(struct cpu *c, const struct uop *u, bool call)
 			frame_push(c, &st, u->osz, c->s.seg[SEG_CS].sel);
 			frame_push(c, &st, u->osz, c->next_rip);
 			desc_accessed(c, &d);
+			cet_enter(c, c->s.cpl, is_64(c, &d), 0, c->next_rip, &shadow);
 			commit_sp(c, &st);
+		} else {
+			cet_jump(c, is_64(c, &d), &shadow);
 		}
 		desc_accessed(c, &d);
 		cs_load(c, t.sel, &d, c->s.cpl);
+		cet_commit(c, &shadow);
 		go(c, t.off);
 		return;
 	}
@@ -288,6 +306,7 @@ void insn_ret_far(struct cpu *c, const struct uop *u)
 	uint64_t rip = peek_stack(c, 0, n);
 	uint16_t sel = (uint16_t)peek_stack(c, n, n);
 	struct desc d, ssd;
+	struct cet_plan shadow = { 0 };
 	if (c->s.mode <= MODE_V86) {
 		if (rip > c->s.seg[SEG_CS].limit)
 			cpu_gp0(c);
@@ -309,8 +328,10 @@ void insn_ret_far(struct cpu *c, const struct uop *u)
 	if (rpl == c->s.cpl) {
 		cs_check_offset(c, &d, rip);
 		desc_accessed(c, &d);
+		cet_return(c, rpl, sel, d.base, rip, is_64(c, &d), false, &shadow);
 		add_sp(c, 2 * n + release);
 		cs_load(c, sel, &d, c->s.cpl);
+		cet_commit(c, &shadow);
 		go(c, rip);
 		return;
 	}
@@ -330,6 +351,7 @@ void insn_ret_far(struct cpu *c, const struct uop *u)
 	desc_accessed(c, &d);
 	if (!null_ss)
 		desc_accessed(c, &ssd);
+	cet_return(c, rpl, sel, d.base, rip, is_64(c, &d), false, &shadow);
 	cs_load(c, sel, &d, rpl);
 	if (null_ss)
 		seg_set_null(c, SEG_SS, ss);
@@ -338,5 +360,6 @@ void insn_ret_far(struct cpu *c, const struct uop *u)
 	uint64_t mask = MASK(stack_size(c) * 8);
 	c->s.r[R_RSP] = (c->s.r[R_RSP] & ~mask) | ((sp + release) & mask);
 	seg_drop_inner(c);
+	cet_commit(c, &shadow);
 	go(c, rip);
 }

@@ -3,6 +3,7 @@
  * Source: SDM Vol. 2B, each instruction. As on Intel processors SYSCALL and SYSRET are #UD outside
  * 64-bit mode, and SYSRET checks RCX before it leaves ring 0. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
 
 /* Flat segments as these instructions make them: base 0, limit 4 GB, accessed. */
@@ -43,6 +44,7 @@ void insn_syscall(struct cpu *c, const struct uop *u)
 	c->s.r[R_RCX] = c->next_rip;
 	c->s.r[R_R11] = fl & ~(uint64_t)RFLAGS_RF;
 	cpu_set_rflags(c, 0, c->s.fmask | RFLAGS_RF);
+	cet_system_call(c);
 	flat_code(c, sel & 0xfffc, 0, true);
 	flat_stack(c, (uint16_t)((sel + 8) & 0xffff), 0);
 	c->next_rip = c->s.lstar;
@@ -66,6 +68,7 @@ void insn_sysret(struct cpu *c, const struct uop *u)
 	flat_code(c, (uint16_t)((to64 ? sel + 16 : sel) | 3), 3, to64);
 	flat_stack(c, (uint16_t)((sel + 8) | 3), 3);
 	c->next_rip = to64 ? rip : (uint32_t)rip;
+	cet_system_return(c);
 	step_by_new_tf(c);
 	flags_changed(c);
 	flow_tell(c, FLOW_SYSRET);
@@ -80,6 +83,7 @@ void insn_sysenter(struct cpu *c, const struct uop *u)
 	bool lma = cpu_lma(c);
 	uint16_t sel = c->s.sysenter_cs & 0xfffc;
 	c->s.flags &= ~(uint64_t)(RFLAGS_VM | RFLAGS_IF | RFLAGS_RF);
+	cet_system_call(c);
 	flat_code(c, sel, 0, lma);
 	flat_stack(c, (uint16_t)(sel + 8), 0);
 	c->s.r[R_RSP] = lma ? c->s.sysenter_esp : (uint32_t)c->s.sysenter_esp;
@@ -102,6 +106,7 @@ void insn_sysexit(struct cpu *c, const struct uop *u)
 	flat_stack(c, (uint16_t)((sel + 8) | 3), 3);
 	c->s.r[R_RSP] = to64 ? rsp : (uint32_t)rsp;
 	c->next_rip = to64 ? rip : (uint32_t)rip;
+	cet_system_return(c);
 	cpu_attention(c);
 	flow_tell(c, FLOW_SYSRET);
 }

@@ -45,7 +45,8 @@ static const struct field_bits cr4_bits[] = {
 	{ 12, 12, "la57", "57-bit linear addresses" }, { 13, 13, "vmxe", "VMX enable" }, { 16, 16, "fsgsbase", "RDFSBASE and the like" },
 	{ 17, 17, "pcide", "process-context identifiers" }, { 18, 18, "osxsave", "XSAVE and extended states" },
 	{ 20, 20, "smep", "supervisor-mode execution prevention" }, { 21, 21, "smap", "supervisor-mode access prevention" },
-	{ 22, 22, "pke", "protection keys for user pages" }, { 0, 0, NULL, NULL },
+	{ 22, 22, "pke", "protection keys for user pages" },
+	{ 23, 23, "cet", "control-flow enforcement" }, { 0, 0, NULL, NULL },
 };
 static const struct field_bits rflags_bits[] = {
 	{ 0, 0, "cf", "carry" }, { 2, 2, "pf", "parity" }, { 4, 4, "af", "auxiliary carry" }, { 6, 6, "zf", "zero" }, { 7, 7, "sf", "sign" },
@@ -73,6 +74,13 @@ static const struct field_bits dr7_bits[] = {
 	{ 13, 13, "gd", "general detect" }, { 17, 16, "rw0", "0 execute, 1 write, 2 I/O, 3 data" }, { 19, 18, "len0", "length" },
 	{ 21, 20, "rw1", "see rw0" }, { 23, 22, "len1", "length" }, { 25, 24, "rw2", "see rw0" }, { 27, 26, "len2", "length" },
 	{ 29, 28, "rw3", "see rw0" }, { 31, 30, "len3", "length" }, { 0, 0, NULL, NULL },
+};
+static const struct field_bits cet_bits[] = {
+	{ 0, 0, "sh_stk_en", "shadow stacks" }, { 1, 1, "wr_shstk_en", "WRSS may write them" },
+	{ 2, 2, "endbr_en", "indirect-branch tracking" }, { 3, 3, "leg_iw_en", "legacy code pages are let through" },
+	{ 4, 4, "no_track_en", "prefix 3EH leaves a branch untracked" }, { 5, 5, "suppress_dis", "legacy code does not suppress tracking" },
+	{ 10, 10, "suppress", "tracking is suppressed until ENDBRANCH" }, { 11, 11, "tracker", "ENDBRANCH must come next" },
+	{ 63, 12, "bitmap", "page of the legacy code page bitmap" }, { 0, 0, NULL, NULL },
 };
 static const struct field_bits shadow_bits[] = {
 	{ 0, 0, "sti", "blocking by STI" }, { 1, 1, "mov_ss", "blocking by MOV SS" }, { 0, 0, NULL, NULL },
@@ -112,6 +120,9 @@ const struct field_row cpu_fields[] = {
 	R(kernel_gs_base, "kernel_gs_base", "IA32_KERNEL_GS_BASE"), R(sysenter_cs, "sysenter_cs", "IA32_SYSENTER_CS"),
 	R(sysenter_esp, "sysenter_esp", "IA32_SYSENTER_ESP"), R(sysenter_eip, "sysenter_eip", "IA32_SYSENTER_EIP"),
 	R(pat, "pat", "IA32_PAT"), R(misc_enable, "misc_enable", "IA32_MISC_ENABLE"), R(pkru, "pkru", "protection-key rights"),
+	R(ssp, "ssp", "shadow-stack pointer"), B(u_cet, "u_cet", cet_bits, "IA32_U_CET"), B(s_cet, "s_cet", cet_bits, "IA32_S_CET"),
+	R(pl_ssp[0], "pl0_ssp", "IA32_PL0_SSP"), R(pl_ssp[1], "pl1_ssp", "IA32_PL1_SSP"), R(pl_ssp[2], "pl2_ssp", "IA32_PL2_SSP"),
+	R(pl_ssp[3], "pl3_ssp", "IA32_PL3_SSP"), R(ssp_table, "interrupt_ssp_table_addr", "IA32_INTERRUPT_SSP_TABLE_ADDR"),
 	R(tsc_aux, "tsc_aux", "IA32_TSC_AUX"), R(tsc_adjust, "tsc_adjust", "IA32_TSC_ADJUST"),
 	{ .name = "tsc", .size = 8, .decimal = 1, .bits = NULL, .what = "time-stamp counter", .get = get_tsc, .set = NULL },
 	F(mxcsr, "mxcsr", "SSE control and status"), F(fcw, "fcw", "x87 control word"), F(fsw, "fsw", "x87 status word"), F(ftw, "ftw", "x87 tag word"),

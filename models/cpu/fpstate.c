@@ -5,16 +5,21 @@
  *     (with REX.W FIP and FDP are 8 bytes)
  *   24 MXCSR | 28 MXCSR_MASK | 32 ST(0)..ST(7), 16 bytes each | 160 XMM0.. | 416..511 untouched
  *   512 XSTATE_BV | 520 XCOMP_BV | 528..575 zero | 576 PKRU
+ *     then, compacted: IA32_U_CET, IA32_PL3_SSP (CET_U) | IA32_PL0_SSP, PL1, PL2 (CET_S)
  *
  * XSAVE writes every component asked for; XSAVEOPT, XSAVEC and XSAVES leave out those in their
  * initial configuration.
  * Source: SDM Vol. 1, "Managing State Using the XSAVE Feature Set"; Vol. 2A, "FXSAVE", "FXRSTOR".
  * Simplified: the modified optimization (skipping what has not changed since XRSTOR) is never
- * taken; IA32_XSS has no bits, so XSAVES and XRSTORS save what XSAVEC and XRSTOR do. */
+ * taken. */
 #include "models/cpu/fpstate.h"
 
+#include "models/cpu/cet.h"
 #include "models/cpu/sse.h"
+#include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
+
+#define MSR_XSS 0xda0
 
 /* ---- the image ---- */
 static unsigned xmm_count(const struct uop *u) { return u->flags & UOP_LONG ? 16 : 8; }
@@ -177,9 +182,18 @@ uint64_t xsave_in_use(const struct cpu *c)
 	return v & c->s.xcr0;
 }
 
-static uint64_t requested(const struct cpu *c)
+/* With XSAVES and XRSTORS supervisor state too. */
+static uint64_t enabled(struct cpu *c, bool supervisor_form)
 {
-	return ((uint64_t)(uint32_t)c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX]) & c->s.xcr0;
+	uint64_t xss = 0;
+	if (supervisor_form)
+		(void)msr_read(c, MSR_XSS, &xss);
+	return c->s.xcr0 | xss;
+}
+
+static uint64_t requested(struct cpu *c, bool supervisor_form)
+{
+	return ((uint64_t)(uint32_t)c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX]) & enabled(c, supervisor_form);
 }
 
 static void xsave_enter(struct cpu *c)
@@ -190,17 +204,54 @@ static void xsave_enter(struct cpu *c)
 		cpu_raise(c, VEC_NM);
 }
 
-enum xsave_kind { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };
+/* The CET components: MSRs in the order of the image. False: one of them could not hold its value. */
+static const struct { uint16_t bit, n, nr[3]; } cet_states[] = {
+	{ XSTATE_CET_U, 2, { 0x6a0, 0x6a7 } }, { XSTATE_CET_S, 3, { 0x6a4, 0x6a5, 0x6a6 } },
+};
+static uint64_t cet_used(const struct cpu *c)
+{
+	return (c->s.u_cet || c->s.pl_ssp[3] ? XSTATE_CET_U : 0) |
+	       (c->s.pl_ssp[0] || c->s.pl_ssp[1] || c->s.pl_ssp[2] ? XSTATE_CET_S : 0);
+}
+static void image_cet(struct cpu *c, uint8_t *m, unsigned i)
+{
+	for (unsigned k = 0; k < cet_states[i].n; k++) {
+		uint64_t v = 0;
+		(void)msr_read(c, cet_states[i].nr[k], &v);     /* none: shadow stacks may be absent */
+		memcpy(m + 8 * k, &v, 8);
+	}
+}
+static bool cet_legal(const struct cpu *c, const uint8_t *m, unsigned i)
+{
+	for (unsigned k = 0; k < cet_states[i].n; k++) {
+		uint64_t v;
+		memcpy(&v, m + 8 * k, 8);
+		if (v && !msr_valid(c, cet_states[i].nr[k], v))
+			return false;
+	}
+	return true;
+}
+static void take_cet(struct cpu *c, const uint8_t *m, unsigned i)
+{
+	for (unsigned k = 0; k < cet_states[i].n; k++) {
+		uint64_t v;
+		memcpy(&v, m + 8 * k, 8);
+		(void)msr_write(c, cet_states[i].nr[k], v);
+	}
+}
+
+enum xsave_kind { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT, XSAVE_SUPERVISOR /* compact too */ };
 
 static void xsave(struct cpu *c, const struct uop *u, enum xsave_kind kind, bool wide)
 {
 	uint8_t m[XSAVE_MAX] = { 0 };
-	struct range r[6];
+	struct range r[8];
 	unsigned n = 0;
-	uint64_t asked = requested(c), used = in_use(c, xmm_count(u)), saved, bv, comp;
-	unsigned size = xsave_size(kind == XSAVE_COMPACT ? asked : c->s.xcr0);
+	const bool compact = kind >= XSAVE_COMPACT;
+	uint64_t asked = requested(c, kind == XSAVE_SUPERVISOR), used = in_use(c, xmm_count(u)) | cet_used(c), saved, bv, comp;
+	unsigned size = xsave_size(compact ? asked : c->s.xcr0);
 	uint64_t lin = area_linear(c, u, size, 64, true);
-	if (kind == XSAVE_COMPACT) {
+	if (compact) {
 		if (c->s.mxcsr != MXCSR_INIT)
 			used |= XSTATE_SSE;
 		saved = bv = asked & used;
@@ -217,7 +268,7 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_kind kind, bool
 		r[n++] = (struct range){ 0, 24 };
 		r[n++] = (struct range){ 32, 160 };
 	}
-	if ((kind == XSAVE_COMPACT ? saved : asked) & (XSTATE_SSE | XSTATE_AVX)) {
+	if ((compact ? saved : asked) & (XSTATE_SSE | XSTATE_AVX)) {
 		image_mxcsr(c, m);
 		r[n++] = (struct range){ 24, 32 };
 	}
@@ -227,10 +278,17 @@ static void xsave(struct cpu *c, const struct uop *u, enum xsave_kind kind, bool
 	}
 	if (saved & XSTATE_PKRU) {
 		memcpy(m + XSAVE_PKRU_OFFSET, &c->s.pkru, 4);
-		r[n++] = (struct range){ XSAVE_PKRU_OFFSET, XSAVE_MAX };
+		r[n++] = (struct range){ XSAVE_PKRU_OFFSET, XSAVE_PKRU_OFFSET + XSAVE_PKRU_SIZE };
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(cet_states); i++) {
+		if (!(saved & cet_states[i].bit))
+			continue;
+		unsigned at = xsave_offset(asked, cet_states[i].bit);
+		image_cet(c, m + at, i);
+		r[n++] = (struct range){ at, at + 8 * cet_states[i].n };
 	}
 	memcpy(m + XSAVE_HEADER, &bv, 8);
-	r[n++] = (struct range){ XSAVE_HEADER, XSAVE_HEADER + (kind == XSAVE_COMPACT ? 16 : 8) };
+	r[n++] = (struct range){ XSAVE_HEADER, XSAVE_HEADER + (compact ? 16 : 8) };
 	area_store(c, u, lin, m, r, n);
 }
 void fp_xsave(struct cpu *c, const struct uop *u)
@@ -276,17 +334,17 @@ static void supervisor(struct cpu *c, const struct uop *u, bool restore)
 void fp_xsaves(struct cpu *c, const struct uop *u)
 {
 	supervisor(c, u, false);
-	xsave(c, u, XSAVE_COMPACT, false);
+	xsave(c, u, XSAVE_SUPERVISOR, false);
 }
 void fp_xsaves64(struct cpu *c, const struct uop *u)
 {
 	supervisor(c, u, false);
-	xsave(c, u, XSAVE_COMPACT, true);
+	xsave(c, u, XSAVE_SUPERVISOR, true);
 }
 
 /* ---- XRSTOR ---- */
 /* The header's rules; false is #GP(0). Bit 63 of XCOMP_BV: the compacted format. */
-static bool header_legal(const struct cpu *c, const uint8_t *h, bool supervisor_form)
+static bool header_legal(struct cpu *c, const uint8_t *h, bool supervisor_form)
 {
 	uint64_t w[8], zero = 0;
 	memcpy(w, h, 64);
@@ -297,7 +355,7 @@ static bool header_legal(const struct cpu *c, const uint8_t *h, bool supervisor_
 	if (zero || (supervisor_form && !compact))
 		return false;
 	if (compact)
-		return !(w[1] & MASK(63) & ~c->s.xcr0) && !(w[0] & ~w[1]) && !(w[0] >> 63);
+		return !(w[1] & MASK(63) & ~enabled(c, supervisor_form)) && !(w[0] & ~w[1]) && !(w[0] >> 63);
 	return !(w[0] & ~c->s.xcr0);
 }
 
@@ -309,8 +367,8 @@ static void init_x87(struct cpu *c)
 
 static void xrstor(struct cpu *c, const struct uop *u, bool wide, bool supervisor_form)
 {
-	uint8_t m[XSAVE_MAX] = { 0 };
-	uint64_t asked = requested(c), bv, comp;
+	uint8_t m[XSAVE_MAX] = { 0 }, cet[ARRAY_LEN(cet_states)][24] = { 0 };
+	uint64_t asked = requested(c, supervisor_form), bv, comp;
 	uint64_t lin = area_linear(c, u, xsave_size(c->s.xcr0), 64, false);
 	area_load(c, u, lin, m, (struct range){ XSAVE_HEADER, XSAVE_EXTENDED });
 	if (!header_legal(c, m + XSAVE_HEADER, supervisor_form))
@@ -336,7 +394,16 @@ static void xrstor(struct cpu *c, const struct uop *u, bool wide, bool superviso
 	if (take & XSTATE_SSE)
 		area_load(c, u, lin, m, (struct range){ 160, 160 + 16 * xmms });
 	if (take & XSTATE_PKRU)
-		area_load(c, u, lin, m, (struct range){ XSAVE_PKRU_OFFSET, XSAVE_MAX });
+		area_load(c, u, lin, m, (struct range){ XSAVE_PKRU_OFFSET, XSAVE_PKRU_OFFSET + XSAVE_PKRU_SIZE });
+	for (unsigned i = 0; i < ARRAY_LEN(cet_states); i++) {
+		unsigned at = xsave_offset(comp, cet_states[i].bit);
+		if (!(take & cet_states[i].bit))
+			continue;
+		area_load(c, u, lin, m, (struct range){ at, at + 8 * cet_states[i].n });
+		if (!cet_legal(c, m + at, i))
+			cpu_raise_ec(c, VEC_GP, 0);
+		memcpy(cet[i], m + at, 8 * cet_states[i].n);
+	}
 	/* and everything that changes; what is not loaded is zero in m */
 	c->s.mxcsr = mxcsr;
 	if (take & XSTATE_X87)
@@ -349,6 +416,9 @@ static void xrstor(struct cpu *c, const struct uop *u, bool wide, bool superviso
 		memcpy(&c->s.pkru, m + XSAVE_PKRU_OFFSET, 4);
 		mmu_set_pkru(&c->mmu, c->s.pkru);
 	}
+	for (unsigned i = 0; i < ARRAY_LEN(cet_states); i++)
+		if (asked & cet_states[i].bit)
+			take_cet(c, cet[i], i);
 }
 void fp_xrstor(struct cpu *c, const struct uop *u) { xsave_enter(c); xrstor(c, u, false, false); }
 void fp_xrstor64(struct cpu *c, const struct uop *u) { xsave_enter(c); xrstor(c, u, true, false); }

@@ -4,6 +4,7 @@
  * Interrupt-Handler Procedure"; Vol. 3B, "8086 Emulation" for virtual-8086 mode with CR4.VME.
  * "Executing IRET removes blocking by NMI", even when it faults. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 
@@ -83,10 +84,12 @@ static void iret_to_v86(struct cpu *c, uint64_t rip, uint16_t cs, uint64_t fl)
 {
 	static const enum seg_reg order[] = { SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	uint64_t sp = slot(c, 3, 4), sel[5];
+	struct cet_plan shadow = { 0 };
 	for (unsigned i = 0; i < 5; i++)
 		sel[i] = slot(c, 4 + i, 4);
 	if (rip > 0xffff)
 		cpu_gp0(c);
+	cet_return(c, 3, cs, 0, rip, false, false, &shadow);
 	load_flags(c, fl,
 	           iret_mask(c, 4) | RFLAGS_VM | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_IOPL | RFLAGS_IF);
 	seg_set_v86(c, SEG_CS, cs);
@@ -94,6 +97,7 @@ static void iret_to_v86(struct cpu *c, uint64_t rip, uint16_t cs, uint64_t fl)
 		seg_set_v86(c, order[i], (uint16_t)sel[i]);
 	c->s.r[R_RSP] = (uint32_t)sp;
 	cpu_mode_changed(c);
+	cet_commit(c, &shadow);
 	done(c, rip);
 }
 
@@ -128,6 +132,7 @@ static void iret(struct cpu *c, const struct uop *u)
 {
 	unsigned n = u->osz;
 	struct desc d, ssd;
+	struct cet_plan shadow = { 0 };
 	if (c->s.mode <= MODE_REAL32) {
 		iret_real(c, n);
 		return;
@@ -160,13 +165,15 @@ static void iret(struct cpu *c, const struct uop *u)
 	uint64_t mask = iret_mask(c, n);
 	if (c->s.cpl == 0 && n != 2)
 		mask |= RFLAGS_VIF | RFLAGS_VIP;
-	bool outer = rpl > c->s.cpl;
+	bool outer = rpl > c->s.cpl, to64 = cpu_lma(c) && d.attr & SEG_L;
 	if (!outer && !cpu_long64(c)) {
 		cs_check_offset(c, &d, rip);
 		desc_accessed(c, &d);
+		cet_return(c, rpl, sel, d.base, rip, to64, cpu_lma(c), &shadow);
 		add_sp(c, 3 * n);
 		load_flags(c, fl, mask);
 		cs_load(c, sel, &d, c->s.cpl);
+		cet_commit(c, &shadow);
 		done(c, rip);
 		return;
 	}
@@ -184,6 +191,7 @@ static void iret(struct cpu *c, const struct uop *u)
 	desc_accessed(c, &d);
 	if (!null_ss)
 		desc_accessed(c, &ssd);
+	cet_return(c, rpl, sel, d.base, rip, to64, cpu_lma(c), &shadow);
 	load_flags(c, fl, mask);
 	cs_load(c, sel, &d, rpl);
 	if (null_ss)
@@ -194,6 +202,7 @@ static void iret(struct cpu *c, const struct uop *u)
 	c->s.r[R_RSP] = (c->s.r[R_RSP] & ~keep) | (sp & keep);
 	if (outer)
 		seg_drop_inner(c);
+	cet_commit(c, &shadow);
 	done(c, rip);
 }
 

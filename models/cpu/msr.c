@@ -6,6 +6,7 @@
  * costs. */
 #include <string.h>
 
+#include "models/cpu/cet.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
@@ -58,6 +59,28 @@ VALID(WI) { ARGS_(); return true; }
 #define msr_read_CANON msr_read_RW
 VALID(CANON) { ARGS_(); return canonical_max(c, v); }
 #define msr_write_CANON msr_write_RW
+
+/* ---- control-flow enforcement ---- */
+
+static bool msr_read_CET(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	return cet_exists(c) && msr_read_RW(c, m, nr, v);
+}
+/* "SUPPRESS ... and TRACKER cannot both be written as 1" */
+VALID(CET)
+{
+	ARGS_();
+	return cet_exists(c) && !(v & cet_reserved(c)) && canonical_max(c, v) && (~v & (CET_SUPPRESS | CET_TRACKER));
+}
+WRITE(CET) { *home(c, m, nr) = v; cet_changed(c); }
+
+#define msr_read_SSP msr_read_RW
+VALID(SSP) { ARGS_(); return !(v & 3) && canonical_max(c, v); }
+#define msr_write_SSP msr_write_RW
+
+#define msr_read_XSS msr_read_RW
+VALID(XSS) { ARGS_(); return !(v & ~xss_valid_bits(c)); }
+#define msr_write_XSS msr_write_RW
 
 /* ---- time ---- */
 

@@ -56,6 +56,7 @@ void cpu_reset(struct cpu *c, bool init)
 		fpu_reset(c);
 		c->s.tsc_offset = 0 - c->ledger.now;
 		random_reset(c);
+		c->s.ssp = 0;
 	}
 	if (c->lapic)
 		lapic_reset(c->lapic, init);

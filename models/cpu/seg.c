@@ -8,6 +8,7 @@
  * Simplified: an access that wraps around the top of a 4 GB segment faults (the manual leaves it to
  * the implementation). */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 #include "sim/err.h"
@@ -377,6 +378,8 @@ void cpu_mode_changed(struct cpu *c)
 			seg_derive(c, i);
 	}
 	c->lin_mask = mode == MODE_LONG64 ? ~0ull : 0xffffffff;
+	if (unlikely(c->s.cr4 & CR4_CET || c->cet))
+		cet_changed(c);
 	bool user = c->s.cpl == 3, ac = c->s.flags & RFLAGS_AC;
 	c->align_check = user && ac && c->s.cr0 & CR0_AM;
 	mmu_set_cpl(&c->mmu, user, ac, c->align_check || c->watch);

@@ -105,6 +105,7 @@ bool efer_valid(const struct cpu *c, uint64_t v);
 bool efer_write(struct cpu *c, uint64_t v);      /* false: #GP(0) */
 uint64_t cr4_valid_bits(const struct cpu *c);
 uint64_t xcr0_valid_bits(const struct cpu *c);
+uint64_t xss_valid_bits(const struct cpu *c);   /* IA32_XSS */
 
 /* ---- MSRs (msr.c): false means #GP(0) ---- */
 #define MISC_ENABLE_MONITOR BIT(18)

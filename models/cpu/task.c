@@ -14,6 +14,7 @@
  * Source: SDM Vol. 3A, "Task Management", "Task Switching". IA-32e mode has no task switches:
  * callers see to it. */
 #include "models/cpu/access.h"
+#include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 
@@ -22,6 +23,9 @@
 struct layout { uint8_t word, link, cr3, ip, flags, gpr, seg, ldt, segs, min_limit, trap; };
 static const struct layout tss32 = { 4, 0, 28, 32, 36, 40, 72, 96, 6, 103, 100 };
 static const struct layout tss16 = { 2, 0, 0, 14, 16, 18, 34, 42, 4, 43, 0 };
+
+/* The shadow-stack pointer of the task, asked for while CR4.CET is 1: a 16-bit TSS has no place for it. */
+enum { SSP_AT = 104, SSP_LIMIT = 0x6b };
 
 /* General registers lie in the order of their numbers, segments as ES, CS, SS, DS, FS, GS. */
 #define GPRS 8
@@ -57,7 +61,7 @@ static void save(struct cpu *c, const struct layout *o, uint64_t base, uint64_t 
 		cpu_sys_store(c, lin32(base + o->seg + i * o->word), 2, c->s.seg[i].sel);
 }
 
-struct image { uint64_t cr3, ip, fl; uint64_t gpr[GPRS]; uint16_t sel[6], ldt; bool trap; };
+struct image { uint64_t cr3, ip, fl; uint64_t gpr[GPRS]; uint16_t sel[6], ldt; bool trap; uint32_t ssp; };
 
 static void read_image(struct cpu *c, const struct layout *n, uint64_t base, struct image *im)
 {
@@ -156,10 +160,12 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	uint16_t old_sel = tr->sel;
 	uint64_t old_base = tr->base, old_desc = c->s.gdtr.base + (old_sel & 0xfff8);
 	struct image im;
+	struct cet_task shadow = { 0 };
 	struct flow f;
+	const bool cet = c->s.cr4 & CR4_CET;
 	flow_begin(c, &f, FLOW_TASK);
 	flow_phase(c, &f, PHASE_TASK_CHECK);
-	if (d->limit < n->min_limit)
+	if (d->limit < (cet ? SSP_LIMIT : n->min_limit) || (cet && n == &tss16))
 		cpu_raise_ec(c, VEC_TS, sel_error(sel));
 	if (tr->limit < o->min_limit)
 		cpu_raise_ec(c, VEC_TS, sel_error(old_sel));
@@ -170,6 +176,8 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	probe(c, d->base, 0, n->ldt + 1u,
 	      how == TASK_CALL || how == TASK_INT ? ACC_WRITE : ACC_READ);
 	read_image(c, n, d->base, &im);
+	if (cet && how != TASK_IRET)
+		im.ssp = (uint32_t)cpu_sys_load(c, lin32(d->base + SSP_AT), 4);
 	if (how != TASK_IRET)
 		probe(c, d->lin, 4, 7, ACC_WRITE);
 	if (how == TASK_JMP || how == TASK_IRET)
@@ -189,6 +197,9 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 	}
 	if (how != TASK_IRET)
 		set_busy(c, d->lin, true);
+	if (cet)
+		cet_task_leave(c, how == TASK_CALL || how == TASK_INT, how == TASK_IRET,
+		               im.fl & RFLAGS_VM ? 3 : im.sel[SEG_CS] & 3, next, &shadow);
 
 	flow_phase(c, &f, PHASE_TASK_LOAD);
 	d->attr |= 2;   /* busy, in the hidden part too */
@@ -228,6 +239,8 @@ void task_switch(struct cpu *c, uint16_t sel, struct desc *d, enum task_how how,
 
 	flow_phase(c, &f, PHASE_TASK_SEGMENTS);
 	load_segments(c, &im);
+	if (cet)
+		cet_task_arrive(c, how == TASK_IRET, im.ssp, &shadow);
 	if (has_error) {
 		struct frame st = { .mask = MASK(stack_size(c) * 8), .cpl = c->s.cpl };
 		st.sp = c->s.r[R_RSP] & st.mask;

@@ -65,7 +65,7 @@ struct uop {
 	uint8_t flags;
 	uint8_t cc;             /* condition code of Jcc, SETcc, CMOVcc */
 	uint8_t sz[3];          /* size of each operand in bytes, as kind[] and reg[] */
-	uint8_t pad;
+	uint8_t notrack;        /* an indirect branch with the prefix that asks not to be tracked */
 };
 
 _Static_assert(sizeof(struct uop) == 64, "a uop is one cache line of the host");

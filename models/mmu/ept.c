@@ -16,8 +16,8 @@
  *         Information".
  * Timing: every entry read is a reference through the caches (WHY_WALK_EPT); each entry in which flags are set costs
  *         walk.ad_assist; a log entry is a store.
- * Simplified: the memory type is checked and ignored (all RAM is write-back); sub-page write permissions, guest-paging
- *         verification and shadow-stack bits are not there. */
+ * Simplified: the memory type is checked and ignored (all RAM is write-back); sub-page write permissions and guest-paging
+ *         verification are not there. */
 #include <string.h>
 
 #include "models/mmu/cache.h"
@@ -54,6 +54,13 @@ static bool permits(const struct walk *w, uint64_t rights, uint64_t want)
 	return !(want & ~rights);
 }
 
+/* With supervisor shadow-stack control such an access asks the leaf's bit 60, reading in all entries and writing in all but
+ * the leaf, whatever it does. */
+static bool supervisor_stack(const struct walk *w, unsigned for_level)
+{
+	return w->access & ACC_SS && !(w->access & ACC_USER) && !for_level && w->m->guest.eptp & EPTP_SSS;
+}
+
 static bool misconfigured(const struct mmu *m, uint64_t e, unsigned level, bool leaf)
 {
 	const uint64_t cap = m->ept_cap;
@@ -82,12 +89,17 @@ static bool maps_page(const struct mmu *m, uint64_t e, unsigned level)
  *   11 10  9  8   7   6  5 4 3  2 1 0
  *  +--+--+--+---+---+--+------+------+   access: R W X wanted; rights: R W X of the walk; XU: of user execution
  *  |XD|RW|US|fin|lin|XU|rights|access|   lin: fault.lin is valid; fin: an access to it, not to a table on its way
- *  +--+--+--+---+---+--+------+------+   US RW XD: of the guest's translation, if fin and the processor tells */
-static bool violation(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level, uint64_t rights, bool suppress)
+ *  +--+--+--+---+---+--+------+------+   US RW XD: of the guest's translation, if fin and the processor tells
+ * Bit 13: a shadow-stack access; 14: with supervisor shadow-stack control, the leaf's bit 60. entry: the one that decided. */
+static bool violation(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level, uint64_t rights, uint64_t entry, bool leaf)
 {
 	uint64_t q = want | (rights & (EPT_R | EPT_W | EPT_X)) << 3;
 	if (w->m->guest.mode_execute && rights & EPT_XU)
 		q |= BIT(6);
+	if (w->access & ACC_SS && !for_level)
+		q |= BIT(13);
+	if (leaf && w->m->guest.eptp & EPTP_SSS && entry & EPT_SSS)
+		q |= BIT(14);
 	if (w->linear) {
 		q |= BIT(7);
 		if (!for_level) {
@@ -97,7 +109,7 @@ static bool violation(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_lev
 		}
 	}
 	w->rec->fault = (struct mmu_fault){ .kind = MMU_EPT_VIOLATION, .lin = w->lin, .gpa = gpa, .qualification = q,
-	                                    .suppress_ve = suppress };
+	                                    .suppress_ve = (entry & EPT_SVE) != 0 };
 	return false;
 }
 
@@ -289,23 +301,25 @@ static bool descend(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level
 	const uint64_t above = rights;
 	struct step step[5];
 	unsigned n = 0, first = level;
+	bool shadow_stack = false;
 	for (;; level--) {
 		unsigned index = (unsigned)BITS(gpa.v, level_shift(level) + 8, level_shift(level));
 		hpa_t at = HPA(table + index * 8);
 		uint64_t e = read_entry(w, table, level, index, for_level, at);
 		if (!(e & present))
-			return violation(w, gpa, want, for_level, rights & e, e & EPT_SVE);
+			return violation(w, gpa, want, for_level, rights & e, e, false);
 		bool leaf = maps_page(m, e, level);
 		if (misconfigured(m, e, level, leaf))
 			return misconfiguration(w, gpa);
+		shadow_stack = leaf && m->guest.eptp & EPTP_SSS && (rights & (EPT_R | EPT_W)) == (EPT_R | EPT_W) && e & EPT_R && e & EPT_SSS;
 		rights &= e;
 		step[n++] = (struct step){ at, e };
 		if (!leaf) {
 			table = e & MASK(52) & PAGE_MASK;
 			continue;
 		}
-		if (walk_asks(w) && !permits(w, rights, want))
-			return violation(w, gpa, want, for_level, rights, e & EPT_SVE);
+		if (walk_asks(w) && !(supervisor_stack(w, for_level) ? shadow_stack : permits(w, rights, want)))
+			return violation(w, gpa, want, for_level, rights, e, true);
 		break;
 	}
 	const bool flags = m->guest.eptp & EPTP_AD;
@@ -315,6 +329,7 @@ static bool descend(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level
 	h->hpa = (step[n - 1].entry & MASK(52) & ~MASK(shift)) | (gpa.v & MASK(shift));
 	h->rights = rights;
 	h->shift = (uint8_t)shift;
+	h->shadow_stack = shadow_stack;
 	h->dirty = !flags || step[n - 1].entry & EPT_D;
 	if (!caching(w))
 		return true;
@@ -339,7 +354,7 @@ bool ept_translate(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_level,
 		trace(w->live->trace, w->live->ledger->now, w->live->cpu, MMU_TRACE_EPT_WALK, gpa.v, for_level, root, 0);
 	/* "a guest-physical address that sets any of bits 51:48 ... causes an EPT violation" under 4 levels */
 	if (top == 4 && gpa.v >> 48)
-		return violation(w, gpa, want, for_level, 0, true);
+		return violation(w, gpa, want, for_level, 0, EPT_SVE, false);
 	if (caching(w) && for_level && nested_hit(w, gpa, want, for_level, h))
 		return true;
 	uint64_t table = root, rights = ~0ull;

@@ -7,7 +7,7 @@
 /* Bits of an EPT paging-structure entry.
  *   63  62   52 51         12 11 10  9  8  7   6   5  3  2 1 0
  *  +---+-------+-------------+--+--+--+--+--+-----+----+-+-+-+
- *  |SVE|ignored|   address   |  |XU| D| A|PS| IPAT| MT |X|W|R|
+ *  |SVE|ignored|   address   |  |XU| D| A|PS| IPAT| MT |X|W|R|    bit 60: SSS
  *  +---+-------+-------------+--+--+--+--+--+-----+----+-+-+-+
  * XU with mode-based execute control only; A and D when the EPT pointer's bit 6 is set; D, IPAT and MT where it maps a page. */
 #define EPT_R   BIT(0)
@@ -18,8 +18,10 @@
 #define EPT_A   BIT(8)
 #define EPT_D   BIT(9)
 #define EPT_XU  BIT(10)
+#define EPT_SSS BIT(60)         /* supervisor shadow-stack page, with EPTP_SSS */
 #define EPT_SVE BIT(63)         /* suppress #VE */
 #define EPTP_AD BIT(6)
+#define EPTP_SSS BIT(7)         /* supervisor shadow-stack control */
 
 /* Bits of IA32_VMX_EPT_VPID_CAP that change what entries mean or what is told. */
 enum { CAP_X_ONLY = 1 << 0, CAP_2M = 1 << 16, CAP_1G = 1 << 17, CAP_ADVANCED = 1 << 22 };
@@ -28,6 +30,7 @@ struct ept_hit {
 	uint64_t hpa;                   /* of the byte asked for */
 	uint64_t rights;                /* EPT_R, W, X, XU: the AND over the entries used */
 	uint8_t shift;                  /* of the page that maps it */
+	uint8_t shadow_stack;           /* with EPTP_SSS: supervisor shadow-stack accesses may be made */
 	uint8_t dirty;                  /* nothing stands against writing without another walk but the rights */
 };
 

@@ -571,7 +571,7 @@ static inline int translate(struct mmu *m, uint64_t lin, unsigned access, struct
 {
 	const struct soft_tlb_entry *e = &m->table[view_of(m, access)][(lin >> PAGE_SHIFT) & (SOFT_TLB_N - 1)];
 	h->lin = lin;
-	if (!(access & ACC_EXEC) && (access_writes(access) ? e->tag_w : e->tag_r) == ((lin & PAGE_MASK) | m->generation)) {
+	if (!(access & (ACC_EXEC | ACC_SS)) && (access_writes(access) ? e->tag_w : e->tag_r) == ((lin & PAGE_MASK) | m->generation)) {
 		h->soft = 1;
 		h->pa = SOFT_PA(e) | (lin & 0xfff);
 		if (m->detailed && SOFT_SLOT(e) != m->dtlb_mru)

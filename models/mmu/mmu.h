@@ -32,10 +32,11 @@ enum {
 	ACC_IMPLICIT = 8,       /* supervisor access by the CPU itself (descriptor tables, TSS): EFLAGS.AC does not lift SMAP */
 	ACC_LOCKED   = 16,
 	ACC_RMW      = 32,      /* read of a read-modify-write: needs write permission */
+	ACC_SS       = 64,      /* to a shadow stack */
 };
 
 /* #PF error code, SDM Vol. 3A "Page-Fault Exceptions". */
-enum { PFEC_P = 1, PFEC_WR = 2, PFEC_US = 4, PFEC_RSVD = 8, PFEC_ID = 16, PFEC_PK = 32 };
+enum { PFEC_P = 1, PFEC_WR = 2, PFEC_US = 4, PFEC_RSVD = 8, PFEC_ID = 16, PFEC_PK = 32, PFEC_SS = 64 };
 
 enum mmu_fault_kind { MMU_OK, MMU_PF, MMU_NONCANONICAL, MMU_EPT_VIOLATION, MMU_EPT_MISCONFIG, MMU_PML_FULL };
 struct mmu_fault {
@@ -43,7 +44,7 @@ struct mmu_fault {
 	uint32_t error_code;    /* #PF */
 	uint64_t lin;           /* the linear address of the first byte that faulted */
 	gpa_t gpa;              /* EPT faults */
-	uint64_t qualification; /* EPT violations: as the exit qualification, bits 11:0; lin is valid when bit 7 is set */
+	uint64_t qualification; /* EPT violations: as the exit qualification, bits 14:13, 11:0; lin is valid when bit 7 is set */
 	uint64_t suppress_ve;   /* EPT violations: bit 63 of the entry that decided; 0: it may become a virtualization exception */
 };
 
@@ -176,7 +177,7 @@ struct mmu {
 		uint8_t index_bits, entry_bytes;
 		uint8_t large;          /* bit per level: an entry with PS set maps a page */
 		uint8_t canonical;      /* 64 - width of a linear address in IA-32e mode, else 0 */
-		uint8_t nx, smep, smap, wp, pke, pge;
+		uint8_t nx, smep, smap, wp, pke, pge, cet;
 		uint16_t pcid;
 		uint64_t reserved[6][2];/* by level and whether it maps a large page: bits that must be 0 */
 		uint64_t address[6][2]; /* likewise: the address bits */

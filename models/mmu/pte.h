@@ -31,6 +31,7 @@
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
 #define CR4_PKE BIT(22)
+#define CR4_CET BIT(23)
 #define EFER_LMA BIT(10)
 #define EFER_NXE BIT(11)
 #define CR3_KEEP BIT(63)        /* MOV to CR3 with PCIDs: keep this PCID's translations */

@@ -50,7 +50,8 @@ enum tlb_size { SIZE_4K, SIZE_2M, SIZE_1G, SIZE_PSC };
  * contents: 51        12 11   8  7 6 5  4   3   2   1   0
  *          +------------+------+-------+---+---+---+---+
  *          |  address   | pkey | whole | D | X | U | W |    whole: size of the page this is a piece of, 4K 2M 4M 1G
- *          +------------+------+-------+---+---+---+---+    (bits 7, 6: whole; 5: 0; 4: NR)
+ *          +------------+------+-------+---+---+---+---+    (bits 7, 6: whole; 5: SS; 4: NR)
+ * SS: a shadow-stack page (read only and dirty, writable but for the last entry); noticed while CR4.CET is 1.
  * Combined mappings: the address is host-physical; X and D are allowed by both dimensions, NR: EPT does not allow reading.
  * Structure caches: D: the next table's page may be written through EPT. Nested TLB and EPT structure caches: ept.c. */
 #define TAG_V       BIT(0)
@@ -64,6 +65,7 @@ enum tlb_size { SIZE_4K, SIZE_2M, SIZE_1G, SIZE_PSC };
 #define INFO_X      BIT(2)
 #define INFO_D      BIT(3)
 #define INFO_NR     BIT(4)
+#define INFO_SS     BIT(5)
 #define INFO_WHOLE(i)  ((unsigned)BITS(i, 7, 6))
 #define INFO_PKEY(i)   ((unsigned)BITS(i, 11, 8))
 #define INFO_ADDR(i)   ((i) & ~0xfffull)

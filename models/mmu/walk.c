@@ -70,6 +70,7 @@ void paging_of(struct paging *out, uint64_t cr0, uint64_t cr3, uint64_t cr4, uin
 		g.wp = (cr0 & CR0_WP) != 0;
 		g.pke = lma && cr4 & CR4_PKE;
 		g.pge = (cr4 & CR4_PGE) != 0;
+		g.cet = (cr4 & CR4_CET) != 0;
 		g.pcid = cr4 & CR4_PCIDE ? cr3 & 0xfff : 0;
 		if (g.levels == 2)
 			legacy(&g, phys_bits, cr4);
@@ -109,6 +110,8 @@ uint32_t paging_error_code(const struct mmu *m, unsigned access)
 		code |= PFEC_US;
 	if (access & ACC_EXEC && (g->smep || (g->nx && g->levels > 2)))
 		code |= PFEC_ID;
+	if (access & ACC_SS)
+		code |= PFEC_SS;
 	return code;
 }
 
@@ -119,10 +122,13 @@ int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
 	int pk = 0;
 	if (user && !user_page)
 		denied = true;
+	/* to a shadow stack of its own mode only: user or supervisor. SDM Vol. 3A, "Access Rights" */
+	if (unlikely(access & ACC_SS) && (!(info & INFO_SS) || user != user_page))
+		denied = true;
 	if (access & ACC_EXEC) {
 		denied |= !(info & INFO_X) || (!user && user_page && g->smep);
 	} else {
-		if (write && !(info & INFO_W) && (user || g->wp))
+		if (write && !(info & INFO_W) && (user || g->wp) && !(access & ACC_SS))
 			denied = true;
 		if (!user && user_page && g->smap && (access & ACC_IMPLICIT || !m->ac))
 			denied = true;
@@ -354,6 +360,7 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 		bool large = entry & PTE_PS && g->large >> level & 1;
 		if (entry & g->reserved[level][large])
 			return fault_at(w, &t, PFEC_P | PFEC_RSVD);
+		const bool above = rights & INFO_W;
 		if (!(entry & PTE_RW))
 			rights &= ~INFO_W;
 		if (!(entry & PTE_US))
@@ -372,6 +379,8 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 			address |= BITS(entry, 20, 13) << 32;
 		unsigned pkey = g->levels >= 4 ? (unsigned)PTE_PK(entry) : 0;
 		w->info = address | (uint64_t)pkey << 8 | (uint64_t)whole << 6 | (rights & (INFO_W | INFO_U | INFO_X));
+		if (unlikely(g->cet) && above && (entry & (PTE_RW | PTE_D)) == PTE_D)
+			w->info |= INFO_SS;
 		if (walk_asks(w)) {
 			int why = paging_denies(w->m, w->info, w->access);
 			if (why >= 0) {
@@ -448,6 +457,9 @@ static bool walk_final(struct walk *w)
 		info &= ~INFO_X;
 	if (!(h.rights & EPT_W) || !h.dirty)
 		info &= ~INFO_D;
+	/* a supervisor shadow stack is one only with EPT's leave, where that is asked for */
+	if (unlikely(info & INFO_SS) && m->guest.eptp & EPTP_SSS && !(info & INFO_U) && !h.shadow_stack)
+		info &= ~INFO_SS;
 	w->info = info;
 	return true;
 }

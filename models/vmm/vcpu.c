@@ -207,7 +207,7 @@ static void load_controls_of_registers(struct vcpu *v)
 	const struct cpu_state *s = &v->model->s;
 	bool owned = v->vm->pager->page_fault != NULL;
 	vcpu_set(v, VMCS_CR0_MASK, owned ? ~0ull : CR0_OWNED);
-	vcpu_set(v, VMCS_CR4_MASK, owned ? ~0ull : CR4_VMXE);
+	vcpu_set(v, VMCS_CR4_MASK, owned ? ~0ull : CR4_VMXE | (cr4_valid_bits(v->cpu) & ~cr4_valid_bits(v->model)));
 	vcpu_set(v, VMCS_CR0_SHADOW, s->cr0);
 	vcpu_set(v, VMCS_CR4_SHADOW, s->cr4);
 	vcpu_set(v, VMCS_GUEST_CR0, s->cr0 | CR0_NE);

@@ -289,7 +289,7 @@ Test(fpstate, cpuid_describes_the_area)
 	uint32_t o[4];
 	cpuid_leaf(f->cpu, 0xd, 0, o);
 	cr_expect(eq(u32, o[CPUID_EAX], (uint32_t)xcr0_valid_bits(f->cpu)));
-	cr_expect(eq(u32, o[CPUID_EBX], XSAVE_MAX));
+	cr_expect(eq(u32, o[CPUID_EBX], XSAVE_PKRU_OFFSET + XSAVE_PKRU_SIZE));
 	cpuid_leaf(f->cpu, 0xd, 9, o);
 	cr_expect(eq(u32, o[CPUID_EAX], 8));
 	some_state();
