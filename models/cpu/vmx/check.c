@@ -6,6 +6,7 @@
  * Source: SDM Vol. 3C, "VM Entries".
  * Timing: none of its own; FLOW_VM_ENTRY has a phase for them. What a check reads from memory is looked at, not timed.
  * Simplified: IA32_VMX_BASIC 48 is 0: addresses have the physical-address width. */
+#include "models/cpu/cet.h"
 #include "models/cpu/cpuid.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/check.h"
@@ -68,6 +69,15 @@ TEST(pat)
 			wrong |= 0xffull << i;
 	}
 	return wrong;
+}
+
+TEST(not_both) { UNUSED_(); return (v & arg) == arg ? arg : 0; }
+TEST(cet_reserved) { UNUSED_(); return v & cet_reserved(w->c); }
+/* "If bit 23 in the CR4 field (corresponding to CET) is 1, bit 16 in the CR0 field (WP) must also be 1." */
+TEST(cet_wp)
+{
+	UNUSED_();
+	return (f == VMCS_HOST_CR4 ? fld(w, HOST_CR0) : fld(w, GUEST_CR0)) & CR0_WP ? 0 : v & arg;
 }
 
 TEST(efer_reserved) { UNUSED_(); return v & ~efer_valid_bits(w->c); }

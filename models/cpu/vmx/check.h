@@ -54,9 +54,9 @@ typedef uint64_t check_test(const struct check_view *w, enum vmcs_field f, uint6
 check_test
 	/* check.c */
 	test_zero, test_ones, test_equals, test_nonzero, test_at_most, test_width, test_canonical, test_last_byte, test_pat,
-	test_efer_reserved, test_cr0_fixed, test_cr4_fixed,
+	test_efer_reserved, test_cet_wp, test_cet_reserved, test_not_both, test_cr0_fixed, test_cr4_fixed,
 	/* check_control.c */
-	test_reserved, test_vtpr, test_eptp_type, test_eptp_walk, test_eptp_ad, test_eptp_reserved, test_vmfunc,
+	test_reserved, test_vtpr, test_eptp_type, test_eptp_walk, test_eptp_ad, test_eptp_sss, test_eptp_reserved, test_vmfunc,
 	test_intr_type, test_intr_vector, test_intr_error, test_insn_length,
 	/* check_host.c */
 	test_host_64,
@@ -64,7 +64,7 @@ check_test
 	test_guest_cr0, test_debugctl, test_guest_64, test_efer_lme, test_ss_rpl, test_v86_base, test_cs_type, test_ss_type,
 	test_code_readable, test_cs_dpl_data, test_cs_dpl_equal, test_cs_dpl_conforming, test_ss_dpl_rpl, test_ss_dpl_real,
 	test_data_dpl, test_cs_d, test_g_low, test_g_high, test_tr_type, test_ldtr_type, test_rip_width, test_activity,
-	test_halted_cpl, test_halted_event, test_shutdown_event, test_both_blocking, test_link_revision, test_link_shadow,
+	test_halted_cpl, test_halted_event, test_shutdown_event, test_link_revision, test_link_shadow,
 	test_link_current, test_pdpte, test_pdptes_memory,
 	/* check_msr.c */
 	test_msr_base, test_msr_x2apic, test_msr_smm, test_msr_model, test_msr_reserved, test_msr_value;

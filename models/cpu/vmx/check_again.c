@@ -31,9 +31,10 @@ static unsigned group(enum vmcs_field f)
 		return INJECT;
 	case VMCS_GUEST_CR0: case VMCS_GUEST_CR3: case VMCS_GUEST_CR4: case VMCS_GUEST_DR7: case VMCS_GUEST_DEBUGCTL:
 	case VMCS_GUEST_PAT: case VMCS_GUEST_EFER: case VMCS_GUEST_SYSENTER_ESP: case VMCS_GUEST_SYSENTER_EIP:
+	case VMCS_GUEST_S_CET: case VMCS_GUEST_SSP_TABLE:
 		return REGISTER;
 	/* tested always */
-	case VMCS_GUEST_RIP: case VMCS_GUEST_RFLAGS: case VMCS_GUEST_ACTIVITY: case VMCS_GUEST_INTERRUPTIBILITY:
+	case VMCS_GUEST_RIP: case VMCS_GUEST_RFLAGS: case VMCS_GUEST_SSP: case VMCS_GUEST_ACTIVITY: case VMCS_GUEST_INTERRUPTIBILITY:
 	case VMCS_GUEST_PENDING_DEBUG: case VMCS_LINK_POINTER: case VMCS_GUEST_PDPTE0: case VMCS_GUEST_PDPTE1:
 	case VMCS_GUEST_PDPTE2: case VMCS_GUEST_PDPTE3:
 		return 0;
@@ -91,7 +92,7 @@ bool check_still_passes(const struct cpu *c)
 	return !(k || check_fails(&w, VMX_CHECK_TPR_THRESHOLD_VTPR, &x) ||
 	         (mask & INJECT && range_fails(&w, VMX_CHECK_INJECT_TYPE, VMX_CHECK_INJECT_LENGTH)) ||
 	         (mask & HOST && range_fails(&w, VMX_CHECK_HOST_CR0_FIXED, VMX_CHECK_HOST_RIP_CANONICAL)) ||
-	         (mask & REGISTER && range_fails(&w, VMX_CHECK_GUEST_CR0_FIXED, VMX_CHECK_GUEST_EFER_LME)) ||
+	         (mask & REGISTER && range_fails(&w, VMX_CHECK_GUEST_CR0_FIXED, VMX_CHECK_GUEST_SSP_TABLE_CANONICAL)) ||
 	         (mask & SEGMENT && range_fails(&w, VMX_CHECK_TR_SELECTOR, VMX_CHECK_IDTR_LIMIT)) ||
 	         range_fails(&w, VMX_CHECK_RIP_HIGH, VMX_CHECK_PDPTES_IN_MEMORY));
 }

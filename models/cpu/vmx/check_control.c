@@ -1,5 +1,6 @@
 /* check_control.c - tests of the VM-execution, VM-exit and VM-entry control fields. A failure is VM-instruction error 7.
  * Source: SDM Vol. 3C, "Checks on VMX Controls". */
+#include "models/cpu/cet.h"
 #include "models/cpu/cpuid.h"
 #include "models/cpu/vmx/check.h"
 
@@ -43,6 +44,7 @@ TEST(eptp_walk)
 }
 
 TEST(eptp_ad) { UNUSED_(); return vmx_ept_vpid_cap(w->c) & EPT_CAP_AD ? 0 : v & arg; }
+TEST(eptp_sss) { UNUSED_(); return vmx_ept_vpid_cap(w->c) & EPT_CAP_SSS ? 0 : v & arg; }
 TEST(eptp_reserved) { UNUSED_(); return v & (arg | ~MASK(w->c->profile->phys_bits)); }
 
 TEST(vmfunc) { UNUSED_(); return v & ~vmx_vmfunc_cap(w->c); }
@@ -79,7 +81,7 @@ TEST(intr_error)
 	const uint32_t with_code = BIT(VEC_DF) | BIT(VEC_TS) | BIT(VEC_NP) | BIT(VEC_SS) | BIT(VEC_GP) | BIT(VEC_PF) | BIT(VEC_AC);
 	unsigned vector = INTR_VECTOR(v);
 	bool may = INTR_TYPE(v) == INTR_HARDWARE && (!ctl_on(w, UNRESTRICTED) || fld(w, GUEST_CR0) & CR0_PE);
-	bool must = may && vector < 32 && with_code >> vector & 1;
+	bool must = may && vector < 32 && (with_code >> vector & 1 || (vector == VEC_CP && cet_exists(w->c)));
 	uint64_t basic = 0;
 	vmx_msr_read(w->c, 0x480, &basic);
 	if (may && basic & BIT(56))

@@ -109,8 +109,6 @@ TEST(shutdown_event)
 	return t == INTR_NMI || (t == INTR_HARDWARE && INTR_VECTOR(info) == VEC_MC) ? 0 : v;
 }
 
-TEST(both_blocking) { UNUSED_(); return (v & arg) == arg ? arg : 0; }
-
 /* ---- the VMCS link pointer ---- */
 
 static uint32_t link_word(const struct check_view *w)

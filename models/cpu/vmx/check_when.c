@@ -54,6 +54,8 @@ WHEN(INJECTS_VIRTUAL_NMI) { UNUSED_(); return injects(w, INTR_NMI) && ctl_on(w, 
 WHEN(CPU_32) { UNUSED_(); return !cpu_lma(w->c); }
 WHEN(CPU_64) { UNUSED_(); return cpu_lma(w->c); }
 WHEN(HOST_32) { UNUSED_(); return !ctl_on(w, EXIT_HOST_64); }
+WHEN(HOST_32_CET) { UNUSED_(); return ctl_on(w, EXIT_LOAD_CET) && !ctl_on(w, EXIT_HOST_64); }
+WHEN(HOST_64_CET) { UNUSED_(); return ctl_on(w, EXIT_LOAD_CET) && ctl_on(w, EXIT_HOST_64); }
 WHEN(GUEST_32) { UNUSED_(); return !ctl_on(w, ENTRY_GUEST_64); }
 WHEN(GUEST_PAGED) { UNUSED_(); return fld(w, GUEST_CR0) & CR0_PG; }
 WHEN(GUEST_REAL) { UNUSED_(); return !(fld(w, GUEST_CR0) & CR0_PE); }

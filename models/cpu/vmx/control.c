@@ -4,6 +4,7 @@
  * the MSRs, the entry checks and the behaviour. Controls without a row are reserved; the default1 class of them reads
  * and must be 1. From Nehalem on the TRUE MSRs tell that some of the default1 class may be 0 after all.
  * Source: SDM Vol. 3D, "VMX Capability Reporting Facility"; Vol. 3C, "VM-Execution Control Fields". */
+#include "models/cpu/cet.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
@@ -35,6 +36,8 @@ static bool governed_exists(const struct cpu *c, enum vmx_control n)
 	case VMX_RDRAND_EXITING:    return cpu_has(c, FEATURE_RDRAND);
 	case VMX_RDSEED_EXITING:    return cpu_has(c, FEATURE_RDSEED);
 	case VMX_XSAVES:            return cpu_has(c, FEATURE_XSAVES);
+	case VMX_EXIT_LOAD_CET:
+	case VMX_ENTRY_LOAD_CET:    return cet_exists(c);
 	default:                    return true;
 	}
 }
@@ -118,20 +121,21 @@ uint64_t vmx_ept_vpid_cap(const struct cpu *c)
 		v |= EPT_CAP_EXECUTE_ONLY | EPT_CAP_WALK_4 | EPT_CAP_UC | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT |
 		     EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL | (cpu_has(c, FEATURE_PDPE1GB) ? EPT_CAP_1G : 0) |
 		     (cpu_has(c, FEATURE_LA57) ? EPT_CAP_WALK_5 : 0) | (gen >= GEN_HASWELL ? EPT_CAP_AD : 0) |
-		     (gen >= GEN_SKYLAKE ? EPT_CAP_ADVANCED : 0);
+		     (gen >= GEN_SKYLAKE ? EPT_CAP_ADVANCED : 0) | (cpu_has(c, FEATURE_SHSTK) ? EPT_CAP_SSS : 0);
 	if (vmx_may_be(c, VMX_VPID))
 		v |= VPID_CAP_INVVPID | VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NOT_GLOBAL;
 	return v;
 }
 
-/* 2:0 memory type | 5:3 walk length - 1 | 6 accessed and dirty flags | 11:7 0 | the PML4 or PML5 table's address */
+/* 2:0 memory type | 5:3 walk length - 1 | 6 accessed and dirty flags | 7 supervisor shadow-stack control | 11:8 0 | the PML4 or PML5 table's address */
 bool vmx_eptp_valid(const struct cpu *c, uint64_t eptp)
 {
 	uint64_t cap = vmx_ept_vpid_cap(c);
 	unsigned type = eptp & 7, length = (eptp >> 3 & 7) + 1;
 	bool type_ok = type == 0 ? cap & EPT_CAP_UC : type == 6 && cap & EPT_CAP_WB;
 	bool length_ok = length == 4 ? cap & EPT_CAP_WALK_4 : length == 5 && cap & EPT_CAP_WALK_5;
-	return type_ok && length_ok && !(eptp & BIT(6) && !(cap & EPT_CAP_AD)) && !(eptp & 0xf80) &&
+	return type_ok && length_ok && !(eptp & BIT(6) && !(cap & EPT_CAP_AD)) &&
+	       !(eptp & BIT(7) && !(cap & EPT_CAP_SSS)) && !(eptp & 0xf00) &&
 	       !(eptp & ~MASK(c->profile->phys_bits));
 }
 

@@ -106,6 +106,11 @@ static void load_msrs_of_fields(struct cpu *c)
 	}
 	if (vmx_on(c, ENTRY_LOAD_PAT))
 		c->s.pat = vmx_get(c, GUEST_PAT);
+	if (vmx_on(c, ENTRY_LOAD_CET)) {
+		c->s.s_cet = vmx_get(c, GUEST_S_CET);
+		c->s.ssp = vmx_get(c, GUEST_SSP);
+		c->s.ssp_table = vmx_get(c, GUEST_SSP_TABLE);
+	}
 }
 
 /* SDM Vol. 3C, "Delivery of Pending Debug Exceptions after VM Entry": which injections leave them pending. */

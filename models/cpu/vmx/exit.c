@@ -144,6 +144,11 @@ static void save_guest(struct cpu *c, const struct vmx_exit *x)
 		vmx_put(c, GUEST_PAT, c->s.pat);
 	if (vmx_on(c, EXIT_SAVE_EFER))
 		vmx_put(c, GUEST_EFER, c->s.efer);
+	if (vmx_may_be(c, VMX_ENTRY_LOAD_CET)) {
+		vmx_put(c, GUEST_S_CET, c->s.s_cet);
+		vmx_put(c, GUEST_SSP, c->s.ssp);
+		vmx_put(c, GUEST_SSP_TABLE, c->s.ssp_table);
+	}
 	if (vmx_misc(c) & VMX_MISC_LMA) {
 		uint64_t ctl = vmx_get(c, ENTRY_CONTROLS) & ~VMX_CTL(ENTRY_GUEST_64);
 		vmx_put(c, ENTRY_CONTROLS, ctl | (c->s.efer & EFER_LMA ? VMX_CTL(ENTRY_GUEST_64) : 0));
@@ -285,6 +290,11 @@ static bool load_host(struct cpu *c)
 	c->s.sysenter_eip = vmx_get(c, HOST_SYSENTER_EIP);
 	if (vmx_on(c, EXIT_LOAD_PAT))
 		c->s.pat = vmx_get(c, HOST_PAT);
+	if (vmx_on(c, EXIT_LOAD_CET)) {
+		c->s.s_cet = vmx_get(c, HOST_S_CET);
+		c->s.ssp = vmx_get(c, HOST_SSP);
+		c->s.ssp_table = vmx_get(c, HOST_SSP_TABLE);
+	}
 	host_segments(c, host64);
 	c->s.rip = vmx_get(c, HOST_RIP);
 	c->s.r[R_RSP] = vmx_get(c, HOST_RSP);

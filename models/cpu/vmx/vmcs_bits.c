@@ -72,7 +72,8 @@ static const struct field_bits pending_debug_bits[] = {
 	{ 12, 12, "enabled", "an enabled breakpoint was met" }, { 14, 14, "bs", "single step" }, { 16, 16, "rtm", "in a transaction" }, END
 };
 static const struct field_bits eptp_bits[] = {
-	{ 2, 0, "type", "memory type of the tables: 0 UC, 6 WB" }, { 5, 3, "walk", "levels less 1" }, { 6, 6, "ad", "accessed and dirty flags" }, END
+	{ 2, 0, "type", "memory type of the tables: 0 UC, 6 WB" }, { 5, 3, "walk", "levels less 1" }, { 6, 6, "ad", "accessed and dirty flags" },
+	{ 7, 7, "sss", "supervisor shadow-stack control" }, END
 };
 static const struct field_bits reason_bits[] = {
 	{ 15, 0, "basic", "basic exit reason" }, { 28, 28, "mtf", "pending MTF VM exit" }, { 29, 29, "root", "from VMX root operation" },
@@ -105,6 +106,7 @@ const struct field_bits *vmcs_bits(enum vmcs_field f)
 	case VMCS_GUEST_CR0: case VMCS_HOST_CR0: case VMCS_CR0_MASK: case VMCS_CR0_SHADOW: return of_cpu_field("cr0");
 	case VMCS_GUEST_CR4: case VMCS_HOST_CR4: case VMCS_CR4_MASK: case VMCS_CR4_SHADOW: return of_cpu_field("cr4");
 	case VMCS_GUEST_EFER: case VMCS_HOST_EFER: return of_cpu_field("efer");
+	case VMCS_GUEST_S_CET: case VMCS_HOST_S_CET: return of_cpu_field("s_cet");
 	case VMCS_GUEST_RFLAGS:           return of_cpu_field("rflags");
 	case VMCS_GUEST_DR7:              return of_cpu_field("dr7");
 	default:

@@ -47,7 +47,7 @@ bool vmx_eptp_valid(const struct cpu *c, uint64_t eptp);        /* would VM entr
 #define VMX_MISC_LENGTH_0    BIT(30)    /* software events may be injected with instruction length 0 */
 enum {
 	EPT_CAP_EXECUTE_ONLY = 1 << 0, EPT_CAP_WALK_4 = 1 << 6, EPT_CAP_WALK_5 = 1 << 7, EPT_CAP_UC = 1 << 8, EPT_CAP_WB = 1 << 14,
-	EPT_CAP_2M = 1 << 16, EPT_CAP_1G = 1 << 17, EPT_CAP_INVEPT = 1 << 20, EPT_CAP_AD = 1 << 21, EPT_CAP_ADVANCED = 1 << 22,
+	EPT_CAP_2M = 1 << 16, EPT_CAP_1G = 1 << 17, EPT_CAP_INVEPT = 1 << 20, EPT_CAP_AD = 1 << 21, EPT_CAP_ADVANCED = 1 << 22, EPT_CAP_SSS = 1 << 23,
 	EPT_CAP_INVEPT_SINGLE = 1 << 25, EPT_CAP_INVEPT_ALL = 1 << 26,
 };
 #define VPID_CAP_INVVPID           BIT(32)

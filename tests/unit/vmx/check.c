@@ -3,6 +3,7 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "models/cpu/cet.h"
 #include "models/cpu/cpuid.h"
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
@@ -39,6 +40,8 @@ struct test_case { const char *name; enum vmx_check check; enum valid_base base;
 #define USER          S(GUEST_SS_ACCESS, 0xc0f3), S(GUEST_SS, 0x1b), S(GUEST_CS_ACCESS, 0xa0fb), S(GUEST_CS, 0x13)
 #define MSR(nr, v)    M(PAGE_A, nr), M(PAGE_A + 8, v)
 #define MSRS(nr, v)   S(ENTRY_MSR_LOAD_COUNT, 1), S(ENTRY_MSR_LOAD_ADDR, PAGE_A), MSR(nr, v)
+#define EXIT_CET      O(EXIT_CONTROLS, VMX_CTL(EXIT_LOAD_CET))
+#define ENTRY_CET     O(ENTRY_CONTROLS, VMX_CTL(ENTRY_LOAD_CET))
 #define LIST(...)     { __VA_ARGS__ }
 
 static const struct test_case cases[] = {
@@ -80,7 +83,7 @@ static void accepted(struct fixture *f, const char *what)
 
 Test(check, valid_vmcss_fail_nothing)
 {
-	static const char *const name[VALID_BASES] = { "LONG", "PROT", "PAE", "V86", "REAL", "HOST32", "NEHALEM" };
+	static const char *const name[VALID_BASES] = { "LONG", "PROT", "PAE", "V86", "REAL", "HOST32", "NEHALEM", "CET", "CET32" };
 	for (enum valid_base b = 0; b < VALID_BASES; b++) {
 		struct fixture *f = valid_new(b);
 		accepted(f, name[b]);
@@ -292,7 +295,7 @@ Test(check, vmlaunch_fails_as_the_first_failing_check_says)
 /* And without a failure it enters: 32-bit, 64-bit, virtual-8086, real-mode guests. */
 Test(check, vmlaunch_enters_what_is_valid)
 {
-	static const char *const name[VALID_BASES] = { "LONG", "PROT", "PAE", "V86", "REAL", "HOST32", "NEHALEM" };
+	static const char *const name[VALID_BASES] = { "LONG", "PROT", "PAE", "V86", "REAL", "HOST32", "NEHALEM", "CET", "CET32" };
 	static const uint8_t code[] = { 0x0f, 0x01, 0xc2, 0xf4 };
 	for (enum valid_base b = 0; b < VALID_BASES; b++) {
 		struct fixture *f = valid_new(b);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "models/cpu/cpuid.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 #include "models/mmu/pte.h"
@@ -80,7 +81,7 @@ static void guest(struct cpu *c, bool is64)
 static void tables(struct fixture *f, enum valid_base base)
 {
 	struct cpu *c = f->cpu;
-	if (base == VALID_PROT || base == VALID_V86 || base == VALID_HOST32) {
+	if (base == VALID_PROT || base == VALID_V86 || base == VALID_HOST32 || base == VALID_CET32) {
 		for (uint32_t i = 0; i < FIXTURE_RAM >> 22; i++)
 			mem_write32(&f->mem, HPA(VALID_PDPT + 4 * i), i << 22 | PTE_PS | 7);
 		PUT(GUEST_CR3, VALID_PDPT);
@@ -116,11 +117,16 @@ static void unrestricted(struct cpu *c)
 
 struct fixture *valid_new(enum valid_base base)
 {
-	bool host32 = base == VALID_HOST32, guest64 = base == VALID_LONG || base == VALID_NEHALEM;
+	bool host32 = base == VALID_HOST32 || base == VALID_CET32;
+	bool guest64 = base == VALID_LONG || base == VALID_NEHALEM || base == VALID_CET;
 	struct fixture *f = fixture_new(host32 ? FIXTURE_PROT32 : FIXTURE_LONG64);
 	struct cpu *c = f->cpu;
 	if (base == VALID_NEHALEM)
 		snprintf(f->profile.name, sizeof f->profile.name, "nehalem");
+	if (base == VALID_CET || base == VALID_CET32) {
+		f->profile.cet_shstk = f->profile.cet_ibt = 1;
+		cpuid_init(c);
+	}
 	if (host32) {
 		for (uint32_t i = 0; i < FIXTURE_RAM >> 22; i++)
 			mem_write32(&f->mem, HPA(VALID_PDPT + 4 * i), i << 22 | PTE_PS | 7);

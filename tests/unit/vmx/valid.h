@@ -12,6 +12,8 @@ enum valid_base {
 	VALID_REAL,             /* unrestricted guest in real mode, EPT */
 	VALID_HOST32,           /* 32-bit guest of a 32-bit host */
 	VALID_NEHALEM,          /* VALID_LONG on a CPU of the first generation with EPT */
+	VALID_CET,              /* VALID_LONG on a CPU with control-flow enforcement */
+	VALID_CET32,            /* VALID_HOST32 on such a one */
 	VALID_BASES
 };
 
