@@ -37,6 +37,11 @@ static int ept_vm_init(struct vm *vm, struct err *e)
 	t->pages = 1;
 	vm->paging = t;
 	vm->stat[VMM_STAT_EPT_BYTES] = PAGE_SIZE;
+	if (vm_restricted(vm, vm->vmm->p.cpu[0])) {
+		identity_init(vm, HPA(t->root));
+		t->pages += 4;
+		vm->stat[VMM_STAT_EPT_BYTES] += 4 * PAGE_SIZE;
+	}
 	snprintf(name, sizeof name, "vm%u.ept", vm->number);
 	snaps_section(vm->vmm->p.snaps, name, 1, t, sizeof *t);
 	snaps_valid(vm->vmm->p.snaps, name, ept_valid, vm);

@@ -231,6 +231,8 @@ void serve_xsetbv(struct vcpu *v)
 
 enum { MSR_DEBUGCTL = 0x1d9, MSR_EFER = 0xc0000080, MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_XSS = 0xda0 };
 
+static bool keeps_efer(const struct vcpu *v) { return v->vm->pager->page_fault || vm_restricted(v->vm, v->cpu); }
+
 void serve_rdmsr(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
@@ -242,7 +244,7 @@ void serve_rdmsr(struct vcpu *v)
 	if (nr == MSR_DEBUGCTL)
 		x = vcpu_get(v, VMCS_GUEST_DEBUGCTL);
 	else if (nr == MSR_EFER)
-		x = v->vm->pager->page_fault ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER);
+		x = keeps_efer(v) ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER);
 	else if (nr == MSR_XSS)
 		ok = msr_read(c, nr, &x) && cpu_has(v->model, FEATURE_XSAVES);
 	else
@@ -259,13 +261,15 @@ void serve_rdmsr(struct vcpu *v)
 /* LMA follows CR0.PG alone. */
 static bool write_efer(struct vcpu *v, uint64_t x)
 {
-	bool owned = v->vm->pager->page_fault;
-	uint64_t old = owned ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER), cr0 = owned ? v->s.cr0 : vcpu_get(v, VMCS_GUEST_CR0);
+	bool owned = v->vm->pager->page_fault, restricted = vm_restricted(v->vm, v->cpu);
+	uint64_t old = keeps_efer(v) ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER);
+	uint64_t cr0 = keeps_efer(v) ? v->s.cr0 : vcpu_get(v, VMCS_GUEST_CR0);
 	if (x & ~efer_valid_bits(v->model) || ((x ^ old) & EFER_LME && cr0 & CR0_PG))
 		return false;
 	x = (x & ~(uint64_t)EFER_LMA) | (old & EFER_LMA);
 	if (!owned) {
-		vcpu_set(v, VMCS_GUEST_EFER, x);
+		v->s.efer = restricted ? x : v->s.efer;
+		vcpu_set(v, VMCS_GUEST_EFER, restricted && !(cr0 & CR0_PG) ? x & ~(uint64_t)EFER_LME : x);
 		if ((x ^ old) & EFER_NXE)
 			vcpu_flush(v);
 		return true;

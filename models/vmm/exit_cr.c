@@ -2,6 +2,7 @@
  *
  * With EPT the guest owns its CR3, and CR0 and CR4 but for a few bits: an exit means that PE, PG or a cache bit changes, or that
  * CR4.VMXE is tried. With shadow paging every write exits, is checked as a CPU would, and goes to the pager.
+ * EPT without unrestricted guest lies between (identity.c): v->s has CR0 and EFER, and CR3 while paging is off.
  * Exit qualification: 3:0 register | 5:4 to, from, CLTS, LMSW | 6 LMSW from memory | 11:8 general register | 31:16 LMSW's source
  * Source: SDM Vol. 3A, "Control Registers", "IA-32e Mode Initialization"; Vol. 3C, "Exit Qualification for Control-Register Accesses". */
 #include "models/vmm/exit.h"
@@ -33,12 +34,12 @@ static bool long_mode(struct vcpu *v, uint64_t old, uint64_t x, uint64_t cr4, ui
 }
 
 /* The hardware loads PDPTEs at the guest's own MOVs; at one the VMM makes for it, the VMM does. */
-static bool load_pdptes(struct vcpu *v, uint64_t cr4, uint64_t efer)
+static bool load_pdptes(struct vcpu *v, uint64_t cr3, uint64_t cr4, uint64_t efer)
 {
 	uint64_t pdpte[4];
 	if (!(cr4 & CR4_PAE) || efer & EFER_LMA)
 		return true;
-	if (!guest_pdptes(v, vcpu_get(v, VMCS_GUEST_CR3), pdpte))
+	if (!guest_pdptes(v, cr3, pdpte))
 		return false;
 	for (unsigned i = 0; i < 4; i++)
 		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i), pdpte[i]);
@@ -50,7 +51,7 @@ static bool cr0_hardware(struct vcpu *v, uint64_t old, uint64_t x)
 	uint64_t cr4 = vcpu_get(v, VMCS_GUEST_CR4), efer = vcpu_get(v, VMCS_GUEST_EFER), was = efer;
 	if (!long_mode(v, old, x, cr4, &efer))
 		return false;
-	if (x & CR0_PG && !(old & CR0_PG) && !load_pdptes(v, cr4, efer))
+	if (x & CR0_PG && !(old & CR0_PG) && !load_pdptes(v, vcpu_get(v, VMCS_GUEST_CR3), cr4, efer))
 		return false;
 	if (efer != was) {
 		uint64_t entry = vcpu_get(v, VMCS_ENTRY_CONTROLS) & ~VMX_CTL(ENTRY_GUEST_64);
@@ -60,6 +61,50 @@ static bool cr0_hardware(struct vcpu *v, uint64_t old, uint64_t x)
 	vcpu_set(v, VMCS_GUEST_CR0, x | CR0_NE);
 	vcpu_set(v, VMCS_CR0_SHADOW, x);
 	if ((x ^ old) & CR0_PG)
+		vcpu_flush(v);
+	return true;
+}
+
+static bool restricted(const struct vcpu *v) { return vm_restricted(v->vm, v->cpu); }
+
+/* What the guest believes CR4 to be. */
+static uint64_t cr4_now(struct vcpu *v)
+{
+	uint64_t mask = vcpu_get(v, VMCS_CR4_MASK);
+	return (vcpu_get(v, VMCS_GUEST_CR4) & ~mask) | (vcpu_get(v, VMCS_CR4_SHADOW) & mask);
+}
+
+static bool cr0_restricted(struct vcpu *v, uint64_t old, uint64_t x)
+{
+	uint64_t cr4 = cr4_now(v), efer = v->s.efer, cr3 = old & CR0_PG ? vcpu_get(v, VMCS_GUEST_CR3) : v->s.cr3;
+	if (!long_mode(v, old, x, cr4, &efer))
+		return false;
+	if (x & CR0_PG && !(old & CR0_PG) && !load_pdptes(v, cr3, cr4, efer))
+		return false;
+	v->s.cr0 = x;
+	v->s.cr3 = cr3;
+	v->s.cr4 = cr4;
+	v->s.efer = efer;
+	identity_load(v);
+	if (!(x & CR0_PE))
+		v->s.interpreting = INTERPRET_WANTED;
+	if ((x ^ old) & CR0_PG)
+		vcpu_flush(v);
+	return true;
+}
+
+static bool cr4_restricted(struct vcpu *v, uint64_t x)
+{
+	const uint64_t changed = (x ^ cr4_now(v)) & (CR4_PAE | CR4_PSE | CR4_PGE);
+	bool paging = v->s.cr0 & CR0_PG, lma = v->s.efer & EFER_LMA;
+	if (lma && !(x & CR4_PAE))
+		return false;
+	if (paging && changed && !load_pdptes(v, vcpu_get(v, VMCS_GUEST_CR3), x, v->s.efer))
+		return false;
+	v->s.cr4 = x;
+	vcpu_set(v, VMCS_CR4_SHADOW, x);
+	vcpu_set(v, VMCS_GUEST_CR4, (paging ? x : (x & ~(uint64_t)CR4_PAE) | CR4_PSE) | CR4_VMXE);
+	if (paging && changed)
 		vcpu_flush(v);
 	return true;
 }
@@ -100,7 +145,7 @@ static bool write_cr0(struct vcpu *v, uint64_t x)
 	x = (x & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)) | CR0_ET;
 	if ((x & CR0_PG && !(x & CR0_PE)) || (x & CR0_NW && !(x & CR0_CD)))
 		return false;
-	return owned(v) ? cr0_owned(v, old, x) : cr0_hardware(v, old, x);
+	return owned(v) ? cr0_owned(v, old, x) : restricted(v) ? cr0_restricted(v, old, x) : cr0_hardware(v, old, x);
 }
 
 /* ---- CR3, CR4, CR8 ---- */
@@ -112,7 +157,7 @@ static bool write_cr3(struct vcpu *v, uint64_t x)
 	if (lma && x & ~MASK((unsigned)v->cpu->profile->phys_bits))
 		return false;
 	v->s.cr3 = lma ? x : x & 0xffffffff;
-	if (v->vm->pager->cr_written(v, 3, old, v->s.cr3))
+	if (restricted(v) || v->vm->pager->cr_written(v, 3, old, v->s.cr3))
 		return true;
 	v->s.cr3 = old;
 	return false;
@@ -124,6 +169,8 @@ static bool write_cr4(struct vcpu *v, uint64_t x)
 	bool lma = v->s.efer & EFER_LMA;
 	if (x & ~cr4_valid_bits(v->model))
 		return false;
+	if (restricted(v))
+		return cr4_restricted(v, x);
 	if (!owned(v)) {                /* the guest's VMXE, which it does not have, and nothing else exits */
 		vcpu_set(v, VMCS_GUEST_CR4, x | CR4_VMXE);
 		return true;

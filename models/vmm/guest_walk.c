@@ -28,6 +28,8 @@ void guest_regs_get(struct vcpu *v, struct guest_regs *r)
 		r->cr3 = vcpu_get(v, VMCS_GUEST_CR3);
 		cr4 = vcpu_get(v, VMCS_GUEST_CR4);
 		r->efer = vcpu_get(v, VMCS_GUEST_EFER);        /* EPT came after the control that keeps it there */
+		if (v->vm->pager && vm_restricted(v->vm, v->cpu) && !(s->cr0 & CR0_PG))
+			cr0 &= ~(uint64_t)CR0_PG;               /* its own, not the hardware's */
 	}
 	paging_of(&r->g, cr0, r->cr3, cr4, r->efer, (unsigned)v->cpu->profile->phys_bits);
 	r->ac = vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_AC;

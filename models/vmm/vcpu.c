@@ -170,8 +170,8 @@ static void write_msr_bitmaps(struct vcpu *v)
 	memset(map, 0xff, sizeof map);
 	for (size_t i = 0; i < ARRAY_LEN(own_msrs); i++) {
 		uint32_t nr = own_msrs[i].nr, at = (nr >> 31 ? 1024 : 0) + ((nr & 0x1fff) >> 3);
-		if (own_msrs[i].nr == 0xc0000080 && v->vm->pager->page_fault)
-			continue;       /* such a pager decides what EFER holds */
+		if (own_msrs[i].nr == 0xc0000080 && (v->vm->pager->page_fault || vm_restricted(v->vm, v->cpu)))
+			continue;       /* the VMM decides what EFER holds */
 		if (own_msrs[i].how & 1)
 			map[at] &= (uint8_t)~(1u << (nr & 7));
 		if (own_msrs[i].how & 2)
@@ -205,9 +205,14 @@ static void load_segments(struct vcpu *v)
 static void load_controls_of_registers(struct vcpu *v)
 {
 	const struct cpu_state *s = &v->model->s;
-	bool owned = v->vm->pager->page_fault != NULL;
+	bool owned = v->vm->pager->page_fault != NULL, restricted = vm_restricted(v->vm, v->cpu);
 	vcpu_set(v, VMCS_CR0_MASK, owned ? ~0ull : CR0_OWNED);
-	vcpu_set(v, VMCS_CR4_MASK, owned ? ~0ull : CR4_VMXE | (cr4_valid_bits(v->cpu) & ~cr4_valid_bits(v->model)));
+	vcpu_set(v, VMCS_CR4_MASK, owned ? ~0ull : CR4_VMXE | (cr4_valid_bits(v->cpu) & ~cr4_valid_bits(v->model)) |
+	                                           (restricted ? CR4_PAE | CR4_PSE : 0));
+	if (restricted) {
+		identity_load(v);
+		return;
+	}
 	vcpu_set(v, VMCS_CR0_SHADOW, s->cr0);
 	vcpu_set(v, VMCS_CR4_SHADOW, s->cr4);
 	vcpu_set(v, VMCS_GUEST_CR0, s->cr0 | CR0_NE);

@@ -174,10 +174,9 @@ static int able(const struct cpu *c, const struct pager *p, struct err *e)
 	const bool ept = p == &pager_ept || p == &pager_agile;
 	if (ept && !vmx_may_be(c, VMX_ENABLE_EPT))
 		return err_set(e, NULL, "use shadow paging, or a profile from nehalem on", "profile %s has no EPT", c->profile->name);
-	if (ept && !vmx_may_be(c, VMX_UNRESTRICTED))
-		return err_set(e, NULL, "use shadow paging, or a profile from sandybridge on",
-		               "profile %s has EPT without \"unrestricted guest\": a guest that starts unpaged cannot run under it",
-		               c->profile->name);
+	if (p == &pager_agile && !vmx_may_be(c, VMX_UNRESTRICTED))
+		return err_set(e, NULL, "use shadow paging or EPT, or a profile from sandybridge on",
+		               "profile %s has EPT without \"unrestricted guest\", which agile paging needs", c->profile->name);
 	return 0;
 }
 

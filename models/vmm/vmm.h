@@ -224,6 +224,8 @@ void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
 bool vcpu_fits(const struct vcpu *v);                           /* interpret.c: may VMX run what the model holds? */
 bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
+void identity_init(struct vm *vm, hpa_t root);                  /* identity.c: for vm_restricted() ones */
+void identity_load(struct vcpu *v);                             /* s.cr0, cr3, cr4, efer have changed, paging with them or off */
 bool vm_restricted(const struct vm *vm, const struct cpu *c);   /* EPT without "unrestricted guest" */
 void host_interrupt(struct cpu *c);                             /* the host's handler for the interrupt just acknowledged */
 #define HOST_VECTOR 0xec

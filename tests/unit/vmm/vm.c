@@ -133,6 +133,22 @@ OUTCOME(ept_eager_ends_as_on_the_bare_machine, KERNEL64, "ept", 12, true, true)
 OUTCOME(shadow_wp_ends_as_on_the_bare_machine, KERNEL64, "shadow.wp", 12, false, true)
 OUTCOME(shadow_vtlb_ends_as_on_the_bare_machine, KERNEL32, "shadow.vtlb", 12, false, true)
 
+/* Without unrestricted guest: unpaged code runs on an identity mapping. */
+static void outcome_restricted(const char *kernel)
+{
+	static struct run a, b;
+	native(&a, 1, kernel, QUIET);
+	through(&a);
+	host(&b, 1, "nehalem", false);
+	add(&b, with("ept"), kernel, QUIET);
+	through(&b);
+	cr_expect(eq(str, b.console[0].s, a.console[0].s));
+	same_memory(&a, &b);
+	machine_free(a.m), machine_free(b.m);
+}
+Test(vm, ept_without_unrestricted_guest_ends_as_on_the_bare_machine_32, .timeout = 120) { outcome_restricted(KERNEL32); }
+Test(vm, ept_without_unrestricted_guest_ends_as_on_the_bare_machine_64, .timeout = 120) { outcome_restricted(KERNEL64); }
+
 /* ---- one run, however it is cut ---- */
 static void cut(struct run *r, uint64_t seed, bool snapshots)
 {
@@ -213,11 +229,11 @@ Test(vm, fast_has_the_same_outcome, .timeout = 120)
 }
 
 /* ---- interpreted ---- */
-static void real_mode(struct run *r, const char *mmu, bool fast)
+static void real_mode(struct run *r, const char *mmu, const char *profile)
 {
 	struct vm_config v = with(mmu);
 	struct err e = { "" };
-	host(r, 1, NULL, fast);
+	host(r, 1, profile, false);
 	struct machine_config k = r->m->config;
 	k.ram = v.ram = 32 << 20;
 	r->vm[0] = machine_vm(r->m, &k, &v, &e);
@@ -227,10 +243,10 @@ static void real_mode(struct run *r, const char *mmu, bool fast)
 	machine_on_console(r->vm[0], console, &r->console[0]);
 	r->vms = 1;
 }
-static void interpreted(const char *mmu)
+static void interpreted(const char *mmu, const char *profile)
 {
 	static struct run a, b;
-	real_mode(&a, mmu, false);
+	real_mode(&a, mmu, profile);
 	enum machine_stop why = machine_run(a.m, LIMIT, 0);
 	cr_assert(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", a.console[0].s);
 	cr_expect(eq(str, a.console[0].s, "hello from 16-bit real mode\n"));
@@ -241,13 +257,14 @@ static void interpreted(const char *mmu)
 	cr_expect(eq(u64, machine_icount(a.m), vm->stat[VMM_STAT_INTERPRETED]), "each counts as an instruction");
 	cr_expect(ge(u64, ledger_by_acct(&a.m->cpu[0]->ledger, ACCT_VMM),
 	             vm->stat[VMM_STAT_INTERPRETED] * vmm_cost_rows[VMM_COST_INTERPRET].cycles));
-	real_mode(&b, mmu, false);
+	real_mode(&b, mmu, profile);
 	cut(&b, 3, true);
 	same(&a, &b);
 	machine_free(a.m);
 }
-Test(vm, real_mode_is_interpreted_under_shadow_paging, .timeout = 60) { interpreted("shadow.wp"); }
-Test(vm, real_mode_is_interpreted_under_a_virtual_tlb, .timeout = 60) { interpreted("shadow.flush"); }
+Test(vm, real_mode_is_interpreted_under_shadow_paging, .timeout = 60) { interpreted("shadow.wp", NULL); }
+Test(vm, real_mode_is_interpreted_under_a_virtual_tlb, .timeout = 60) { interpreted("shadow.flush", NULL); }
+Test(vm, real_mode_is_interpreted_without_unrestricted_guest, .timeout = 60) { interpreted("ept", "nehalem"); }
 
 /* ---- several ---- */
 Test(vm, two_vms_share_one_cpu_and_neither_notices, .timeout = 120)
@@ -325,7 +342,7 @@ static void refused(const char *profile, const char *mmu, const char *message)
 	machine_free(r.m);
 }
 Test(vm, an_old_cpu_has_no_ept) { refused("core2", "ept", "profile core2 has no EPT"); }
-Test(vm, nehalem_has_no_unrestricted_guest) { refused("nehalem", "ept", "\"unrestricted guest\""); }
+Test(vm, nehalem_has_no_unrestricted_guest) { refused("nehalem", "agile", "\"unrestricted guest\""); }
 Test(vm, an_unknown_pager) { refused(NULL, "shadow.none", "memory virtualization 'shadow.none' is not modelled"); }
 Test(vm, memory_is_finite)
 {
