@@ -12,7 +12,6 @@
  * as CPUs interleave by whole instructions. */
 #include "models/vmm/emulate.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "models/cpu/exec.h"
@@ -236,14 +235,12 @@ static void commit(struct emu *e)
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
 }
 
-static enum emulated refused(struct emu *e, const char *what)
+static enum emulated refused(struct emu *e)
 {
 	struct vcpu *v = e->v;
 	struct cpu *c = v->cpu;
 	if (v->vm->pager && v->vm->pager->restart && v->vm->pager->restart(v))
 		return EMULATED;
-	snprintf(v->vm->refused, sizeof v->vm->refused, "the VMM cannot emulate '%s' at 0x%llx", what,
-	         (unsigned long long)e->r[R_RIP]);
 	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_EMULATE_REFUSED, v->vm->number, e->r[R_RIP], e->u.row, 0);
 	return EMULATE_UNKNOWN;
 }
@@ -265,7 +262,7 @@ enum emulated vcpu_emulate(struct vcpu *v)
 	vmm_cost(c, VMM_COST_EMULATE);
 	begin(&e, v, &cs);
 	if (!fetch(&e))
-		return e.faulted ? EMULATE_INJECTED : refused(&e, "an instruction outside RAM");
+		return e.faulted ? EMULATE_INJECTED : refused(&e);
 	struct uop *u = &e.u;
 	if (u->base == R_RIP)           /* the decoder leaves the instruction's length to be added */
 		u->disp += u->len;
@@ -283,11 +280,11 @@ enum emulated vcpu_emulate(struct vcpu *v)
 	for (unsigned i = 0; i < 3; i++)
 		special |= u->kind[i] > OPK_IMM && u->kind[i] != OPK_XMM;
 	if (!ops[u->row] || special)
-		return refused(&e, insn_name((enum insn)u->row));
+		return refused(&e);
 	vmm_cost(c, VMM_COST_EMULATE_OP);
 	if (!ops[u->row](&e)) {
 		if (!e.faulted)
-			return refused(&e, insn_name((enum insn)u->row));
+			return refused(&e);
 		if (e.again)            /* REP: the iterations before the fault have happened */
 			commit(&e);
 		return EMULATE_INJECTED;

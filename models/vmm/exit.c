@@ -113,10 +113,11 @@ void serve_triple(struct vcpu *v)
 		m->machine.request(m->machine.who, MACHINE_SHUTDOWN, 0);
 }
 
+/* In the middle of an event's delivery there is no instruction to emulate. */
 static void emulate(struct vcpu *v)
 {
-	if (vcpu_emulate(v) == EMULATE_UNKNOWN)
-		vcpu_refuse(v, v->vm->refused);
+	if (vcpu_get(v, VMCS_IDT_VECTORING) >> 31 || vcpu_emulate(v) == EMULATE_UNKNOWN)
+		vcpu_interpret_one(v);
 }
 
 static void paged(struct vcpu *v, enum paged how)
@@ -138,6 +139,10 @@ void serve_exception(struct vcpu *v)
 		paged(v, p->page_fault(v, lin, error, &gpa));
 		return;
 	}
+	if ((info >> 8 & 7) == EVENT_HARDWARE) {
+		vcpu_inject(v, info & 0xff, info >> 11 & 1, error);
+		return;
+	}
 	v->s.pending_event = info & ~(1u << 12);
 	v->s.pending_error = error;
 	v->s.pending_length = (uint32_t)vcpu_get(v, VMCS_EXIT_INSN_LENGTH);
@@ -157,7 +162,8 @@ void serve_ept(struct vcpu *v)
 	paged(v, v->vm->pager->ept_violation(v, gpa, qualification));
 }
 void serve_misconfig(struct vcpu *v) { vcpu_refuse(v, "an EPT misconfiguration"); }
-void serve_task_switch(struct vcpu *v) { vcpu_refuse(v, "a hardware task switch"); }
+/* From the instruction at RIP, or the event that was being delivered: inject_again() has it. */
+void serve_task_switch(struct vcpu *v) { vcpu_interpret_one(v); }
 
 /* ---- instructions ---- */
 

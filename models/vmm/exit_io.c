@@ -2,7 +2,7 @@
  *
  * Exit qualification: 2:0 size - 1 | 3 IN | 4 string | 5 REP | 6 immediate | 31:16 port. The exit comes after the guest's own checks of
  * IOPL and bitmap. String forms: the guest-linear address of the first element is in the VMCS; the VMM walks the guest's tables
- * and goes on to the end of the page, or of the count.
+ * and goes on to the end of the page, or of the count. An element in a device's memory goes there byte by byte.
  * Source: SDM Vol. 3C, "Exit Qualification for I/O Instructions", "VM-Exit Instruction-Information Field". */
 #include "models/vmm/exit.h"
 
@@ -50,6 +50,23 @@ static void add(uint64_t *r, uint64_t mask, int64_t by)
 	*r = mask == 0xffff ? (*r & ~mask) | sum : sum;
 }
 
+/* Guest memory, or a device's. */
+static void from_memory(struct vcpu *v, gpa_t gpa, uint8_t *to, unsigned n)
+{
+	if (vcpu_read_gpa(v, gpa, to, n))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		to[i] = (uint8_t)vm_mmio_read(v, GPA(gpa.v + i), 1);
+}
+
+static void to_memory(struct vcpu *v, gpa_t gpa, const uint8_t *from, unsigned n)
+{
+	if (vcpu_write_gpa(v, gpa, from, n))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		vm_mmio_write(v, GPA(gpa.v + i), 1, from[i]);
+}
+
 /* One element through guest memory that may lie on two pages. False: a fault was injected. */
 static bool element(struct vcpu *v, const struct run *r, uint64_t lin, bool user)
 {
@@ -69,16 +86,16 @@ static bool element(struct vcpu *v, const struct run *r, uint64_t lin, bool user
 	}
 	uint64_t x = 0;
 	if (!r->in) {
-		vcpu_read_gpa(v, gpa[0], &x, first);
+		from_memory(v, gpa[0], (uint8_t *)&x, first);
 		if (first < r->size)
-			vcpu_read_gpa(v, gpa[1], (uint8_t *)&x + first, r->size - first);
+			from_memory(v, gpa[1], (uint8_t *)&x + first, r->size - first);
 		port_write(v, r->port, r->size, x);
 		return true;
 	}
 	x = port_read(v, r->port, r->size);
-	vcpu_write_gpa(v, gpa[0], &x, first);
+	to_memory(v, gpa[0], (uint8_t *)&x, first);
 	if (first < r->size)
-		vcpu_write_gpa(v, gpa[1], (uint8_t *)&x + first, r->size - first);
+		to_memory(v, gpa[1], (uint8_t *)&x + first, r->size - first);
 	return true;
 }
 

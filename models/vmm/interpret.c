@@ -1,10 +1,13 @@
-/* interpret.c - a virtual CPU in a state that VM entry refuses: its instructions are carried out one by one in software.
+/* interpret.c - a virtual CPU in a state that VM entry refuses: its instructions are carried out one by one in software. So are
+ * single instructions and events that nothing else here carries out.
  *
  * Without "unrestricted guest" VMX runs a guest in protected mode only, with segments as protected mode loads them. A guest in real
  * mode (after a start-up IPI, a boot sector, one that clears CR0.PE) and one on its way out of it, until its segment registers
  * are loaded anew, is interpreted. The interpreter is a whole CPU, the virtual CPU's model: between two instructions its state
  * lies there (s.interpreting is INTERPRET_MODEL), not in the VMCS and the physical CPU. Events are looked for between instructions
  * as by a CPU; the VMM's scheduler has its turn there too.
+ * One instruction at a time too: hardware task switches, which always exit, and what the emulator does not know (emulate.def). An event
+ * whose delivery exited for such a reason is delivered by the model.
  * Memory is the guest's window on the host's: every piece of data, and the line of code, is a reference of the physical CPU's; a
  * store is told to the pager, which may keep shadows of what it changes. Ports and device registers go to the device models.
  * Source: SDM Vol. 3A, "Checks on Guest Segment Registers" (what VM entry refuses); KVM (emulate_invalid_guest_state) and VMware's
@@ -86,6 +89,12 @@ static bool fits(const struct vcpu *v, const struct cpu_state *s)
 	return true;
 }
 
+void vcpu_interpret_one(struct vcpu *v)
+{
+	v->s.interpreting = INTERPRET_WANTED;
+	v->s.interpret_one = 1;
+}
+
 bool vcpu_fits(const struct vcpu *v) { return fits(v, &v->model->s); }
 
 /* ---- the interpreter's view of memory ---- */
@@ -134,15 +143,37 @@ static void read_rest(struct vcpu *v, struct cpu_state *s)
 	s->mark = s->in_delivery = 0;
 }
 
+static uint64_t shown(struct vcpu *v, enum vmcs_field real, enum vmcs_field mask, enum vmcs_field shadow)
+{
+	uint64_t m = vcpu_get(v, mask);
+	return (vcpu_get(v, real) & ~m) | (vcpu_get(v, shadow) & m);
+}
+
+/* As the guest believes them to be. */
+static void read_controls(struct vcpu *v, struct cpu_state *s)
+{
+	struct vcpu_state *k = &v->s;
+	bool restricted = vm_restricted(v->vm, v->cpu);
+	if (!v->vm->pager->page_fault) {
+		k->cr0 = shown(v, VMCS_GUEST_CR0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
+		k->cr4 = shown(v, VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW) & ~(uint64_t)CR4_VMXE;
+		k->cr3 = restricted && !(k->cr0 & CR0_PG) ? k->cr3 : vcpu_get(v, VMCS_GUEST_CR3);
+		k->efer = restricted ? k->efer : vcpu_get(v, VMCS_GUEST_EFER);
+		for (unsigned i = 0; i < 4; i++)
+			k->pdpte[i] = vcpu_get(v, (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i));
+	}
+	s->cr0 = k->cr0;
+	s->cr3 = k->cr3;
+	s->cr4 = k->cr4;
+	s->efer = k->efer;
+}
+
 static void take(struct vcpu *v)
 {
 	struct cpu *m = v->model;
 	struct cpu_state *s = &m->s;
 	vcpu_registers_out(v);
-	s->cr0 = v->s.cr0;
-	s->cr3 = v->s.cr3;
-	s->cr4 = v->s.cr4;
-	s->efer = v->s.efer;
+	read_controls(v, s);
 	s->rip = vcpu_get(v, VMCS_GUEST_RIP);
 	s->r[R_RSP] = vcpu_get(v, VMCS_GUEST_RSP);
 	cpu_set_rflags(m, vcpu_get(v, VMCS_GUEST_RFLAGS), ~0ull);
@@ -165,7 +196,8 @@ static void begin(struct vcpu *v)
 	uint32_t info = v->s.pending_event;
 	const struct cpu_event ev = { .vector = (uint8_t)info, .type = info >> 8 & 7, .has_error = info >> 11 & 1,
 	                              .error = v->s.pending_error, .len = (uint8_t)v->s.pending_length, .cr2 = m->s.cr2 };
-	v->s.pending_event = 0;
+	v->s.pending_event = v->s.interpret_one = 0;
+	m->s.nmi_blocked |= ev.type == EVENT_NMI;
 	cpu_deliver(m, &ev);
 }
 
@@ -175,6 +207,8 @@ static void leave(struct vcpu *v)
 	block_forget(v->model);
 	vcpu_load_state(v);
 	vcpu_registers_in(v);
+	for (unsigned i = 0; i < 4 && v->model->mmu.paging.levels == 3 && !v->vm->pager->page_fault; i++)
+		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i), v->s.pdpte[i]);
 	vcpu_renew(v);
 }
 
@@ -280,10 +314,11 @@ bool vcpu_interpret(struct vcpu *v)
 		begin(v);
 	if (m->mmu.paging.levels == 3)
 		(void)mmu_load_paging(&m->mmu, m->s.cr0, m->s.cr3, m->s.cr4, m->s.efer, v->s.pdpte);
-	bool run = events(v), over = run && !m->s.pending_dbg && fits(v, &m->s);
+	bool run = events(v), over = run && !v->s.interpret_one && !m->s.pending_dbg && fits(v, &m->s);
 	if (run && !over) {
 		vcpu_now(v);
 		step(v);
+		v->s.interpret_one = 0;
 	}
 	m->mmu.seen = NULL;
 	m->trace = m->mmu.trace = shown;

@@ -240,19 +240,11 @@ static bool delivering(struct vcpu *v)
 	return vcpu_get(v, VMCS_IDT_VECTORING) >> 31 & 1;
 }
 
-/* SDM Vol. 3A, "Interrupt 8 - Double Fault Exception": with what was being delivered, which waits to be injected again. */
 enum paged shadow_inject(struct vcpu *v, uint64_t lin, uint32_t error)
 {
-	const uint32_t info = v->s.pending_event, vec = info & 0xff;
-	const bool exception = info >> 31 && (info >> 8 & 7) == EVENT_HARDWARE;
 	v->cpu->s.cr2 = lin;
 	v->vm->stat[VMM_STAT_SHADOW_TRUE]++;
-	if (exception && vec == VEC_DF && v->model && v->model->machine.request)
-		v->model->machine.request(v->model->machine.who, MACHINE_SHUTDOWN, 0);
-	else if (exception && (vec == VEC_PF || vec == VEC_DE || (vec >= VEC_TS && vec <= VEC_GP)))
-		vcpu_inject(v, VEC_DF, true, 0);
-	else
-		vcpu_inject(v, VEC_PF, true, error);
+	vcpu_inject(v, VEC_PF, true, error);
 	return PAGED_INJECT;
 }
 

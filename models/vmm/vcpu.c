@@ -80,10 +80,36 @@ void vcpu_skip(struct vcpu *v)
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
 }
 
+/* SDM Vol. 3A, "Conditions for Generating a Double Fault": classes of exceptions, rows first, columns second. */
+enum { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE };
+static unsigned class_of(unsigned vec)
+{
+	if (vec == VEC_DE || (vec >= VEC_TS && vec <= VEC_GP))
+		return CONTRIBUTORY;
+	return vec == VEC_PF || vec == VEC_VE ? PAGE_FAULT : vec == VEC_DF ? DOUBLE : BENIGN;
+}
+enum { SERIALLY, DOUBLE_FAULT, SHUTDOWN };
+static const uint8_t together[4][4] = {
+	[BENIGN]       = { SERIALLY, SERIALLY,     SERIALLY,     SERIALLY },
+	[CONTRIBUTORY] = { SERIALLY, DOUBLE_FAULT, SERIALLY,     SERIALLY },
+	[PAGE_FAULT]   = { SERIALLY, DOUBLE_FAULT, DOUBLE_FAULT, SERIALLY },
+	[DOUBLE]       = { SERIALLY, SHUTDOWN,     SHUTDOWN,     SERIALLY },
+};
+
 /* "For any fault-class exception except a debug exception ..., the value pushed for RF is 1": VM entry pushes RFLAGS as they are. */
 void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error)
 {
 	uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	const uint32_t first = v->s.pending_event;
+	bool exception = first >> 31 && (first >> 8 & 7) == EVENT_HARDWARE;
+	unsigned how = exception ? together[class_of(first & 0xff)][class_of(vec)] : SERIALLY;
+	if (how == SHUTDOWN) {
+		if (v->model->machine.request)
+			v->model->machine.request(v->model->machine.who, MACHINE_SHUTDOWN, 0);
+		return;
+	}
+	if (how == DOUBLE_FAULT)
+		vec = VEC_DF, has_error = true, error = 0;
 	if (vec != VEC_DB && !(flags & RFLAGS_RF))
 		vcpu_set(v, VMCS_GUEST_RFLAGS, flags | RFLAGS_RF);
 	v->s.pending_event = 1u << 31 | (has_error ? 1u << 11 : 0) | EVENT_HARDWARE << 8 | vec;

@@ -74,7 +74,8 @@ struct vcpu_state {             /* plain */
 	uint32_t window;                /* VMM_WINDOW_*: what the VMCS asks for now */
 	uint32_t reload;                /* the model's state has changed: it goes into the VMCS before the next entry */
 	uint32_t interpreting;          /* INTERPRET_*: not to be entered, see interpret.c */
-	uint32_t blocked, pad2;         /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
+	uint32_t interpret_one;         /* at least an instruction, whether it may be entered or not */
+	uint32_t blocked;               /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
@@ -192,7 +193,7 @@ void vmm_cost(struct cpu *c, enum vmm_cost what);               /* one software 
 bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa);
 bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n);
 bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n);    /* tells the pager */
-void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error);      /* an exception, at the next entry */
+void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error);      /* an exception, at the next entry; with the one being delivered */
 void vcpu_skip(struct vcpu *v);                                 /* past the instruction that exited */
 uint64_t vcpu_reg(struct vcpu *v, unsigned r);                  /* a general register: RSP is in the VMCS */
 void vcpu_reg_set(struct vcpu *v, unsigned r, uint64_t x);
@@ -223,6 +224,7 @@ void vcpu_registers_out(struct vcpu *v);                        /* of the CPU th
 void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
 bool vcpu_fits(const struct vcpu *v);                           /* interpret.c: may VMX run what the model holds? */
+void vcpu_interpret_one(struct vcpu *v);                        /* the instruction at RIP, or the event pending, before it is entered again */
 bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
 void identity_init(struct vm *vm, hpa_t root);                  /* identity.c: for vm_restricted() ones */
 void identity_load(struct vcpu *v);                             /* s.cr0, cr3, cr4, efer have changed, paging with them or off */
@@ -234,7 +236,7 @@ void host_interrupt(struct cpu *c);                             /* the host's ha
 
 /* emulate.c: decode and carry out the instruction at the guest's RIP. Memory operands in guest RAM are reached as the
  * guest would (faults are injected); elsewhere they go to vm_mmio. */
-enum emulated { EMULATED, EMULATE_INJECTED, EMULATE_UNKNOWN /* refused by name on the trace; the VM stops */ };
+enum emulated { EMULATED, EMULATE_INJECTED, EMULATE_UNKNOWN /* by name on the trace; nothing has changed */ };
 enum emulated vcpu_emulate(struct vcpu *v);
 /* Walk the guest's own page tables in software: PAGED_FIXED with *gpa and the rights, or PAGED_INJECT with the error code. */
 enum paged vcpu_walk(struct vcpu *v, uint64_t lin, unsigned access, gpa_t *gpa, uint32_t *error);
