@@ -2,11 +2,13 @@
 #include <string.h>
 
 #include "ui/cli/args.h"
+#include "ui/lua/scenario.h"
 
 int cmd_boot(struct args *a, struct err *e)
 {
 	struct boot_image image = a->setup.image;
 	struct session s;
+	struct scenario *line = NULL;
 	struct run *r;
 	int status = -1;
 
@@ -18,7 +20,9 @@ int cmd_boot(struct args *a, struct err *e)
 	image.kernel = a->operand[0];
 	session_init(&s, &a->o);
 	args_gdb(a, &s);
-	r = session_machine(&s, &a->setup, e);
+	if (a->gdb)             /* monitor lua */
+		line = scenario_line_open(&s, &(struct scenario_options){ .instructions = a->lua_limit }, e);
+	r = a->gdb && !line ? NULL : session_machine(&s, &a->setup, e);
 	if (r && run_boot(r, &image, e) == 0) {
 		run_until(r, NEVER, 0);
 		if (s.late.text[0])
@@ -26,6 +30,7 @@ int cmd_boot(struct args *a, struct err *e)
 		else if (session_finish(&s, e) == 0)
 			status = run_status(r);
 	}
+	scenario_line_close(line);
 	session_fini(&s);
 	return status;
 }

@@ -8,8 +8,9 @@
 #include <string.h>
 
 #include "ui/gdb/stub.h"
+#include "ui/session/stops.h"
 
-#define TRIES 16        /* steps back one by one before the timeline is searched */
+#define TRIES 16        /* instructions of all CPUs looked back for one of a thread's before the timeline is searched */
 
 void gdb_settle(struct gdb *g)
 {
@@ -81,15 +82,16 @@ static void say_end(struct gdb *g)
 static void say_hit(struct gdb *g, const struct point_hit *h)
 {
 	static const char *const watch[] = { [POINT_WRITE] = "watch", [POINT_READ] = "rwatch", [POINT_ACCESS] = "awatch" };
+	const struct point *p = &h->point;
 	char what[60] = "", text[200];
 	thread_from(g, h->cpu);
-	if (!h->point) {
+	if (!h->own) {
 		snprintf(text, sizeof text, "vmscope: %s\n", h->why[0] ? h->why : "a stop that was set elsewhere");
 		tell(g, text);
-	} else if (h->point->type >= POINT_WRITE) {
-		snprintf(what, sizeof what, "%s:%" PRIx64 ";", watch[h->point->type], h->address);
-	} else if (h->point->type == POINT_SOFTWARE ? g->says_swbreak : g->says_hwbreak) {
-		snprintf(what, sizeof what, "%s:;", h->point->type == POINT_SOFTWARE ? "swbreak" : "hwbreak");
+	} else if (p->type >= POINT_WRITE) {
+		snprintf(what, sizeof what, "%s:%" PRIx64 ";", watch[p->type], p->address);
+	} else if (p->type == POINT_SOFTWARE ? g->says_swbreak : g->says_hwbreak) {
+		snprintf(what, sizeof what, "%s:;", p->type == POINT_SOFTWARE ? "swbreak" : "hwbreak");
 	}
 	say_stop(g, 5, what);
 }
@@ -131,38 +133,62 @@ void gdb_arrived(struct gdb *g)
 
 /* ---- forwards ---- */
 
-static bool stopped_at_point(const struct gdb *g, enum travelled how)
+static bool stopped(const struct gdb *g, enum travelled how)
 {
 	return how == TRAVEL_STOPPED && g->r->last == MACHINE_STOP_BREAK;
 }
 
 static enum travelled forward(struct gdb *g, struct point_hit *h)
 {
-	for (;;) {
-		enum travelled how = travel_continue(g->travel);
-		if (!stopped_at_point(g, how) || point_hit(g, h))
-			return how;
-		if (asked(g))
-			return TRAVEL_ASKED;
-	}
+	enum travelled how = travel_continue(g->travel);
+	if (stopped(g, how))
+		point_hit(g, h);
+	return how;
+}
+
+static void on_entry(void *who, const struct trace_record *r)
+{
+	struct gdb *g = who;
+	(void)r;
+	g->entered = true;
+	machine_break(g->r->m);
+}
+
+/* One instruction of whichever CPU has its turn; looking at a virtual machine, to the next VM entry at most. An instruction
+ * that exits is not completed as such: the VMM does its work and the guest is entered behind it. */
+static enum travelled one(struct gdb *g)
+{
+	struct err e = { "" };
+	bool listen = g->view.vm && trace_listen_apart(&g->r->m->trace, "vm_entry", on_entry, g, &e) == 0;
+	g->entered = false;
+	enum travelled how = travel_step(g->travel, 1);
+	if (listen)
+		trace_unlisten(&g->r->m->trace, on_entry, g);
+	return stopped(g, how) && g->entered && !stops_hit(g->r) ? TRAVEL_DONE : how;
+}
+
+struct position { bool loaded; uint64_t icount, rip; };
+
+static struct position position(const struct gdb *g, unsigned thread)
+{
+	const struct cpu *c = view_cpu(&g->view, thread);
+	return (struct position){ view_loaded(&g->view, thread), c->s.icount, cpu_rip(c) };
+}
+
+/* Did the thread go on from a to b, where it is loaded in both? */
+static bool went(const struct gdb *g, struct position a, struct position b)
+{
+	return a.loaded && (b.icount > a.icount || (g->view.vm && b.loaded && b.rip != a.rip));
 }
 
 static enum travelled step(struct gdb *g, unsigned thread, struct point_hit *h)
 {
-	const struct cpu *c = view_cpu(&g->view, thread);
 	for (unsigned n = 0;; n++) {
-		bool its = view_loaded(&g->view, thread);
-		uint64_t before = c->s.icount;
-		enum travelled how = travel_step(g->travel, 1);
-		bool done = its && c->s.icount > before;
-		if (stopped_at_point(g, how)) {
-			if (point_hit(g, h) && (done || n))
-				return how;
-			if (done)
-				return TRAVEL_DONE;
-			continue;       /* at the very instruction that is stepped: it lets go when asked again */
-		}
-		if (how != TRAVEL_DONE || done)
+		struct position before = position(g, thread);
+		enum travelled how = one(g);
+		if (stopped(g, how))
+			point_hit(g, h);
+		if (how != TRAVEL_DONE || went(g, before, position(g, thread)))
 			return how;
 		if (n % 1024 == 1023 && asked(g))
 			return TRAVEL_ASKED;
@@ -186,38 +212,66 @@ static enum travelled step_range(struct gdb *g, unsigned thread, uint64_t low, u
 
 /* ---- backwards ---- */
 
-struct wanted { struct gdb *g; unsigned thread; uint64_t icount; };
+struct wanted { struct gdb *g; unsigned thread; struct position now; };
 
 static bool before_it(void *arg)
 {
 	const struct wanted *w = arg;
-	return view_loaded(&w->g->view, w->thread) && view_cpu(&w->g->view, w->thread)->s.icount < w->icount;
+	struct position p = position(w->g, w->thread);
+	return p.loaded && p.icount < w->now.icount;
 }
 
-/* To the last moment at which the thread had not yet completed its last instruction. */
+/* From an earlier moment up to `until`: the last one at which the thread was loaded and somewhere else than it is there. */
+static bool last_before(const struct wanted *w, struct moment until, struct moment *at)
+{
+	struct timeline *t = travel_timeline(w->g->travel);
+	struct position last = { false, 0, 0 };
+	bool found = false;
+	for (struct moment now; moment_compare(now = timeline_now(t), until) < 0;) {
+		struct position p = position(w->g, w->thread);
+		if (p.loaded && (p.icount < w->now.icount || p.rip != w->now.rip) && (!last.loaded || went(w->g, last, p))) {
+			last = p;
+			*at = now;
+			found = true;
+		}
+		if (one(w->g) != TRAVEL_DONE || moment_compare(now, timeline_now(t)) == 0)
+			break;
+	}
+	return found;
+}
+
+/* Where the thread's last step began. */
 static enum travelled undo(struct gdb *g, unsigned thread)
 {
-	struct wanted w = { g, thread, view_cpu(&g->view, thread)->s.icount };
-	for (unsigned n = 0; n < TRIES; n++) {
-		if (travel_back(g->travel, 1) != TRAVEL_DONE)
-			return TRAVEL_NONE;
-		if (before_it(&w))
+	struct timeline *t = travel_timeline(g->travel);
+	struct wanted w = { g, thread, position(g, thread) };
+	const struct moment now = timeline_now(t), first = timeline_begin(t);
+	struct moment at;
+	if (!g->view.vm && view_threads(&g->view) == 1)
+		return travel_back(g->travel, 1);
+	for (unsigned n = g->view.vm ? 0 : 1; n < TRIES; n++) {
+		const struct moment from = { now.step > first.step + n ? now.step - n : first.step, 0 };
+		travel_quietly(g->travel, true);
+		timeline_goto(t, from);
+		bool found = last_before(&w, now, &at);
+		timeline_goto(t, found ? at : now);
+		travel_quietly(g->travel, false);
+		if (found)
 			return TRAVEL_DONE;
+		if (from.step == first.step)
+			return TRAVEL_NONE;
 	}
-	return timeline_back(travel_timeline(g->travel), before_it, &w) ? TRAVEL_DONE : TRAVEL_NONE;
+	return timeline_back(t, before_it, &w) ? TRAVEL_DONE : TRAVEL_NONE;
 }
 
-/* Did the instruction that is about to be executed again touch something watched? Now is before it, as it was. */
+/* Does what is executed next touch something watched? Now stays, as it was. */
 static bool touches(struct gdb *g, struct point_hit *h)
 {
 	if (!points_watch(g))
 		return false;
 	struct timeline *t = travel_timeline(g->travel);
 	struct moment now = timeline_now(t);
-	enum travelled how = travel_step(g->travel, 1);
-	if (stopped_at_point(g, how) && point_hit(g, h) && h->point && h->point->type < POINT_WRITE && moment_compare(now, timeline_now(t)) == 0)
-		how = travel_step(g->travel, 1);        /* a breakpoint on it: once more */
-	bool yes = stopped_at_point(g, how) && point_hit(g, h) && h->point && h->point->type >= POINT_WRITE;
+	bool yes = stopped(g, travel_step(g->travel, 1)) && point_hit(g, h) && h->own && h->point.type >= POINT_WRITE;
 	if (moment_compare(timeline_now(t), now) > 0)
 		timeline_goto(t, now);
 	return yes;
@@ -232,30 +286,35 @@ static enum travelled back_step(struct gdb *g, unsigned thread, struct point_hit
 	return TRAVEL_STOPPED;
 }
 
+/* In front of the instruction that made the access; now is behind it. */
+static enum travelled before_access(struct gdb *g, struct point_hit *h)
+{
+	struct point_hit keep = *h;
+	thread_from(g, h->cpu);
+	undo(g, g->thread);
+	*h = keep;
+	g->r->last = MACHINE_STOP_BREAK;
+	return TRAVEL_STOPPED;
+}
+
 static enum travelled back_continue(struct gdb *g, struct point_hit *h)
 {
-	if (points_watch(g)) {          /* what the last instruction did is undone first, and only stops behind it are searched */
+	if (points_watch(g)) {          /* what happened last is undone first: only stops before now are searched */
 		struct moment now = timeline_now(travel_timeline(g->travel));
 		if (travel_back(g->travel, 1) != TRAVEL_DONE)
 			return TRAVEL_NONE;
-		if (touches(g, h)) {
-			g->r->last = MACHINE_STOP_BREAK;
-			return TRAVEL_STOPPED;
-		}
+		bool touched = touches(g, h);
 		timeline_goto(travel_timeline(g->travel), now);
+		if (touched)
+			return before_access(g, h);
 	}
-	for (;;) {
-		if (travel_back_continue(g->travel) != TRAVEL_DONE)
-			return TRAVEL_NONE;
-		if (asked(g))
-			return TRAVEL_ASKED;
-		if (!point_hit(g, h))
-			continue;
-		if (h->point && h->point->type >= POINT_WRITE)
-			travel_back(g->travel, 1);
-		g->r->last = MACHINE_STOP_BREAK;
-		return TRAVEL_STOPPED;
-	}
+	if (travel_back_continue(g->travel) != TRAVEL_DONE)
+		return TRAVEL_NONE;
+	point_hit(g, h);
+	if (h->own && h->point.type >= POINT_WRITE)
+		return before_access(g, h);
+	g->r->last = MACHINE_STOP_BREAK;
+	return TRAVEL_STOPPED;
 }
 
 void gdb_go(struct gdb *g, enum go how, unsigned thread, uint64_t low, uint64_t high, struct gdb_reply *o)

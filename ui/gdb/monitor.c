@@ -6,12 +6,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "models/cpu/vmx/vmx.h"
 #include "models/symbols.h"
 #include "models/vmm/vmm.h"
 #include "ui/gdb/stub.h"
+#include "ui/session/stops.h"
 
 typedef int monitor_fn(struct gdb *g, char *args, struct err *e);
 
@@ -175,6 +177,76 @@ static int mon_branch(struct gdb *g, char *args, struct err *e)
 			    b.end.step);
 	}
 	return *args ? err_set(e, NULL, NULL, "no branch '%s'", args) : 0;
+}
+
+/* ---- stops ---- */
+
+static bool own(const struct gdb *g, uint32_t id)
+{
+	for (unsigned i = 0; i < g->points; i++)
+		if (g->point[i].id == id)
+			return true;
+	return false;
+}
+
+static int mon_stop(struct gdb *g, char *args, struct err *e)
+{
+	uint32_t id = stops_add(view_run(&g->view), args, e);
+	if (!id)
+		return -1;
+	say(g, "stop %u: %s\n", id, args);
+	return 0;
+}
+
+static int mon_stops(struct gdb *g, char *args, struct err *e)
+{
+	(void)args, (void)e;
+	for (size_t i = 0; i < stops_count(g->r); i++) {
+		const struct stop *s = stops_at(g->r, i);
+		if (!own(g, s->id))
+			say(g, "%4u %-40s %" PRIu64 " hit%s\n", s->id, s->text, s->hits, s->hits == 1 ? "" : "s");
+	}
+	return 0;
+}
+
+static int mon_unstop(struct gdb *g, char *args, struct err *e)
+{
+	uint64_t id;
+	if (!parse_number(args, &id) || id > UINT32_MAX || own(g, (uint32_t)id) || !stops_remove(g->r, (uint32_t)id))
+		return err_set(e, NULL, NULL, "no stop '%s': stops lists them", args);
+	return 0;
+}
+
+/* ---- Lua ---- */
+
+static void from_lua(void *who, const char *text, size_t n)
+{
+	struct gdb *g = who;
+	reply_bytes(&g->text, text, n);
+}
+
+static int mon_lua(struct gdb *g, char *args, struct err *e)
+{
+	struct session *s = g->r->session;
+	struct run *r = g->r;
+	char *values = NULL;
+	if (!s->line.eval)
+		return err_set(e, NULL, NULL, "the scenario language is not at hand here");
+	gdb_settle(g);
+	r->touched = false;
+	for (unsigned i = 0; i < r->vms; i++)
+		r->vm[i]->touched = false;
+	s->print = from_lua;
+	s->print_who = g;
+	int done = s->line.eval(s->line.who, r, view_cpu(&g->view, g->thread)->number, args, &values, e);
+	s->print = NULL;
+	g->touched |= r->touched;
+	for (unsigned i = 0; i < r->vms; i++)
+		g->touched |= r->vm[i]->touched;
+	if (done == 0 && values && *values)
+		say(g, "%s\n", values);
+	free(values);
+	return done;
 }
 
 /* ---- exits, statistics, fields ---- */

@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/breakpoint.h"
-#include "models/cpu/block.h"
-#include "models/vmm/vmm.h"
 #include "ui/gdb/stub.h"
+#include "ui/session/stops.h"
 
 static struct point *find(struct gdb *g, enum point_type type, uint64_t address, uint32_t length)
 {
@@ -17,33 +15,29 @@ static struct point *find(struct gdb *g, enum point_type type, uint64_t address,
 	return NULL;
 }
 
-static void count(struct gdb *g, int change)
-{
-	for (unsigned i = 0; i < g->r->m->config.cpus; i++)
-		g->r->m->cpu[i]->breakpoints = (uint8_t)(g->r->m->cpu[i]->breakpoints + change);
-}
-
 int point_set(struct gdb *g, enum point_type type, uint64_t address, uint32_t length, struct err *e)
 {
-	if (type > POINT_HARDWARE)
-		return 0;
+	static const unsigned access[POINT_TYPES] = { [POINT_WRITE] = STOP_WRITE, [POINT_READ] = STOP_READ, [POINT_ACCESS] = STOP_READ | STOP_WRITE };
+	static const enum stop_space space[] = { [VIEW_LINEAR] = STOP_GVA, [VIEW_GUEST_PHYSICAL] = STOP_GPA, [VIEW_HOST_PHYSICAL] = STOP_HPA };
+	struct run *r = view_run(&g->view);
+	struct point p = { .type = (uint8_t)type, .length = length, .address = address };
 	if (find(g, type, address, length))
 		return 1;
-	if (g->points == 200)
-		return err_set(e, NULL, NULL, "there are %u break- and watchpoints already", g->points);
-	uint32_t id = breakpoint_add(g->r->m->breakpoints, address, -1);
-	if (!id)
-		return err_set(e, NULL, NULL, "no room for another breakpoint");
-	count(g, 1);
-	g->point[g->points++] = (struct point){ .type = (uint8_t)type, .vm = (uint8_t)g->view.vm, .length = length, .id = id,
-	                                        .address = address };
+	if (g->points == POINTS_MAX)
+		return err_set(e, NULL, NULL, "there are %d break- and watchpoints already", POINTS_MAX);
+	if (type <= POINT_HARDWARE)
+		p.id = stops_add_break(r, address, -1, e);
+	else
+		p.id = stops_add_memory(r, space[g->memory], address, length, access[type], e);
+	if (!p.id)
+		return -1;
+	g->point[g->points++] = p;
 	return 1;
 }
 
 static void drop(struct gdb *g, struct point *p)
 {
-	breakpoint_remove(g->r->m->breakpoints, p->id);
-	count(g, -1);
+	stops_remove(g->r, p->id);
 	*p = g->point[--g->points];
 }
 
@@ -70,12 +64,17 @@ bool points_watch(const struct gdb *g)
 
 bool point_hit(struct gdb *g, struct point_hit *h)
 {
-	const struct breakpoints *b = g->r->m->breakpoints;
+	const struct stop_hit *hit = stops_hit(g->r);
 	memset(h, 0, sizeof *h);
-	h->cpu = b->hit_id ? b->hit_cpu : g->r->m->s.running;   /* 0: time has been travelled since */
+	h->cpu = g->r->m->s.running;
+	if (!hit)
+		return false;
+	h->cpu = hit->cpu;
+	snprintf(h->why, sizeof h->why, "%s", hit->why);
 	for (unsigned i = 0; i < g->points; i++)
-		if (b->hit_id ? g->point[i].id == b->hit_id : g->point[i].address == block_linear(g->r->m->cpu[h->cpu]))
-			h->point = &g->point[i];
-	const struct cpu *c = g->r->m->cpu[h->cpu];
-	return !h->point || !h->point->vm || (c->vmx.guest && c->vmx.vm == h->point->vm);
+		if (g->point[i].id == hit->id) {
+			h->point = g->point[i];
+			h->own = true;
+		}
+	return true;
 }

@@ -8,20 +8,20 @@
 #include "ui/gdb/view.h"
 #include "ui/session/travel.h"
 
-#define POINTS_MAX 256
+#define POINTS_MAX 256          /* more than stops.h has room for */
 #define NAMES_MAX  32
 
 /* What is inserted, by the digit of its packet Z. */
 enum point_type { POINT_SOFTWARE, POINT_HARDWARE, POINT_WRITE, POINT_READ, POINT_ACCESS, POINT_TYPES };
 struct point {
-	uint8_t type, vm;
+	uint8_t type;
 	uint32_t length, id;            /* id: of the stop behind it */
 	uint64_t address;
 };
 struct point_hit {
-	const struct point *point;      /* NULL: a stop that is not gdb's own */
+	bool own;                       /* one of gdb's own: */
+	struct point point;
 	unsigned cpu;                   /* the physical CPU */
-	uint64_t address;               /* memory: what was accessed */
 	char why[160];
 };
 
@@ -37,6 +37,7 @@ struct gdb {
 	enum view_memory memory;        /* what m and M mean */
 	bool no_ack, says_swbreak, says_hwbreak;
 	bool touched;                   /* state was changed by hand, and the timeline does not know yet */
+	bool entered;                   /* a guest was entered in the step under way */
 	bool ended;                     /* the run has come to its end: the next continue says so for good */
 	enum gdb_over over;
 	char stop[200];                 /* the last stop reply */
@@ -73,7 +74,7 @@ int point_set(struct gdb *g, enum point_type type, uint64_t address, uint32_t le
 void point_unset(struct gdb *g, enum point_type type, uint64_t address, uint32_t length);
 void points_clear(struct gdb *g);
 bool points_watch(const struct gdb *g);         /* some are watchpoints */
-/* What stopped the run just now. False: nothing that counts in this view, go on. */
+/* What stopped the run just now. False: no stop did. */
 bool point_hit(struct gdb *g, struct point_hit *h);
 
 /* ---- monitor (monitor.c) ---- */
