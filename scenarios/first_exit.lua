@@ -60,6 +60,8 @@ G goes to the latest moment, c runs on, a key stops. :catch vm_exit if reason ==
 Then read docs/manual.md]] },
 }
 
-local why, status = m:run()
-check(vm.console:find "cpuid n=3: ok", "the guest has run its workload")
-print(("%d VM exits: wrmsr %d, CR access %d, I/O %d, cpuid %d"):format(exits, stat "wrmsr", stat "cr_access", stat "io", stat "cpuid"))
+local why = m:run()
+if why == "guest-exit" then
+	check(vm.console:find "cpuid n=3: ok", "the guest has run its workload")
+	print(("%d VM exits: wrmsr %d, CR access %d, I/O %d, cpuid %d"):format(exits, stat "wrmsr", stat "cr_access", stat "io", stat "cpuid"))
+end
