@@ -32,6 +32,13 @@
 ---@field max_instructions? integer at most so many instructions more
 ---@field every? integer instructions between two questions to the predicate: 1
 
+---a moment
+---@class GoOptions
+---@field instruction integer? after so many instructions of all CPUs
+---@field cycle integer? the first moment at or after this cycle
+---@field event string? a trace event, exit.cpuid (list exits), exception.14
+---@field n integer? the n-th since the beginning: 1
+
 ---a page of a guide
 ---@class GuidePage
 ---@field title string its first line
@@ -264,6 +271,11 @@
 ---@field symbol_at fun(self: Machine, address: integer): string|nil, integer|nil the symbol that covers an address, and the offset in it
 ---@field snapshot fun(self: Machine, label: string|nil): Snapshot remember the whole state; costs what is written afterwards
 ---@field restore fun(self: Machine, snapshot: Snapshot) go back to a snapshot; older and newer ones stay valid
+---@field record fun(self: Machine) from now on the run can go back: m:back, m:back_to, m:go
+---@field back fun(self: Machine, n: integer|nil): boolean n instructions back, 1 by default; false: this was the beginning
+---@field back_to fun(self: Machine, event: string|nil): boolean to the last moment before now of a trace event (vm_exit, exception, ...), or without one of whatever stops the run; false: there is none
+---@field go fun(self: Machine, to: GoOptions): boolean to any moment, in the past or to come; false: the run ends before
+---@field past boolean now is before a moment that was reached already
 ---@field hash fun(self: Machine): string hash of the whole state
 ---@field vm fun(self: Machine, options: VmOptions): Vm a virtual machine on it, its kernel loaded; it runs when the machine does
 ---@field entry_failures fun(self: Machine): EntryFailure[] the checks that the last VM entry of each CPU failed, in order; empty: none

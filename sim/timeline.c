@@ -324,6 +324,36 @@ static struct moment just_before(struct moment m)
 	return m.cycle ? (struct moment){ m.step, m.cycle - 1 } : (struct moment){ m.step - 1, NEVER };
 }
 
+bool timeline_goto_cycle(struct timeline *t, cycle_t cycle)
+{
+	size_t k = t->present;
+	const struct stop *best = NULL;
+	while (!best) {
+		const struct branch *b = &t->branch[k];
+		for (size_t i = b->stops; i-- > 0 && !best;)
+			if (b->stop[i].at.cycle <= cycle)
+				best = &b->stop[i];
+		if (best || b->parent < 0)
+			break;
+		k = (size_t)b->parent;
+	}
+	if (!best)
+		best = &t->branch[k].stop[0];
+	if (timeline_now(t).cycle > cycle || best->at.cycle > timeline_now(t).cycle)
+		restore(t, k, best);
+	if (timeline_now(t).cycle >= cycle)
+		return true;
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, true);
+	bool ok = true;
+	const struct moment end = here(t)->end;
+	if (end.cycle)
+		ok = timeline_run(t, cycle < end.cycle ? cycle : end.cycle, 0) || moment_compare(timeline_now(t), end) >= 0;
+	if (t->d.replaying)
+		t->d.replaying(t->d.who, false);
+	return ok && (timeline_now(t).cycle >= cycle || timeline_run(t, cycle, 0));
+}
+
 /* The last hit strictly before `limit` on the way from here: its moment. */
 static bool last_hit(struct timeline *t, struct moment limit, timeline_hit *hit, void *arg, struct moment *at)
 {

@@ -47,6 +47,8 @@ void timeline_free(struct timeline *t);
 bool timeline_run(struct timeline *t, cycle_t until, uint64_t steps);
 /* To a moment of the present branch; beyond its end it is run. False: something stopped the run before. */
 bool timeline_goto(struct timeline *t, struct moment at);
+/* The same by the clock alone: the first moment at or after that cycle. */
+bool timeline_goto_cycle(struct timeline *t, cycle_t cycle);
 struct moment timeline_now(const struct timeline *t);
 struct moment timeline_end(const struct timeline *t);           /* the latest moment the present branch has reached */
 struct moment timeline_begin(const struct timeline *t);

@@ -469,7 +469,10 @@ enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n
 	api_not_on_line(L, "running");
 	s->inside = r;
 	watchdog_machine(true);
-	why = run_until(r, until, n);
+	if (r->travel && r->touched)
+		timeline_changed(travel_timeline(r->travel));
+	r->touched = false;
+	why = r->travel ? travel_run(r->travel, until, n) : run_until(r, until, n);
 	watchdog_machine(false);
 	s->inside = NULL;
 	if (s->pending.text[0]) {

@@ -421,6 +421,8 @@ int l_restore(lua_State *L)
 	api_not_on_line(L, "going back");
 	if (o->run != r)
 		return luaL_error(L, "this snapshot is of machine %s, not of %s", o->run->name, r->name);
+	if (r->travel)
+		return luaL_error(L, "m:restore: this run is recorded; go back with m:back, m:back_to or m:go");
 	snap_restore(r->m->snaps, o->snap);
 	return 0;
 }

@@ -37,6 +37,12 @@ static const struct class options[] = {
 		{ "max_instructions?", "integer", "at most so many instructions more" },
 		{ "every?", "integer", "instructions between two questions to the predicate: 1" },
 	} },
+	{ "GoOptions", "a moment", {
+		{ "instruction", "integer?", "after so many instructions of all CPUs" },
+		{ "cycle", "integer?", "the first moment at or after this cycle" },
+		{ "event", "string?", "a trace event, exit.cpuid (list exits), exception.14" },
+		{ "n", "integer?", "the n-th since the beginning: 1" },
+	} },
 	{ "GuidePage", "a page of a guide", {
 		{ "title", "string", "its first line" },
 		{ "text", "string", "what to know and what to press; lines are broken to the pane's width" },

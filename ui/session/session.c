@@ -1,5 +1,6 @@
 /* session.c - running machines for a person; see session.h. */
 #include "ui/session/session.h"
+#include "ui/session/travel.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -103,7 +104,7 @@ static void on_console(void *who, const uint8_t *bytes, size_t n)
 {
 	struct run *r = who;
 
-	if (r->echo) {
+	if (r->echo && !run_recorded(r)) {
 		progress_clear(r->session->progress);
 		fwrite(bytes, 1, n, stdout);
 		if (memchr(bytes, '\n', n))
@@ -138,6 +139,8 @@ void session_init(struct session *s, const struct options *o)
 
 static void run_free(struct run *r)
 {
+	if (r->travel)
+		travel_close(r->travel);
 	for (unsigned i = 0; i < r->vms; i++)
 		run_free(r->vm[i]);
 	stops_free(r->stops);

@@ -10,7 +10,8 @@
 #define BUDGET (512ull << 20)   /* host bytes for snapshots */
 #define CHUNK  1000000          /* instructions between two looks at whoever may want it to stop */
 
-/* What a run keeps outside its machine: the text printed, the events traced, how far its input scripts are. */
+/* What a run keeps outside its machine: the text printed, the events traced, how far its input scripts are. One for the
+ * machine, one for each of its virtual machines. */
 struct outside {
 	uint64_t traced, trace_hash;
 	size_t console_n, line, watch_at;
@@ -66,32 +67,24 @@ static void drive_input(void *who, unsigned channel, const void *bytes, size_t n
 		machine_key_input(run_face(v->r)->m, bytes, n);
 }
 
-static uint64_t drive_mark(void *who)
+static void keep(struct outside *o, const struct run *r)
 {
-	struct travel *v = who;
-	const struct run *r = run_face(v->r);
 	const struct input *in[2] = { &r->input, &r->keys };
-	v->mark = xrealloc(v->mark, (v->marks + 1) * sizeof *v->mark);
-	struct outside *o = &v->mark[v->marks];
-	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = v->r->m->trace.count,
-	                       .trace_hash = v->r->m->trace.hash };
+	*o = (struct outside){ .console_n = r->console_n, .line = r->line, .watch_at = r->watch_at, .traced = r->m->trace.count,
+	                       .trace_hash = r->m->trace.hash };
 	for (unsigned i = 0; i < 2; i++) {
 		o->in[i].at = in[i]->at;
 		o->in[i].seen = in[i]->seen;
 		o->in[i].scanned = in[i]->scanned;
 		o->in[i].wake = in[i]->wake;
 	}
-	return v->marks++;
 }
 
-static void drive_rewind(void *who, uint64_t mark)
+static void give_back(const struct outside *o, struct run *r)
 {
-	struct travel *v = who;
-	struct run *r = run_face(v->r);
 	struct input *in[2] = { &r->input, &r->keys };
-	const struct outside *o = &v->mark[mark];
-	v->r->m->trace.count = o->traced;
-	v->r->m->trace.hash = o->trace_hash;
+	r->m->trace.count = o->traced;
+	r->m->trace.hash = o->trace_hash;
 	r->console_n = o->console_n;
 	r->line = o->line;
 	r->watch_at = o->watch_at;
@@ -111,6 +104,24 @@ static uint64_t drive_fine(void *who)
 	for (unsigned i = 0; i < m->config.cpus; i++)
 		sum += m->cpu[i]->ledger.now;
 	return sum;
+}
+
+static uint64_t drive_mark(void *who)
+{
+	struct travel *v = who;
+	const unsigned n = 1 + v->r->vms;
+	v->mark = xrealloc(v->mark, (v->marks + n) * sizeof *v->mark);
+	for (unsigned i = 0; i < n; i++)
+		keep(&v->mark[v->marks + i], i ? v->r->vm[i - 1] : v->r);
+	v->marks += n;
+	return v->marks - n;
+}
+
+static void drive_rewind(void *who, uint64_t mark)
+{
+	struct travel *v = who;
+	for (unsigned i = 0; i < 1 + v->r->vms; i++)
+		give_back(&v->mark[mark + i], i ? v->r->vm[i - 1] : v->r);
 }
 
 struct travel *travel_open(struct run *r)
@@ -135,6 +146,9 @@ void travel_close(struct travel *v)
 }
 
 struct timeline *travel_timeline(const struct travel *v) { return v->timeline; }
+
+struct run *travel_run_of(const struct travel *v) { return v->r; }
+bool travel_wants_stop(const struct travel *v) { return v->stop && v->stop(v->stop_who); }
 
 bool travel_in_past(const struct travel *v)
 {
@@ -173,10 +187,17 @@ void run_answered(const struct run *r, const void *bytes, size_t n)
 
 /* ---- forwards ---- */
 
+enum machine_stop travel_run(struct travel *v, cycle_t until, uint64_t n)
+{
+	stops_pass(v->r);
+	timeline_run(v->timeline, until, n);
+	return v->r->last;
+}
+
 static enum travelled go_on(struct travel *v)
 {
 	while (timeline_run(v->timeline, NEVER, CHUNK))
-		if (v->stop && v->stop(v->stop_who))
+		if (travel_wants_stop(v))
 			return TRAVEL_ASKED;
 	return TRAVEL_STOPPED;
 }
@@ -193,7 +214,7 @@ enum travelled travel_step(struct travel *v, uint64_t n)
 	for (; n > CHUNK; n -= CHUNK) {
 		if (!timeline_run(v->timeline, NEVER, CHUNK))
 			return TRAVEL_STOPPED;
-		if (v->stop && v->stop(v->stop_who))
+		if (travel_wants_stop(v))
 			return TRAVEL_ASKED;
 	}
 	return timeline_run(v->timeline, NEVER, n) ? TRAVEL_DONE : TRAVEL_STOPPED;

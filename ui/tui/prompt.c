@@ -38,22 +38,28 @@ static int field(struct tui *t, const char *name, const struct field_group **g, 
 
 /* ---- the commands ---- */
 
+/* goto 1000 | goto 5000cycles | goto exit.cpuid [3] */
 static int cmd_goto(struct tui *t, char *args, struct err *e)
 {
-	char *end = args + strcspn(args, "c");
+	char *end = args + strcspn(args, "c"), *rest = args + strcspn(args, " ");
 	bool cycles = strcmp(end, "cycles") == 0;
-	uint64_t n;
+	uint64_t n = 1;
+	if (*args && (*args < '0' || *args > '9')) {
+		if (*rest) {
+			*rest++ = '\0';
+			if (!parse_number(rest, &n))
+				return err_set(e, NULL, NULL, "'%s': expected a number: the how-manieth", rest);
+		}
+		return travel_nth(t, args, n, e);
+	}
 	if (cycles)
 		*end = '\0';
 	if (!parse_number(args, &n))
-		return err_set(e, NULL, NULL, "'%s': expected a number of instructions, or of cycles as in 1000000cycles", args);
-	if (!cycles) {
+		return err_set(e, NULL, NULL, "'%s': expected a number of instructions, of cycles as in 1000000cycles, or exit.cpuid 3", args);
+	if (!cycles)
 		travel_goto(t, (struct moment){ n, 0 });
-		return 0;
-	}
-	/* by the clock: instructions completed at that cycle are not known before it is reached */
-	travel_goto(t, timeline_begin(t->timeline));
-	timeline_run(t->timeline, n, 0);
+	else
+		travel_goto_cycle(t, n);
 	return 0;
 }
 

@@ -191,3 +191,24 @@ void travel_goto(struct tui *t, struct moment at)
 		tell(t, TRAVEL_STOPPED, "");
 	follow(t);
 }
+
+void travel_goto_cycle(struct tui *t, cycle_t cycle)
+{
+	remember(t);
+	if (!timeline_goto_cycle(t->timeline, cycle))
+		tell(t, TRAVEL_STOPPED, "");
+	follow(t);
+}
+
+int travel_nth(struct tui *t, const char *what, uint64_t n, struct err *e)
+{
+	char none[120];
+	remember(t);
+	snprintf(none, sizeof none, "the run ends before %s happens that often", what);
+	enum travelled how = travel_to_nth(t->travel, what, n, e);
+	follow(t);
+	if (how == TRAVEL_REFUSED)
+		return -1;
+	tell(t, how, none);
+	return 0;
+}

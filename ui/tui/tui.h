@@ -108,6 +108,8 @@ void travel_goto(struct tui *t, struct moment at);
 /* When a pane on the screen shows micro-steps and there is no record of the last instruction: one is made, going back and
  * forth unseen to the very same state. */
 void travel_record(struct tui *t);
+void travel_goto_cycle(struct tui *t, cycle_t cycle);
+int travel_nth(struct tui *t, const char *what, uint64_t n, struct err *e);
 bool travel_hit(const struct tui *t, uint64_t lin);     /* a breakpoint there */
 
 /* ---- panes (pane.c) ---- */
