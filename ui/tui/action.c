@@ -70,7 +70,13 @@ static int page_of(const struct tui *t)
 static void move_cursor(struct tui *t, int64_t by)
 {
 	struct pane_view *v = focused(t);
-	int64_t line = v->cursor >= 0 ? v->cursor + by : v->wanted >= v->top ? v->wanted : v->top;
+	if (!v->lines || v->cursor >= v->lines) /* moved, and not drawn since */
+		tui_draw(t);
+	int64_t line = v->cursor >= 0 ? v->cursor + by : v->top;
+	if (v->cursor < 0 && v->wanted >= 0) {  /* it follows its end, and may show more of it with a cursor in it */
+		v->cursor = 1 << 20;
+		return;
+	}
 	if (line >= v->lines)
 		line = v->lines - 1;
 	v->cursor = line < 0 ? 0 : (int)line;
@@ -87,9 +93,28 @@ static void act_up(struct tui *t) { move_cursor(t, -(int64_t)(times(t) & 0xfffff
 static void act_left(struct tui *t)
 {
 	struct pane_view *v = focused(t);
-	v->item -= v->item > 0;
+	if (t->focus == PANE_TIMELINE)
+		lanes_move(t, -(int64_t)(times(t) & 0xffff));
+	else
+		v->item -= v->item > 0;
 }
-static void act_right(struct tui *t) { focused(t)->item++; }
+static void act_right(struct tui *t)
+{
+	if (t->focus == PANE_TIMELINE)
+		lanes_move(t, (int64_t)(times(t) & 0xffff));
+	else
+		focused(t)->item++;
+}
+static void act_values(struct tui *t)
+{
+	tui_draw(t);
+	if (t->chosen.kind == LINK_FIELD)
+		history_of_field(t, t->chosen.name);
+	else
+		tui_say(t, true, "put the cursor on a register or a field: j, k, h, l");
+}
+static void act_closer(struct tui *t) { lanes_zoom(t, 1); }
+static void act_wider(struct tui *t) { lanes_zoom(t, -1); }
 static void act_page(struct tui *t) { scroll(t, page_of(t)); }
 static void act_unpage(struct tui *t) { scroll(t, -page_of(t)); }
 static void act_top(struct tui *t)

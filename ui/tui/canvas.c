@@ -11,6 +11,7 @@ static const struct { uint32_t utf8; char ascii; } glyphs[GLYPH_N] = {
 	[GLYPH_BL] = { 0x2514, '+' }, [GLYPH_BR] = { 0x2518, '+' }, [GLYPH_HERE] = { 0x25b6, '>' }, [GLYPH_BREAK] = { 0x25cf, '*' },
 	[GLYPH_BAR] = { 0x2588, '#' }, [GLYPH_HALF] = { 0x258c, '=' }, [GLYPH_MORE] = { 0x25bc, 'v' }, [GLYPH_LESS] = { 0x25b2, '^' },
 	[GLYPH_RIGHT] = { 0x2192, '>' }, [GLYPH_DOWN] = { 0x2193, 'v' }, [GLYPH_DOT] = { 0x00b7, '.' },
+	[GLYPH_MID] = { 0x2592, '+' }, [GLYPH_LOW] = { 0x2591, ':' }, [GLYPH_BLANK] = { ' ', ' ' },
 };
 
 uint32_t glyph(const struct canvas *k, enum glyph g)

@@ -25,7 +25,7 @@ struct canvas {
 
 /* Line-drawing and marks: the UTF-8 character and its ASCII twin. */
 enum glyph { GLYPH_H, GLYPH_V, GLYPH_TL, GLYPH_TR, GLYPH_BL, GLYPH_BR, GLYPH_HERE, GLYPH_BREAK, GLYPH_BAR, GLYPH_HALF, GLYPH_MORE, GLYPH_LESS,
-             GLYPH_RIGHT, GLYPH_DOWN, GLYPH_DOT, GLYPH_N };
+             GLYPH_RIGHT, GLYPH_DOWN, GLYPH_DOT, GLYPH_MID, GLYPH_LOW, GLYPH_BLANK, GLYPH_N };
 uint32_t glyph(const struct canvas *k, enum glyph g);
 
 void canvas_resize(struct canvas *k, int w, int h);

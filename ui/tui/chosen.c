@@ -32,7 +32,9 @@ static const char *general_name(const char *name, char *buf, size_t n)
 	if (strncmp(name, "vm", 2) == 0 && sscanf(name, "vm%u.%n", &cpu, &skip) == 1 && skip)
 		name += skip;
 	skip = 0;
-	if (sscanf(name, "cpu%u.%n", &cpu, &skip) == 1 && skip)
+	if (sscanf(name, "cpu%u.vmcs.%n", &cpu, &skip) == 1 && skip)
+		snprintf(buf, n, "%s", name + skip);
+	else if (skip = 0, sscanf(name, "cpu%u.%n", &cpu, &skip) == 1 && skip)
 		snprintf(buf, n, "cpu0.%s", name + skip);
 	else
 		snprintf(buf, n, "%s", name);
@@ -41,16 +43,16 @@ static const char *general_name(const char *name, char *buf, size_t n)
 
 void explain_field(struct tui *t, const char *name)
 {
-	const struct field_group *g;
-	const struct field_row *r;
+	struct field_row row;
+	const struct field_row *r = &row;
 	struct err e = { "" };
 	char line[512], *text;
 	size_t n;
-	if (!fields_find(&t->m->fields, name, &g, &r)) {
+	uint64_t v;
+	if (!field_named(t, name, &v, &row)) {
 		explain_name(t, name);
 		return;
 	}
-	uint64_t v = field_read(g, r);
 	FILE *f = open_memstream(&text, &n);
 	field_format(r, v, line, sizeof line);
 	fprintf(f, "%s = %s", name, line);
@@ -96,6 +98,11 @@ static void explain_address(struct tui *t, uint64_t lin)
 void chosen_enter(struct tui *t)
 {
 	struct link l;
+	if (t->focus == PANE_TIMELINE && t->lanes.at != NEVER) {
+		travel_goto_cycle(t, t->lanes.at);
+		t->lanes.at = NEVER;
+		return;
+	}
 	tui_draw(t);            /* keys may have come faster than they were drawn */
 	l = t->chosen;
 	switch (l.kind) {

@@ -51,6 +51,10 @@ unsigned disassemble(const struct tui *t, uint64_t lin, char *buf, size_t n)
 		return 1;
 	}
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+	ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
+	ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterFormatInstruction(&formatter, &insn, operand, insn.operand_count_visible, buf, n, lin, NULL);
 	/* a branch's target by its name */
 	for (unsigned i = 0; i < insn.operand_count_visible; i++) {
@@ -58,7 +62,7 @@ unsigned disassemble(const struct tui *t, uint64_t lin, char *buf, size_t n)
 		char name[80];
 		if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && operand[i].imm.is_relative &&
 		    ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&insn, &operand[i], lin, &to)) && symbol_text(t, to, name, sizeof name)[0])
-			snprintf(buf + strlen(buf), n - strlen(buf), " <%s>", name);
+			snprintf(buf, n, "%s %s", ZydisMnemonicGetString(insn.mnemonic), name);
 	}
 	return insn.length;
 }

@@ -194,6 +194,24 @@ static int cmd_arrange(struct tui *t, char *args, struct err *e)
 	return err_set(e, NULL, NULL, "no arrangement '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+static int cmd_history(struct tui *t, char *args, struct err *e)
+{
+	const struct field_group *g;
+	const struct field_row *r;
+	char full[80];
+	struct err none;
+	if (!*args)
+		return err_set(e, NULL, NULL, "of which field? For example: history cr3, history cpu0.vmcs.guest_rip");
+	if (field(t, args, &g, &r, &none) == 0)
+		snprintf(full, sizeof full, "%s.%s", g->prefix, r->name);
+	else if (strstr(args, "vmcs."))
+		snprintf(full, sizeof full, "%.79s", args);
+	else
+		snprintf(full, sizeof full, "cpu%u.vmcs.%.60s", t->cpu, args);
+	history_of_field(t, full);
+	return 0;
+}
+
 static int cmd_explain(struct tui *t, char *args, struct err *e)
 {
 	const struct field_group *g;

@@ -253,6 +253,8 @@ int screen_key(int wait_ms)
 bool screen_waiting(bool any)
 {
 	wint_t ch;
+	if (!screen.open)
+		return false;
 	if (gone() || poked) {
 		poked = 0;
 		return true;

@@ -5,6 +5,7 @@
 
 #include "models/breakpoint.h"
 #include "models/cpu/block.h"
+#include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
 
 /* ---- marks of what changed ---- */
@@ -178,6 +179,26 @@ void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 	follow(t);
 }
 
+void travel_goto_cycle(struct tui *t, cycle_t at)
+{
+	remember(t);
+	t->backwards = at < timeline_now(t->timeline).cycle;
+	t->endless = false;
+	cycle_t end = timeline_end(t->timeline).cycle;
+	bool ok = timeline_goto_cycle(t->timeline, at < end ? at : end);
+	while (ok && timeline_now(t->timeline).cycle < at) {    /* where nobody has been: that can take time */
+		cycle_t now = timeline_now(t->timeline).cycle;
+		ok = timeline_run(t->timeline, at - now > 10000000 ? now + 10000000 : at, 0);
+		if (ok && screen_waiting(false)) {
+			tui_say(t, false, "stopped by a key");
+			break;
+		}
+	}
+	if (!ok)
+		tell(t, TRAVEL_STOPPED, "");
+	follow(t);
+}
+
 void travel_goto(struct tui *t, struct moment at)
 {
 	remember(t);
@@ -188,14 +209,6 @@ void travel_goto(struct tui *t, struct moment at)
 	if (ok && at.step > timeline_now(t->timeline).step)     /* where nobody has been: that can take time */
 		tell(t, travel_step(t->travel, at.step - timeline_now(t->timeline).step), "");
 	else if (!ok)
-		tell(t, TRAVEL_STOPPED, "");
-	follow(t);
-}
-
-void travel_goto_cycle(struct tui *t, cycle_t cycle)
-{
-	remember(t);
-	if (!timeline_goto_cycle(t->timeline, cycle))
 		tell(t, TRAVEL_STOPPED, "");
 	follow(t);
 }

@@ -20,23 +20,6 @@ void tui_say(struct tui *t, bool bad, const char *fmt, ...)
 	t->bad = bad;
 }
 
-/* Every event but single instructions and references is worth a line in the panes. */
-static void keep(void *who, const struct trace_record *r) { (void)who, (void)r; }
-
-static void listen(struct tui *t)
-{
-	static const char *const events[] = { "exception", "interrupt", "soft_int", "nmi", "cr", "halt", "wake", "shutdown", "reset", "sipi", "ipi",
-	                                      "vm_exit", "vm_entry", "vm_entry_fail", "phase", "task" };
-	char filter[256] = "";
-	struct err e;
-	for (size_t i = 0; i < ARRAY_LEN(events); i++)
-		for (unsigned k = 0; k < TRACE_EVENTS; k++)
-			if (t->m->trace.rows[k].name && strcmp(t->m->trace.rows[k].name, events[i]) == 0)
-				snprintf(filter + strlen(filter), sizeof filter - strlen(filter), "%s%s", *filter ? "," : "", events[i]);
-	if (trace_listen(&t->m->trace, filter, keep, t, &e) != 0)
-		tui_say(t, true, "%s", e.text);
-}
-
 static void keep_print(void *who, const char *text, size_t n);
 
 struct tui *tui_new(struct run *r, int w, int h, bool ascii)
@@ -49,13 +32,17 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 	t->layout = r->session->guide.n ? layout_guide(w, h) : layout_for(w, h);
 	for (unsigned i = 0; i < PANE_N; i++)
 		t->view[i] = (struct pane_view){ .wanted = -1, .address = ~0ull, .cursor = -1 };
-	listen(t);
 	r->session->print = keep_print;
 	r->session->print_who = t;
 	t->travel = travel_open(r);
 	t->timeline = travel_timeline(t->travel);
 	t->micro = micro_open(t->travel, r);
+	struct err e = { "" };
+	t->history = history_open(r, t->timeline, &e);
+	if (!t->history)
+		BUG("%s", e.text);
 	t->cpu = t->m->s.running;
+	t->lanes.at = NEVER;
 	tui_say(t, false, "s steps, n over calls, e to an event; r before one goes back; ? lists the keys");
 	tui_draw(t);
 	return t;
@@ -63,8 +50,8 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 
 void tui_free(struct tui *t)
 {
-	trace_unlisten(&t->m->trace, keep, t);
 	micro_close(t->micro);
+	history_close(t->history);
 	travel_close(t->travel);
 	canvas_free(&t->canvas);
 	t->run->session->print = NULL;
@@ -99,6 +86,8 @@ static void mouse(struct tui *t)
 			return;
 		}
 		t->focus = p->pane;
+		if (p->pane == PANE_TIMELINE && at.x >= t->lanes.x && at.x < t->lanes.x + t->lanes.w && t->lanes.w)
+			t->lanes.at = t->lanes.from + (t->lanes.to - t->lanes.from) * (cycle_t)(at.x - t->lanes.x) / (cycle_t)t->lanes.w;
 		if (at.y > p->y && at.y < p->y + p->h - 1)
 			v->cursor = v->top + at.y - p->y - 1, v->item = 0;
 		if (at.twice)
@@ -216,6 +205,7 @@ static void press(struct tui *t, int key)
 		t->prefix = 0;
 		t->count = 0;
 		t->view[t->focus].cursor = -1;
+		t->lanes.at = NEVER;
 		t->search[0] = '\0';
 		return;
 	}
@@ -223,6 +213,8 @@ static void press(struct tui *t, int key)
 		t->prefix = 'r';
 		return;
 	}
+	if (t->focus == PANE_TIMELINE && (key == SCREEN_LEFT || key == SCREEN_RIGHT))
+		key = key == SCREEN_LEFT ? 'h' : 'l';
 	const struct action_row *a = action_by_key(t->prefix, key);
 	int prefix = t->prefix;
 	t->prefix = 0;

@@ -12,6 +12,7 @@
 #ifndef UI_TUI_TUI_H
 #define UI_TUI_TUI_H
 
+#include "ui/session/history.h"
 #include "ui/session/hotspots.h"
 #include "ui/session/micro.h"
 #include "ui/session/session.h"
@@ -44,6 +45,7 @@ struct pane_view {              /* one pane's own view state */
 	int lines;                      /* lines it had when last drawn */
 	int wanted;                     /* a line that must be visible, -1: none */
 	uint64_t address;               /* memory, stack, code: where to look; ~0: follow the CPU */
+	uint32_t folded;                /* its sections that are, a bit each */
 	int choice;                     /* the pane's own: which group, which VM ... */
 };
 
@@ -61,6 +63,7 @@ struct tui {
 	struct timeline *timeline;
 	struct travel *travel;
 	struct micro *micro;            /* what happened inside the last instruction */
+	struct history *history;        /* what has happened, and who ran */
 	struct canvas canvas;
 	unsigned cpu;                   /* the CPU looked at */
 	unsigned layout;                /* row of layout.def */
@@ -78,6 +81,7 @@ struct tui {
 	struct link chosen;             /* at the cursor of the pane that has the keys, as last drawn */
 	struct { int from, to, best; } seek;    /* to: 1 the next line with the searched text, -1 the one before, 0 none is looked for */
 	struct popup { char title[80], *text; int top, lines, shown; } popup;   /* text NULL: none */
+	struct { cycle_t at, from, to; int x, w, zoom; } lanes;         /* at: the cross-hair, NEVER: none; the rest as last drawn */
 	struct source *source;          /* of the guest's image; made when it is first looked at */
 	struct hotspots hot;            /* the last profile taken */
 	char *printed;                  /* what Lua printed since the last key */
@@ -149,8 +153,15 @@ void popup_help(struct tui *t);
 
 /* ---- what Enter does (chosen.c) ---- */
 void chosen_enter(struct tui *t);
+/* The timeline pane's cross-hair: by columns; how much is seen; to a branch's end. */
+void lanes_move(struct tui *t, int64_t by);
+void lanes_zoom(struct tui *t, int by);
+void timeline_to_branch(struct tui *t, const struct link *l);
 void explain_field(struct tui *t, const char *name);    /* "cpu0.cr0": its value, its bits, what vmscope explain says */
 void explain_name(struct tui *t, const char *name);
+/* A field's value and row by its full name; "cpu0.vmcs.guest_rip" too. */
+bool field_named(const struct tui *t, const char *name, uint64_t *v, struct field_row *row);
+void history_of_field(struct tui *t, const char *name);         /* its values and when they came, by going over the past again */
 
 /* ---- the guide (pane_guide.c) ---- */
 enum pane_id guide_pane(const struct tui *t);   /* what the page wants to be shown: "shown" in a layout */

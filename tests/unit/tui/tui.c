@@ -308,3 +308,83 @@ Test(tui, vm_exits_forth_and_back)
 	cr_expect(eq(u64, machine_hash(t->m), hash));
 	close_it(t);
 }
+
+/* ---- what has happened ---- */
+
+Test(tui, enter_on_an_exit_goes_to_its_moment)
+{
+	struct tui *t = open_under("shadow.wp", "build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "5x");
+	struct moment there = timeline_now(t->timeline);
+	uint64_t hash = machine_hash(t->m);
+	keys(t, "5x");
+	keys(t, ":pane exits\nj5k\n");
+	cr_expect(eq(u64, timeline_now(t->timeline).cycle, there.cycle));
+	cr_expect(eq(u64, timeline_now(t->timeline).step, there.step));
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	keys(t, "\033");
+	cr_expect(shows(t, "cr_access"));
+	close_it(t);
+}
+
+Test(tui, the_vmcs_pane_marks_what_an_exit_wrote)
+{
+	struct tui *t = open_under("ept", "build/guests/kernel64.elf", "forkwait n=1", 120, 50);
+	keys(t, "3x:pane vmcs\n");
+	cr_expect(shows(t, "new since the entry"));
+	cr_expect(shows(t, "was "));
+	cr_expect(shows(t, "exit_qualification"));
+	keys(t, "jj\n");                /* the first area folds */
+	cr_expect(not(shows(t, "exit_qualification")));
+	cr_expect(shows(t, "guest_rip"));
+	keys(t, ":history guest_rip\n");
+	cr_expect(shows(t, "0x100020"));
+	cr_expect(shows(t, "value (looked at"));
+	keys(t, "q");
+	close_it(t);
+}
+
+Test(tui, the_history_of_a_register)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "3000s");
+	uint64_t hash = machine_hash(t->m);
+	keys(t, ":history cr0\n");
+	cr_expect(shows(t, "0x11 pe et"));
+	cr_expect(shows(t, " pg"));
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	keys(t, "q:history nosuch\n");
+	cr_expect(t->bad);
+	close_it(t);
+}
+
+Test(tui, the_cross_hair_of_the_timeline)
+{
+	struct tui *t = open_under("ept", "build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "300000s:pane timeline\n");
+	cr_expect(shows(t, "whole run") && shows(t, "vm1 kern") && shows(t, "exits"));
+	cycle_t end = timeline_now(t->timeline).cycle;
+	keys(t, "++10h");
+	cr_expect(shows(t, "Enter goes there"));
+	keys(t, "\n");
+	cr_expect(lt(u64, timeline_now(t->timeline).cycle, end));
+	cr_expect(gt(u64, timeline_now(t->timeline).cycle, end / 2));
+	cr_expect(shows(t, "PAST"));
+	close_it(t);
+}
+
+Test(tui, to_a_cycle_and_back)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "200000s");
+	keys(t, ":goto 100000cycles\n");
+	struct moment there = timeline_now(t->timeline);
+	uint64_t hash = machine_hash(t->m);
+	cr_expect(ge(u64, there.cycle, 100000));
+	cr_expect(lt(u64, there.cycle, 102000));
+	keys(t, "rsrs:goto 100000cycles\n");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	keys(t, ":goto 5cycles\n:goto 100000cycles\n");
+	cr_expect(eq(u64, timeline_now(t->timeline).step, there.step));
+	close_it(t);
+}
