@@ -108,13 +108,20 @@ void insn_rdpid(struct cpu *c, const struct uop *u)
 	reg_set(c, u->reg[0], cpu_long64(c) ? 8 : 4, c->s.tsc_aux);
 }
 
-/* There are no performance counters: every counter number is out of range. */
+/* ECX: 30 a fixed counter | 29:0 its number */
 void insn_rdpmc(struct cpu *c, const struct uop *u)
 {
+	uint32_t n = (uint32_t)c->s.r[R_RCX];
 	if (c->s.cpl && !(c->s.cr4 & CR4_PCE))
 		cpu_gp0(c);
 	vmx_intercept(c, u, VMX_I_RDPMC);
-	cpu_gp0(c);
+	bool fixed = n & BIT(30);
+	n &= ~(uint32_t)BIT(30);
+	if (n >= (fixed && cpu_has(c, FEATURE_PERFMON) ? PMU_FIXED : fixed ? 0 : pmu_general(c)))
+		cpu_gp0(c);
+	uint64_t v = pmu_read(c, fixed ? PMU_GENERAL_MAX + n : n);
+	c->s.r[R_RAX] = (uint32_t)v;
+	c->s.r[R_RDX] = v >> 32;
 }
 
 /* ---- MSRs, CPUID ---- */

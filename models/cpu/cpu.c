@@ -90,6 +90,7 @@ void cpu_restored(struct cpu *c)
 	if (c->s.monitor_pa != MONITOR_NONE)
 		mem_flag_set(c->mmu.mem, HPA(c->s.monitor_pa), PAGE_MONITOR);
 	vmx_derive(c);
+	pmu_restored(c);
 	cpu_mode_changed(c);
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
 		seg_derive(c, i);

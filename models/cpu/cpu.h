@@ -13,6 +13,7 @@
 
 #include <setjmp.h>
 
+#include "models/cpu/pmu.h"
 #include "models/cpu/uop.h"
 #include "models/cpu/vmx/state.h"
 #include "models/mmu/mmu.h"
@@ -115,6 +116,7 @@ struct cpu_state {
 	uint16_t fetch_off, fetch_len;
 	uint32_t pad2;
 	struct rng random;      /* what RDRAND and RDSEED draw from */
+	struct pmu_state pmu;
 };
 
 enum mwait { MWAIT_NOT, MWAIT_OPEN /* interrupts end it when RFLAGS.IF lets them in */, MWAIT_MASKED /* when it does not, too */ };
@@ -228,6 +230,7 @@ struct cpu {
 	struct ledger ledger;           /* state too */
 	/* hot wiring */
 	cycle_t deadline;               /* leave the block when ledger.now reaches this; 0: at once */
+	cycle_t pmu_due;                /* no counter can have overflowed before; derived from s.pmu (pmu.c) */
 	uint64_t lin_mask;              /* 0xffffffff outside 64-bit mode (A20 is always open) */
 	uint64_t fetch_page;            /* linear page of the last instruction fetch, ~0 none */
 	const struct uop *cur;          /* the uop running, set on every slow path: faults need its off */

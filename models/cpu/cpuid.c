@@ -230,6 +230,7 @@ static void basic(const struct cpu *c, uint32_t leaf, uint32_t sub, uint32_t o[4
 	case 0x05: monitor_leaf(c, o); break;
 	case 0x06: features(c, 6, 0, o); break;
 	case 0x07: features(c, 7, sub, o); break;
+	case 0x0a: pmu_leaf(c, o); break;
 	case 0x0b: topology_leaf(c, sub, o); break;
 	case 0x0d: xsave_leaf(c, sub, o); break;
 	case 0x15: crystal_leaf(c, o); break;

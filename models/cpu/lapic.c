@@ -253,6 +253,12 @@ static void lvt_deliver(struct lapic *l, unsigned i)
 		l->s.lvt[i] |= LVT_MASK;        /* the counter's overflow masks its entry */
 }
 
+void lapic_perf(struct lapic *l)
+{
+	if (enabled(l))
+		lvt_deliver(l, LVT_PERF);
+}
+
 bool lapic_extint_enabled(const struct lapic *l)
 {
 	if (!enabled(l) || l->s.extint)

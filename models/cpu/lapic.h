@@ -51,6 +51,7 @@ int lapic_pending(const struct lapic *l);
 void lapic_ack(struct lapic *l, uint8_t vector);
 /* LINT pins: the 8259 pair drives LINT0, NMI drives LINT1. True when LINT0 passes 8259 interrupts on (ExtINT, or APIC disabled). */
 void lapic_lint(struct lapic *l, unsigned pin, bool level);
+void lapic_perf(struct lapic *l);               /* a performance counter overflowed */
 bool lapic_extint_enabled(const struct lapic *l);
 
 /* MMIO, offset in the page. Only aligned 32-bit accesses are defined; others read 0 and are lost. */

@@ -141,9 +141,97 @@ WRITE(EFER) { ARGS_(); efer_write(c, v); }
  * strings */
 #define MISC_WRITABLE 0x400c50009ull
 #define MISC_FIXED    0x1880ull
-#define msr_read_MISC_ENABLE msr_read_RW
+static bool msr_read_MISC_ENABLE(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	msr_read_RW(c, m, nr, v);
+	if (cpu_has(c, FEATURE_PERFMON))
+		*v |= BIT(7);
+	if (!cpu_has(c, FEATURE_MONITOR))
+		*v &= ~MISC_ENABLE_MONITOR;
+	return true;
+}
 VALID(MISC_ENABLE) { ARGS_(); return !(v & ~(MISC_WRITABLE | MISC_FIXED)); }
 WRITE(MISC_ENABLE) { ARGS_(); c->s.misc_enable = (v & MISC_WRITABLE) | (c->s.misc_enable & MISC_FIXED); }
+
+/* ---- performance monitoring (pmu.c) ---- */
+
+#define PMU_READ(access, value) \
+static bool msr_read_##access(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v) \
+{ \
+	ARGS_(); \
+	*v = value; \
+	return true; \
+}
+static bool general(const struct cpu *c, const struct msr_def *m, uint32_t nr) { return nr - m->first < pmu_general(c); }
+
+static bool msr_read_PMC(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	*v = general(c, m, nr) ? pmu_read(c, nr - m->first) : 0;
+	return general(c, m, nr);
+}
+VALID(PMC) { ARGS_(); return general(c, m, nr); }
+WRITE(PMC) { ARGS_(); pmu_write(c, nr - m->first, (uint64_t)(int32_t)v & PMU_MASK); }
+
+static bool full_width(const struct cpu *c) { return cpu_generation(c->profile) >= GEN_SANDYBRIDGE; }
+static bool msr_read_A_PMC(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	return full_width(c) && msr_read_PMC(c, m, nr, v);
+}
+VALID(A_PMC) { ARGS_(); return full_width(c) && general(c, m, nr) && !(v & ~PMU_MASK); }
+WRITE(A_PMC) { ARGS_(); pmu_write(c, nr - m->first, v); }
+PMU_READ(PERF_CAP, full_width(c) ? BIT(13) : 0)
+#define msr_valid_PERF_CAP msr_valid_RO
+#define msr_write_PERF_CAP msr_write_RO
+
+PMU_READ(FIXED_CTR, pmu_read(c, PMU_GENERAL_MAX + (nr - m->first)))
+VALID(FIXED_CTR) { ARGS_(); return !(v & ~PMU_MASK); }
+WRITE(FIXED_CTR) { ARGS_(); pmu_write(c, PMU_GENERAL_MAX + (nr - m->first), v); }
+
+/* Registers that decide what counts: what was counted so far is settled first. */
+#define msr_read_PMU msr_read_RW
+#define msr_valid_PMU msr_valid_RW
+WRITE(PMU) { pmu_changed(c); *home(c, m, nr) = v; pmu_changed(c); }
+static bool msr_read_PERFEVTSEL(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	return general(c, m, nr) && msr_read_RW(c, m, nr, v);
+}
+VALID(PERFEVTSEL) { return general(c, m, nr) && msr_valid_RW(c, m, nr, v); }
+#define msr_write_PERFEVTSEL msr_write_PMU
+#define msr_read_PERF_GLOBAL msr_read_RW
+VALID(PERF_GLOBAL) { ARGS_(); return !(v & ~pmu_global_valid(c)); }
+#define msr_write_PERF_GLOBAL msr_write_PMU
+
+static bool msr_read_PMU_STATUS(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v)
+{
+	pmu_changed(c);
+	return msr_read_RW(c, m, nr, v);
+}
+#define msr_valid_PMU_STATUS msr_valid_RO
+#define msr_write_PMU_STATUS msr_write_RO
+#define msr_read_PMU_OVF msr_read_RW
+/* 63 CondChgd and 62 OvfBuf are never set, but may be cleared */
+VALID(PMU_OVF) { ARGS_(); return !(v & ~(pmu_global_valid(c) | 3ull << 62)); }
+WRITE(PMU_OVF) { ARGS_(); pmu_changed(c); c->s.pmu.status &= ~v; }
+
+/* Last-branch registers, model-specific: 4 pairs on Core 2 at numbers of their own, then 16, then 32 with an INFO each. */
+static bool lbr_there(const struct cpu *c, uint32_t i)
+{
+	enum cpu_generation gen = cpu_generation(c->profile);
+	return gen >= GEN_NEHALEM && i < (gen >= GEN_SKYLAKE ? LBR_MAX : LBR_MAX / 2);
+}
+#define LBR(access, there) \
+static bool msr_read_##access(struct cpu *c, const struct msr_def *m, uint32_t nr, uint64_t *v) \
+{ \
+	return (there) && msr_read_RW(c, m, nr, v); \
+} \
+VALID(access) { ARGS_(); return there; }
+LBR(LBR, lbr_there(c, nr - m->first))
+LBR(LBR_OLD, cpu_generation(c->profile) == GEN_CORE2)
+LBR(LBR_INFO, cpu_generation(c->profile) >= GEN_SKYLAKE)
+#undef LBR
+#define msr_write_LBR msr_write_RW
+#define msr_write_LBR_OLD msr_write_RW
+#define msr_write_LBR_INFO msr_write_RW
 
 /* ---- memory types ---- */
 

@@ -57,6 +57,7 @@ void cpu_reset(struct cpu *c, bool init)
 		c->s.tsc_offset = 0 - c->ledger.now;
 		random_reset(c);
 		c->s.ssp = 0;
+		pmu_reset(c);
 	}
 	if (c->lapic)
 		lapic_reset(c->lapic, init);

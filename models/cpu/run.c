@@ -9,6 +9,7 @@
  * A fault longjmps out of the instruction to cpu_run(), which leaves the block at it and
  * delivers. */
 #include "models/cpu/exec.h"
+#include "models/cpu/sys.h"
 #include "sim/err.h"
 #include "models/cpu/vmx/vmx.h"
 
@@ -102,6 +103,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			return STOP_DEADLINE;
 		if (c->icount_end && c->s.icount >= c->icount_end)
 			return STOP_ICOUNT;
+		if (unlikely(c->ledger.now >= c->pmu_due))
+			pmu_changed(c);
 		if (c->attention || c->ledger.now >= c->vmx.timer_end) {
 			bool again = cpu_service(c);
 			if (again || c->s.activity != ACTIVITY_ACTIVE ||
@@ -126,6 +129,8 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			c->deadline = c->vmx.timer_end;
 		if (c->look_at < c->deadline)
 			c->deadline = c->look_at;
+		if (c->pmu_due < c->deadline)
+			c->deadline = c->pmu_due;
 		if (c->attention || tracing || c->breakpoints)
 			c->deadline = 0;        /* one instruction */
 		const struct uop *u = block_resume(c);

@@ -390,6 +390,8 @@ void cpu_mode_changed(struct cpu *c)
 	if (c->seen_cpl != c->s.cpl)
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_CPL, c->seen_cpl, c->s.cpl, 0,
 		      0);
+	if (c->s.pmu.enabled)
+		pmu_changed(c);
 	c->seen_mode = (uint8_t)mode;
 	c->seen_cpl = c->s.cpl;
 }

@@ -114,6 +114,17 @@ bool msr_write(struct cpu *c, uint32_t nr, uint64_t v);
 bool msr_valid(const struct cpu *c, uint32_t nr, uint64_t v);   /* would msr_write() do it? */
 void msr_reset(struct cpu *c);                  /* power-up values of msr.def */
 void random_reset(struct cpu *c);               /* random.c */
+
+/* ---- performance monitoring (pmu.c) ---- */
+void pmu_reset(struct cpu *c);
+void pmu_restored(struct cpu *c);
+void pmu_changed(struct cpu *c);                /* count up to now; what counts from now on, and when to look for overflows */
+uint64_t pmu_read(struct cpu *c, unsigned i);   /* counter i of s.pmu */
+void pmu_write(struct cpu *c, unsigned i, uint64_t v);
+unsigned pmu_general(const struct cpu *c);      /* general counters there are */
+void pmu_set_global(struct cpu *c, uint64_t v);  /* IA32_PERF_GLOBAL_CTRL */
+uint64_t pmu_global_valid(const struct cpu *c); /* bits of IA32_PERF_GLOBAL_CTRL */
+void pmu_leaf(const struct cpu *c, uint32_t o[4]);      /* CPUID leaf 0AH */
 struct msr_row { uint32_t nr, count; const char *name, *sentence; };
 extern const struct msr_row msr_list[];         /* for `vmscope list msrs` */
 extern const size_t msr_list_n;

@@ -168,6 +168,7 @@ void serve_task_switch(struct vcpu *v) { vcpu_interpret_one(v); }
 /* ---- instructions ---- */
 
 void serve_undefined(struct vcpu *v) { vcpu_inject(v, VEC_UD, false, 0); }
+void serve_rdpmc(struct vcpu *v) { vcpu_gp0(v); }
 void serve_ignore(struct vcpu *v)
 {
 	vmm_cost(v->cpu, VMM_COST_SIMPLE);

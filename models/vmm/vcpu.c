@@ -144,6 +144,7 @@ static void write_controls(struct vcpu *v)
 		{ VMX_EXTINT_EXITING, true }, { VMX_NMI_EXITING, true }, { VMX_VIRTUAL_NMIS, true },
 		{ VMX_PREEMPTION_TIMER, shares_cpu(v) },
 		{ VMX_TSC_OFFSETTING, true }, { VMX_HLT_EXITING, true }, { VMX_MWAIT_EXITING, true }, { VMX_MONITOR_EXITING, true },
+		{ VMX_RDPMC_EXITING, true },
 		{ VMX_CR8_LOAD_EXITING, true }, { VMX_CR8_STORE_EXITING, true }, { VMX_IO_EXITING, true }, { VMX_MSR_BITMAPS, true },
 		{ VMX_SECONDARY_CONTROLS, true },
 		{ VMX_ENABLE_RDTSCP, cpu_has(v->model, FEATURE_RDTSCP) }, { VMX_VPID, v->vm->config.tags },

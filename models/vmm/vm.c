@@ -129,7 +129,7 @@ static void hide(struct cpu *model, enum feature f)
 
 static void mask_features(struct cpu *model, const struct pager *p)
 {
-	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR, FEATURE_SHSTK, FEATURE_IBT };
+	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR, FEATURE_PERFMON, FEATURE_PDCM, FEATURE_SHSTK, FEATURE_IBT };
 	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)
 		hide(model, (enum feature)never[i]);

@@ -79,6 +79,7 @@ TEST(cet_wp)
 	UNUSED_();
 	return (f == VMCS_HOST_CR4 ? fld(w, HOST_CR0) : fld(w, GUEST_CR0)) & CR0_WP ? 0 : v & arg;
 }
+TEST(perf_global) { UNUSED_(); return v & ~pmu_global_valid(w->c); }
 
 TEST(efer_reserved) { UNUSED_(); return v & ~efer_valid_bits(w->c); }
 

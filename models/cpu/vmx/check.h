@@ -54,7 +54,7 @@ typedef uint64_t check_test(const struct check_view *w, enum vmcs_field f, uint6
 check_test
 	/* check.c */
 	test_zero, test_ones, test_equals, test_nonzero, test_at_most, test_width, test_canonical, test_last_byte, test_pat,
-	test_efer_reserved, test_cet_wp, test_cet_reserved, test_not_both, test_cr0_fixed, test_cr4_fixed,
+	test_efer_reserved, test_perf_global, test_cet_wp, test_cet_reserved, test_not_both, test_cr0_fixed, test_cr4_fixed,
 	/* check_control.c */
 	test_reserved, test_vtpr, test_eptp_type, test_eptp_walk, test_eptp_ad, test_eptp_sss, test_eptp_reserved, test_vmfunc,
 	test_intr_type, test_intr_vector, test_intr_error, test_insn_length,

@@ -38,6 +38,8 @@ static bool governed_exists(const struct cpu *c, enum vmx_control n)
 	case VMX_XSAVES:            return cpu_has(c, FEATURE_XSAVES);
 	case VMX_EXIT_LOAD_CET:
 	case VMX_ENTRY_LOAD_CET:    return cet_exists(c);
+	case VMX_EXIT_LOAD_PERF:
+	case VMX_ENTRY_LOAD_PERF:   return cpu_has(c, FEATURE_PERFMON);
 	default:                    return true;
 	}
 }

@@ -111,6 +111,8 @@ static void load_msrs_of_fields(struct cpu *c)
 		c->s.ssp = vmx_get(c, GUEST_SSP);
 		c->s.ssp_table = vmx_get(c, GUEST_SSP_TABLE);
 	}
+	if (vmx_on(c, ENTRY_LOAD_PERF))
+		pmu_set_global(c, vmx_get(c, GUEST_PERF_GLOBAL_CTRL));
 }
 
 /* SDM Vol. 3C, "Delivery of Pending Debug Exceptions after VM Entry": which injections leave them pending. */

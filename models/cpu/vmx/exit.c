@@ -295,6 +295,8 @@ static bool load_host(struct cpu *c)
 		c->s.ssp = vmx_get(c, HOST_SSP);
 		c->s.ssp_table = vmx_get(c, HOST_SSP_TABLE);
 	}
+	if (vmx_on(c, EXIT_LOAD_PERF))
+		pmu_set_global(c, vmx_get(c, HOST_PERF_GLOBAL_CTRL));
 	host_segments(c, host64);
 	c->s.rip = vmx_get(c, HOST_RIP);
 	c->s.r[R_RSP] = vmx_get(c, HOST_RSP);

@@ -89,9 +89,8 @@ Test(vmx_intercept, instructions_of_one_control)
 		uint8_t code[8] = { 0 };
 		memcpy(code, row[i].code, row[i].n);
 		memcpy(code + row[i].n, (uint8_t[]){ 0x0f, 0x01, 0xc1 }, 3);
-		if (row[i].reason != EXIT_RDPMC)        /* RDPMC without counters is #GP */
-			cr_expect(eq(u32, vmx_run_code(f, code, 8), EXIT_VMCALL), "row %u off", i);
 		reg(R_RAX, 0), reg(R_RCX, 0);           /* MWAIT with nothing armed: the entry disarmed it */
+		cr_expect(eq(u32, vmx_run_code(f, code, 8), EXIT_VMCALL), "row %u off", i);
 		vmx_control(f, row[i].control, true);
 		cr_expect(eq(u32, vmx_run_code(f, code, 8), row[i].reason), "row %u on", i);
 		EXITS(row[i].reason, row[i].n, 0);
@@ -645,4 +644,27 @@ Test(vmx_intercept, vmfunc_exits_for_a_function_not_enabled_and_is_undefined_bey
 	vmx_set_field(f, VMCS_VMFUNC_CONTROLS, 0);
 	RUN(0x0f, 0x01, 0xd4);
 	EXITS(EXIT_VMFUNC, 3, 0);
+}
+
+
+/* ---- IA32_PERF_GLOBAL_CTRL ---- */
+
+Test(vmx_intercept, perf_global_ctrl_is_loaded_where_asked)
+{
+	for (unsigned on = 0; on < 2; on++) {
+		uint64_t v;
+		cr_assert(msr_write(f->c, 0x38f, 1));
+		vmx_control(f, VMX_ENTRY_LOAD_PERF, on);
+		vmx_control(f, VMX_EXIT_LOAD_PERF, on);
+		vmx_set_field(f, VMCS_GUEST_PERF_GLOBAL_CTRL, 2);
+		vmx_set_field(f, VMCS_HOST_PERF_GLOBAL_CTRL, 4);
+		vmx_set_field(f, VMCS_MSR_BITMAPS, AT_MSR_BITMAPS);
+		vmx_control(f, VMX_MSR_BITMAPS, true);
+		reg(R_RCX, 0x38f);
+		RUN(0x0f, 0x32);
+		cr_expect(eq(u64, vmx_field(f, VMCS_EXIT_REASON), EXIT_VMCALL));
+		cr_expect(eq(u64, f->c->s.r[R_RAX], on ? 2 : 1));
+		cr_assert(msr_read(f->c, 0x38f, &v));
+		cr_expect(eq(u64, v, on ? 4 : 1));
+	}
 }
