@@ -53,6 +53,7 @@ static void act_unfocus(struct tui *t) { move_focus(t, t->zoomed ? PANE_N - 1 : 
 static void act_zoom(struct tui *t) { t->zoomed = !t->zoomed; }
 static void act_layout(struct tui *t)
 {
+	t->spec[0] = '\0';
 	t->layout = (t->layout + 1) % layout_rows_n;
 	tui_say(t, false, "layout %s: %s", layout_rows[t->layout].name, layout_rows[t->layout].sentence);
 }

@@ -8,22 +8,6 @@
 #include "ui/cli/explain.h"
 #include "ui/tui/tui.h"
 
-void explain_name(struct tui *t, const char *name)
-{
-	char *text;
-	size_t n;
-	struct err e = { "" };
-	FILE *f = open_memstream(&text, &n);
-	int status = explain(name, f, &e);
-	fclose(f);
-	if (status == 0) {
-		popup_show(t, name, text);
-		return;
-	}
-	free(text);
-	tui_say(t, true, "%s", e.text);
-}
-
 /* explain knows the first CPU and no virtual machine: those of others mean the same. */
 static const char *general_name(const char *name, char *buf, size_t n)
 {
@@ -39,6 +23,26 @@ static const char *general_name(const char *name, char *buf, size_t n)
 	else
 		snprintf(buf, n, "%s", name);
 	return buf;
+}
+
+void explain_name(struct tui *t, const char *name)
+{
+	char *text;
+	size_t n;
+	struct err e = { "" };
+	FILE *f = open_memstream(&text, &n);
+	char general[160];
+	struct err ignored = { "" };
+	int status = explain(name, f, &e);
+	if (status != 0 && strcmp(general_name(name, general, sizeof general), name) != 0)
+		status = explain(general, f, &ignored);
+	fclose(f);
+	if (status == 0) {
+		popup_show(t, name, text);
+		return;
+	}
+	free(text);
+	tui_say(t, true, "%s", e.text);
 }
 
 void explain_field(struct tui *t, const char *name)

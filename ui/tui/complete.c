@@ -81,12 +81,14 @@ void complete(struct tui *t)
 	if (from == 0) {
 		commands(&f);
 		lua = !f.n;
-	} else if (strcmp(first, "pane") == 0) {
+	} else if (strcmp(first, "pane") == 0 || strcmp(first, "put") == 0) {
 		for (unsigned i = 0; i < PANE_N; i++)
 			offer(&f, pane_rows[i].name);
 	} else if (strcmp(first, "arrange") == 0 || strcmp(first, "layout") == 0) {
 		for (unsigned i = 0; i < layout_rows_n; i++)
 			offer(&f, layout_rows[i].name);
+		for (unsigned i = 0; i < t->saves; i++)
+			offer(&f, t->saved[i].name);
 	} else if (strcmp(first, "branch") == 0) {
 		for (size_t i = 0; i < timeline_branches(t->timeline); i++)
 			offer(&f, timeline_branch(t->timeline, i).name);

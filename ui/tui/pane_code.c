@@ -55,7 +55,16 @@ static void modelled(struct tui *t, struct pane_out *o)
 	if (c->vmcs && c->vmcs->launched && reason < EXIT_REASONS && exit_reason_rows[reason].name) {
 		put(o, STYLE_NORMAL, "VM exit %s: %s", exit_reason_rows[reason].name, exit_reason_rows[reason].sentence);
 		nl(o);
-		put(o, STYLE_DIM, "guest at %#" PRIx64 ", qualification %#" PRIx64, c->vmcs->f[VMCS_GUEST_RIP], c->vmcs->f[VMCS_EXIT_QUALIFICATION]);
+		char words[160], name[120];
+		uint64_t rip = c->vmcs->f[VMCS_GUEST_RIP];
+		if (exit_words((uint32_t)c->vmcs->f[VMCS_EXIT_REASON], c->vmcs->f[VMCS_EXIT_QUALIFICATION], (uint32_t)c->vmcs->f[VMCS_EXIT_INTR_INFO],
+		               c->vmcs->f[VMCS_GUEST_PHYSICAL], words, sizeof words)[0]) {
+			put(o, STYLE_NUMBER, "%s", words);
+			nl(o);
+		}
+		put(o, STYLE_DIM, "guest at ");
+		put(o, STYLE_KERNEL, "%s", symbol_text(t, rip, name, sizeof name)[0] ? name : "");
+		put(o, STYLE_DIM, name[0] ? " (%" PRIx64 ")" : "%" PRIx64, rip);
 		nl(o);
 	}
 	put(o, STYLE_DIM, "s serves it and enters the guest again");

@@ -16,7 +16,14 @@ void draw_stats(struct tui *t, struct pane_out *o);
 
 void draw_console(struct tui *t, struct pane_out *o)
 {
-	const struct run *r = run_face(t->run);
+	/* choice: which machine's */
+	const int n_runs = (int)t->run->vms + 1, first = t->run->vms ? 1 : 0, chosen = ((o->view->choice + first) % n_runs + n_runs) % n_runs;
+	const struct run *r = chosen ? t->run->vm[chosen - 1] : t->run;
+	if (t->run->vms > 1) {
+		put(o, STYLE_TITLE, "%s", chosen ? r->name : "the machine itself");
+		put(o, STYLE_DIM, "   [ and ]: others");
+		nl(o);
+	}
 	size_t from = r->console_n > 20000 ? r->console_n - 20000 : 0;
 	char line[512];
 	size_t n = 0;
@@ -76,47 +83,78 @@ void draw_devices(struct tui *t, struct pane_out *o)
 	}
 }
 
+/* Choice: all that are not 0, or only what the last step changed. */
+struct stat_lines { struct pane_out *o; size_t at; bool only_changed; unsigned shown; };
+
 static void stat_line(void *arg, const char *name, const struct stat_row *row, uint64_t v)
 {
-	struct pane_out *o = arg;
+	struct stat_lines *l = arg;
+	const struct before *b = &l->o->t->before;
+	uint64_t was = l->at < b->stats ? b->stat[l->at] : v;
+	char a[40];
 	(void)row;
-	if (!v)
+	l->at++;
+	if (!v || (l->only_changed && v == was))
 		return;
-	put(o, STYLE_DIM, "%-30s ", name);
-	put(o, STYLE_NORMAL, "%" PRIu64, v);
-	nl(o);
+	l->shown++;
+	put_named(l->o, STYLE_NORMAL, name, "%s", name);
+	put(l->o, STYLE_NORMAL, " ");
+	put_at(l->o, 30);
+	put(l->o, v != was ? STYLE_CHANGED : STYLE_NORMAL, "%12s", digits(v, a, sizeof a));
+	if (v > was)
+		put(l->o, STYLE_CHANGED, "  +%s", digits(v - was, a, sizeof a));
+	else if (v < was)
+		put(l->o, STYLE_CHANGED, "  -%s", digits(was - v, a, sizeof a));
+	nl(l->o);
 }
 
 void draw_stats(struct tui *t, struct pane_out *o)
 {
-	stats_each(&t->m->stats, stat_line, o);
+	struct stat_lines l = { .o = o, .only_changed = o->view->choice & 1 };
+	put(o, STYLE_DIM, l.only_changed ? "what the last step changed; ] all" : "all that are not 0; ] what the last step changed");
+	nl(o);
+	stats_each(&t->m->stats, stat_line, &l);
+	if (!l.shown)
+		put(o, STYLE_DIM, "(nothing)");
 }
 
 /* ---- the ledger ---- */
 
+static void fold_account(struct tui *t, const struct link *l)
+{
+	t->view[PANE_LEDGER].folded ^= 1u << (l->address & 31);
+}
+
+/* Bars by owner; each opens into its causes (Enter; choice: all of them). */
 void draw_ledger(struct tui *t, struct pane_out *o)
 {
 	uint64_t total = 0;
 	char name[32], cycles[40];
+	const bool open = !(o->view->choice & 1);
 	for (unsigned a = 0; a < ACCT_N; a++)
 		for (unsigned w = 0; w < WHY_N; w++)
 			total += ledger_cell(t->m, a, w);
 	for (unsigned a = 0; a < ACCT_N && total; a++) {
+		struct link l = { .kind = LINK_ACT, .address = a, .act = fold_account };
+		const bool shut = (bool)(o->view->folded >> (a & 31) & 1) == open;
 		uint64_t sum = 0;
 		for (unsigned w = 0; w < WHY_N; w++)
 			sum += ledger_cell(t->m, a, w);
 		if (!sum)
 			continue;
-		put(o, acct_style(a), "%-14s", ledger_acct_name(a, name, sizeof name));
+		put_glyph(o, STYLE_DIM, shut ? GLYPH_RIGHT : GLYPH_DOWN);
+		put_link(o, acct_style(a), &l, "%-13s", ledger_acct_name(a, name, sizeof name));
 		put(o, STYLE_NORMAL, "%16s %3u%% ", digits(sum, cycles, sizeof cycles), (unsigned)(sum * 100 / total));
 		put_bar(o, acct_style(a), sum, total, 0);
 		nl(o);
-		for (unsigned w = 0; w < WHY_N; w++) {
+		for (unsigned w = 0; w < WHY_N && !shut; w++) {
 			uint64_t v = ledger_cell(t->m, a, w);
 			if (!v)
 				continue;
-			put(o, STYLE_DIM, "  %-12s", ledger_why[w].name);
-			put(o, STYLE_DIM, "%16s %3u%%", digits(v, cycles, sizeof cycles), (unsigned)(v * 100 / total));
+			put(o, STYLE_DIM, "  ");
+			put_named(o, STYLE_DIM, ledger_why[w].name, "%-12s", ledger_why[w].name);
+			put(o, STYLE_DIM, "%16s %3u%% ", digits(v, cycles, sizeof cycles), (unsigned)(v * 100 / total));
+			put_bar(o, STYLE_DIM, v, total, 0);
 			nl(o);
 		}
 	}

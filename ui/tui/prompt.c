@@ -168,7 +168,6 @@ static int cmd_branch(struct tui *t, char *args, struct err *e)
 }
 
 static const char *pane_at(const void *table, size_t i) { return ((const struct pane_row *)table)[i].name; }
-static const char *layout_at(const void *table, size_t i) { return ((const struct layout_row *)table)[i].name; }
 
 static int cmd_pane(struct tui *t, char *args, struct err *e)
 {
@@ -182,16 +181,37 @@ static int cmd_pane(struct tui *t, char *args, struct err *e)
 	return err_set(e, NULL, NULL, "no pane '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static int cmd_arrange(struct tui *t, char *args, struct err *e)
+static int cmd_put(struct tui *t, char *args, struct err *e)
 {
-	for (unsigned i = 0; i < layout_rows_n; i++)
-		if (strcmp(layout_rows[i].name, args) == 0) {
-			t->layout = i;
-			t->zoomed = false;
-			return 0;
-		}
-	const char *near = err_nearest(args, layout_at, layout_rows, layout_rows_n);
-	return err_set(e, NULL, NULL, "no arrangement '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+	for (unsigned i = 0; i < PANE_N; i++)
+		if (strcmp(pane_rows[i].name, args) == 0)
+			return layout_put(t, (enum pane_id)i) ? 0 : err_set(e, NULL, NULL, "the pane with the keys is not in the arrangement");
+	const char *near = err_nearest(args, pane_at, pane_rows, PANE_N);
+	return err_set(e, NULL, NULL, "no pane '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static int cmd_arrange(struct tui *t, char *args, struct err *e) { return layout_by_name(t, args, e); }
+
+/* layout; layout NAME; layout save NAME; layout 60: code 50, regs 50 / 40: console 100 */
+static int cmd_layout(struct tui *t, char *args, struct err *e)
+{
+	if (!*args) {
+		char list[160] = "";
+		for (unsigned i = 0; i < layout_rows_n + t->saves; i++)
+			snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? " " : "",
+			         i < layout_rows_n ? layout_rows[i].name : t->saved[i - layout_rows_n].name);
+		tui_say(t, false, "%s", list);
+		return 0;
+	}
+	if (strncmp(args, "save", 4) == 0 && (args[4] == ' ' || !args[4]))
+		return saved_save(t, args + 4 + strspn(args + 4, " "), e);
+	if (!strchr(args, ':'))
+		return layout_by_name(t, args, e);
+	if (spec_check(args, e) != 0)
+		return -1;
+	snprintf(t->spec, sizeof t->spec, "%s", args);
+	t->zoomed = false;
+	return 0;
 }
 
 static int cmd_history(struct tui *t, char *args, struct err *e)

@@ -10,8 +10,21 @@
 
 /* ---- marks of what changed ---- */
 
+static void keep_stat(void *arg, const char *name, const struct stat_row *row, uint64_t v)
+{
+	struct before *b = arg;
+	(void)name, (void)row;
+	b->stat[b->stats++] = v;
+}
+
 static void remember(struct tui *t)
 {
+	size_t all = 0;
+	for (size_t i = 0; i < t->m->stats.n; i++)
+		all += t->m->stats.sets[i].n;
+	t->before.stat = xrealloc(t->before.stat, (all + 1) * sizeof *t->before.stat);
+	t->before.stats = 0;
+	stats_each(&t->m->stats, keep_stat, &t->before);
 	size_t n = 0, at = 0;
 	for (size_t i = 0; i < t->m->fields.n; i++)
 		n += t->m->fields.groups[i].n;

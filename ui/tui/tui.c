@@ -34,6 +34,10 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 		t->view[i] = (struct pane_view){ .wanted = -1, .address = ~0ull, .cursor = -1 };
 	r->session->print = keep_print;
 	r->session->print_who = t;
+	for (unsigned i = 0; i < r->vms; i++) {
+		t->echo[i] = r->vm[i]->echo;
+		r->vm[i]->echo = false;
+	}
 	t->travel = travel_open(r);
 	t->timeline = travel_timeline(t->travel);
 	t->micro = micro_open(t->travel, r);
@@ -41,6 +45,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii)
 	t->history = history_open(r, t->timeline, &e);
 	if (!t->history)
 		BUG("%s", e.text);
+	saved_load(t);
 	t->cpu = t->m->s.running;
 	t->lanes.at = NEVER;
 	tui_say(t, false, "s steps, n over calls, e to an event; r before one goes back; ? lists the keys");
@@ -53,6 +58,8 @@ void tui_free(struct tui *t)
 	micro_close(t->micro);
 	history_close(t->history);
 	travel_close(t->travel);
+	for (unsigned i = 0; i < t->run->vms; i++)
+		t->run->vm[i]->echo = t->echo[i];
 	canvas_free(&t->canvas);
 	t->run->session->print = NULL;
 	popup_close(t);
@@ -62,6 +69,7 @@ void tui_free(struct tui *t)
 	for (int i = 0; i < t->prompt.lines; i++)
 		free(t->prompt.history[i]);
 	free(t->before.value);
+	free(t->before.stat);
 	free(t);
 }
 
@@ -251,7 +259,7 @@ static bool key_waiting(void *who)
 static void resized(struct tui *t)
 {
 	int w, h;
-	bool by_size = t->layout == layout_for(t->canvas.w, t->canvas.h);
+	bool by_size = !t->spec[0] && t->layout == layout_for(t->canvas.w, t->canvas.h);
 	screen_size(&w, &h);
 	canvas_resize(&t->canvas, w, h);
 	if (by_size)

@@ -52,9 +52,13 @@ struct pane_view {              /* one pane's own view state */
 struct place { enum pane_id pane; int x, y, w, h; };
 #define PLACES_MAX 16
 
+#define SPEC_MAX  400
+#define SAVED_MAX 30
+struct saved { char name[24], spec[SPEC_MAX]; };        /* an arrangement of the user's */
+
 struct before {                 /* what the registers and fields were before the last step: for the marks */
-	uint64_t *value;
-	size_t n;
+	uint64_t *value, *stat;
+	size_t n, stats;
 };
 
 struct tui {
@@ -67,6 +71,10 @@ struct tui {
 	struct canvas canvas;
 	unsigned cpu;                   /* the CPU looked at */
 	unsigned layout;                /* row of layout.def */
+	char spec[SPEC_MAX];            /* an arrangement that is no row: what was changed, or the user's; "": none */
+	struct saved saved[SAVED_MAX];
+	unsigned saves;
+	bool echo[MACHINE_VMS_MAX];     /* of the virtual machines' consoles, before the screen */
 	enum pane_id focus;
 	bool zoomed, quit, mono, mouse;
 	bool endless;                   /* it goes on until something stops it: any key does */
@@ -173,6 +181,12 @@ extern const struct layout_row layout_rows[];
 extern const unsigned layout_rows_n;
 unsigned layout_guide(int w, int h);            /* the same when a guide leads */
 unsigned layout_for(int w, int h);              /* the default for a terminal of this size */
+const char *layout_spec(const struct tui *t);   /* the one in force */
+int spec_check(const char *spec, struct err *e);        /* does it mean anything? */
+int layout_by_name(struct tui *t, const char *name, struct err *e);     /* a row's, or a saved one */
+bool layout_put(struct tui *t, enum pane_id pane);       /* in place of the one with the keys; false: no room */
+void saved_load(struct tui *t);
+int saved_save(struct tui *t, const char *name, struct err *e);
 void layout_apply(struct tui *t);               /* t->place from t->layout and the canvas */
 
 /* ---- actions (action.c): what a key or a command's name does ---- */

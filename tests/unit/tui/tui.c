@@ -388,3 +388,81 @@ Test(tui, to_a_cycle_and_back)
 	cr_expect(eq(u64, timeline_now(t->timeline).step, there.step));
 	close_it(t);
 }
+
+/* ---- arrangements ---- */
+
+Test(tui, an_arrangement_is_saved_and_found_again)
+{
+	char dir[] = "/tmp/tui-test-XXXXXX", path[64];
+	cr_assert(mkdtemp(dir) != NULL);
+	setenv("XDG_CONFIG_HOME", dir, 1);
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, ":layout 50: ledger 100 / 50: stats 60, code 40\n");
+	cr_expect(shows(t, " ledger ") && shows(t, " stats ") && !shows(t, " regs "), "%s", t->message);
+	keys(t, ":layout save mine\n");
+	cr_expect(not(t->bad), "%s", t->message);
+	keys(t, ":put memory\n");
+	cr_expect(shows(t, " memory ") && !shows(t, " code "), "%s", t->message);
+	close_it(t);
+	t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, ":layout minx\n");
+	cr_expect(t->bad && shows(t, "did you mean 'mine'"), "%s", t->message);
+	keys(t, ":layout mine\n");
+	cr_expect(shows(t, " ledger ") && shows(t, " stats "));
+	keys(t, ":layout save small\n");
+	cr_expect(t->bad);
+	keys(t, ":layout save ../x\n");
+	cr_expect(t->bad);
+	close_it(t);
+	snprintf(path, sizeof path, "%s/vmscope/layouts", dir);
+	cr_expect(eq(int, remove(path), 0));
+	snprintf(path, sizeof path, "%s/vmscope", dir);
+	remove(path);
+	remove(dir);
+}
+
+Test(tui, no_home_is_no_error)
+{
+	unsetenv("XDG_CONFIG_HOME");
+	unsetenv("HOME");
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, ":layout save mine\n");
+	cr_expect(shows(t, "while the screen lasts") && !t->bad, "%s", t->message);
+	keys(t, "L:layout mine\n");
+	cr_expect(not(t->bad), "%s", t->message);
+	close_it(t);
+}
+
+Test(tui, a_spec_that_means_nothing_is_refused)
+{
+	static const char *const bad[] = { ":layout 50\n", ":layout x: y\n", ":layout 50: nosuch 50\n", ":layout 50: code\n", ":layout 50:\n",
+	                                   ":layout 99999999999: code 5\n:layout -5: code 5\n", ":layout 50: code 50 50: code\n" };
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		keys(t, bad[i]);
+		cr_expect(t->bad, "%s", bad[i]);
+	}
+	close_it(t);
+}
+
+Test(tui, statistics_show_what_a_step_changed)
+{
+	struct tui *t = open_on("build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "100s:pane stats\n]");
+	keys(t, "3000s");
+	cr_expect(shows(t, "+"));
+	keys(t, "j\n");
+	cr_expect(t->popup.text != NULL || t->message[0]);
+	keys(t, "q");
+	close_it(t);
+}
+
+Test(tui, each_machine_has_its_console)
+{
+	struct tui *t = open_under("ept", "build/guests/kernel64.elf", "forkwait n=1", 80, 24);
+	keys(t, "c:pane console\n");
+	cr_expect(shows(t, "forkwait n=1"), "%s", t->message);
+	keys(t, "]");
+	cr_expect(shows(t, "nothing printed"));
+	close_it(t);
+}
