@@ -201,6 +201,45 @@ Test(ept, execute_only_needs_the_capability)
 	cr_expect(eq(u32, access_with(HPA_DATA | EPT_WB | EPT_X, ACC_EXEC).kind, MMU_EPT_MISCONFIG));
 }
 
+/* "Supervisor shadow-stack control": bit 60 of the leaf instead of its bit 1; bits 13 and 14 of the qualification tell. */
+Test(ept, supervisor_shadow_stacks_need_leave)
+{
+	struct mmu *m = r->m[0];
+	const uint64_t ss = PTE_P | PTE_A | PTE_D, told = BIT(13) | 0x180;
+	const struct { uint64_t page, control, entry; unsigned access; uint64_t violation; } k[] = {
+		{ ss, 0, EPT_R | EPT_W, ACC_READ, 0 },
+		{ ss, 0, EPT_R | EPT_W, ACC_WRITE, 0 },
+		{ ss, 0, EPT_R, ACC_WRITE, told | 2 | EPT_R << 3 },
+		{ ss, EPTP_SSS, EPT_R | EPT_W, ACC_READ, told | 1 | (EPT_R | EPT_W) << 3 },
+		{ ss, EPTP_SSS, EPT_R | EPT_W, ACC_WRITE, told | 2 | (EPT_R | EPT_W) << 3 },
+		{ ss, EPTP_SSS, EPT_R | EPT_SSS, ACC_READ, 0 },
+		{ ss, EPTP_SSS, EPT_R | EPT_SSS, ACC_WRITE, 0 },
+		{ ss, EPTP_SSS, EPT_X | EPT_SSS, ACC_READ, told | BIT(14) | 1 | EPT_X << 3 },
+		/* a user's shadow stack is like any other page */
+		{ ss | PTE_US, EPTP_SSS, EPT_R | EPT_W, ACC_WRITE | ACC_USER, 0 },
+		{ ss | PTE_US, EPTP_SSS, EPT_R | EPT_SSS, ACC_WRITE | ACC_USER, told | BIT(14) | BIT(9) | 2 | EPT_R << 3 },
+	};
+	set_up(false);
+	for (unsigned i = 0; i < ARRAY_LEN(k); i++) {
+		for (unsigned before = 0; before < 2; before++) {       /* with an ordinary load that left a translation behind */
+			mmu_set_guest(m, NULL);
+			rig_map(r, RIG_LONG4, LIN, 1, GPA_DATA, k[i].page);
+			guest.eptp = (guest.eptp & ~(uint64_t)EPTP_SSS) | k[i].control;
+			ept_enter(m, &guest, RIG_LONG4, CR0_WP, CR4_CET, EFER_NXE);
+			mmu_invvpid(m, INVVPID_SINGLE, 1, 0);
+			uint64_t entry = HPA_DATA | EPT_WB | k[i].entry, v = 0;
+			struct mmu_fault f = access_with(entry, before && k[i].entry & EPT_R ? ACC_READ : ACC_EXEC);
+			f = (struct mmu_fault){ 0 };
+			if (k[i].access & ACC_WRITE)
+				mmu_write(m, LIN + 8, &v, 8, k[i].access | ACC_SS, &f);
+			else
+				mmu_read(m, LIN + 8, &v, 8, k[i].access | ACC_SS, &f);
+			cr_expect(eq(u32, f.kind, k[i].violation ? MMU_EPT_VIOLATION : MMU_OK), "case %u", i);
+			cr_expect(eq(u64, f.qualification, k[i].violation), "case %u", i);
+		}
+	}
+}
+
 /* Fetched and readable are apart: a page that was executed is not thereby readable. */
 Test(ept, an_execute_only_page_stays_unreadable_when_its_translation_is_cached)
 {

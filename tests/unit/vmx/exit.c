@@ -4,6 +4,7 @@
 
 #include "models/cpu/flags.h"
 #include "models/cpu/vmx/vmx.h"
+#include "models/mmu/pte.h"
 #include "tests/unit/vmx/valid.h"
 
 TestSuite(vmx_exit);
@@ -69,6 +70,54 @@ Test(vmx_exit, host_state_is_loaded)
 	cr_expect(eq(u32, s->seg[SEG_TR].limit, 0x67));
 	cr_expect(eq(u32, s->seg[SEG_LDTR].attr, SEG_UNUSABLE));
 	cr_expect(eq(u32, s->gdtr.limit, 0xffff));
+	fixture_free(f);
+}
+
+/* "If the processor supports the 1-setting of the 'load CET' VM-entry control, the contents of the IA32_S_CET and
+ * IA32_INTERRUPT_SSP_TABLE_ADDR MSRs are saved"; SSP too. Loaded when the controls say so. */
+Test(vmx_exit, cet_state_goes_both_ways)
+{
+	for (unsigned load = 0; load < 4; load++) {
+		struct fixture *f = launch(VALID_CET);
+		struct cpu_state *s = &f->cpu->s;
+		const bool in = load & 1, out = load & 2;
+		CODE(VALID_GUEST, 0x0f, 0xa2);
+		GET(ENTRY_CONTROLS) |= in ? VMX_CTL(ENTRY_LOAD_CET) : 0;
+		GET(EXIT_CONTROLS) |= out ? VMX_CTL(EXIT_LOAD_CET) : 0;
+		s->s_cet = 1, s->ssp = 0x10, s->ssp_table = 0x100;
+		GET(GUEST_S_CET) = 2, GET(GUEST_SSP) = 0x20, GET(GUEST_SSP_TABLE) = 0x200;
+		GET(HOST_S_CET) = 3, GET(HOST_SSP) = 0x30, GET(HOST_SSP_TABLE) = 0x300;
+		run(f);
+		const uint64_t guest = in ? 2 : 1, host = out ? 3 : guest;
+		cr_expect(eq(u64, GET(EXIT_REASON), EXIT_CPUID));
+		cr_expect(eq(u64, GET(GUEST_S_CET), guest), "%u", load);
+		cr_expect(eq(u64, GET(GUEST_SSP), guest << 4), "%u", load);
+		cr_expect(eq(u64, GET(GUEST_SSP_TABLE), guest << 8), "%u", load);
+		cr_expect(eq(u64, s->s_cet, host), "%u", load);
+		cr_expect(eq(u64, s->ssp, host << 4), "%u", load);
+		cr_expect(eq(u64, s->ssp_table, host << 8), "%u", load);
+		fixture_free(f);
+	}
+}
+
+/* The guest's shadow stack is in force at once: its return is checked, and #CP exits by bit 21 of the exception bitmap. */
+Test(vmx_exit, a_guests_control_protection_exception_exits)
+{
+	struct fixture *f = launch(VALID_CET);
+	mem_write64(&f->mem, HPA(0x3000 + 7 * 8), 0xe00000 | PTE_P | PTE_A | PTE_D | PTE_PS);
+	GET(GUEST_CR4) |= CR4_CET;
+	GET(ENTRY_CONTROLS) |= VMX_CTL(ENTRY_LOAD_CET);
+	GET(GUEST_S_CET) = 1;
+	GET(GUEST_SSP) = 0xe01000;
+	GET(EXCEPTION_BITMAP) = BIT(VEC_CP);
+	mem_write64(&f->mem, HPA(GET(GUEST_RSP)), VALID_GUEST);
+	CODE(VALID_GUEST, 0x90, 0xc3);
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_EXCEPTION));
+	cr_expect(eq(u64, GET(EXIT_INTR_INFO), 0x80000b15));
+	cr_expect(eq(u64, GET(EXIT_INTR_ERROR), 1));
+	cr_expect(eq(u64, GET(GUEST_RIP), VALID_GUEST + 1));
+	cr_expect(eq(u64, GET(GUEST_SSP), 0xe01000));
 	fixture_free(f);
 }
 
