@@ -156,6 +156,7 @@
 ---@field page? string|number EPT: the largest page the VMM maps with
 ---@field eager? boolean EPT: map all memory at the start instead of on demand
 ---@field tags? boolean use VPIDs: translations survive VM exits and entries
+---@field apicv? string|number VMM: at most what of a virtual local APIC the hardware does
 ---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
 ---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
 ---@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one

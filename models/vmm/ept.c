@@ -18,14 +18,15 @@
 #define EPTP_WB      6ull
 #define ADDRESS      (MASK(52) & PAGE_MASK)
 
-struct ept { uint64_t root, pages; };           /* plain; pages: tables there are */
+struct ept { uint64_t root, pages, apic; };     /* plain; pages: tables there are; apic: the APIC-access page, 0: none */
+#define APIC_GPA     0xfee00000ull
 
 static bool ept_valid(void *who, const void *state)
 {
 	const struct vm *vm = who;
 	struct ept s;
 	memcpy(&s, state, sizeof s);
-	return !(s.root % PAGE_SIZE) && s.root < vm->vmm->p.mem->low_size;
+	return !(s.root % PAGE_SIZE) && !(s.apic % PAGE_SIZE) && s.apic < vm->vmm->p.mem->low_size && s.root < vm->vmm->p.mem->low_size;
 }
 
 static int ept_vm_init(struct vm *vm, struct err *e)
@@ -34,6 +35,7 @@ static int ept_vm_init(struct vm *vm, struct err *e)
 	char name[24];
 	(void)e;
 	t->root = vmm_page(vm->vmm).v;
+	t->apic = vmx_may_be(vm->vmm->p.cpu[0], VMX_VIRTUALIZE_APIC) ? vmm_page(vm->vmm).v : 0;
 	t->pages = 1;
 	vm->paging = t;
 	vm->stat[VMM_STAT_EPT_BYTES] = PAGE_SIZE;
@@ -97,7 +99,8 @@ static uint64_t new_table(struct vcpu *v)
 static bool map(struct vcpu *v, uint64_t gpa)
 {
 	const struct ept *t = v->vm->paging;
-	unsigned shift = largest(v, gpa);
+	const bool apic = gpa >> PAGE_SHIFT == APIC_GPA >> PAGE_SHIFT;
+	unsigned shift = apic ? PAGE_SHIFT : largest(v, gpa);
 	uint64_t page = gpa & ~MASK(shift), table = t->root;
 	hpa_t hpa;
 	vmm_cost(v->cpu, VMM_COST_EPT_MAP);
@@ -114,7 +117,9 @@ static bool map(struct vcpu *v, uint64_t gpa)
 		}
 		table = entry & ADDRESS;
 	}
-	vm_gpa_to_hpa(v->vm, GPA(page), &hpa);
+	hpa = HPA(t->apic);
+	if (!apic)
+		vm_gpa_to_hpa(v->vm, GPA(page), &hpa);
 	put(v, table + (gpa >> shift & 511) * 8, hpa.v | EPT_RWX | EPT_WB | (shift > 12 ? EPT_LARGE : 0));
 	v->vm->stat[VMM_STAT_EPT_FILLS]++;
 	trace(v->cpu->trace, v->cpu->ledger.now, v->cpu->number, VMM_TRACE_EPT_MAP, v->vm->number, page, hpa.v, 1ull << shift);
@@ -124,11 +129,46 @@ static bool map(struct vcpu *v, uint64_t gpa)
 static enum paged ept_violation(struct vcpu *v, gpa_t gpa, uint64_t qualification)
 {
 	(void)qualification;
-	if (mem_offset(&v->vm->mem, HPA(gpa.v)) < 0)
+	bool apic = gpa.v >> PAGE_SHIFT == APIC_GPA >> PAGE_SHIFT && (v->s.apicv == APICV_ACCESS || v->s.apicv == APICV_FULL);
+	if (!apic && mem_offset(&v->vm->mem, HPA(gpa.v)) < 0)
 		return PAGED_EMULATE;
 	if (!map(v, gpa.v))
 		vcpu_refuse(v, "the VMM's memory is used up: give the machine more");
 	return PAGED_FIXED;
+}
+
+/* ---- the local APIC's page ---- */
+
+uint64_t ept_apic_page(const struct vm *vm)
+{
+	const struct ept *t = vm->paging;
+	return t->apic;
+}
+
+void ept_apic_unmap(struct vcpu *v)
+{
+	struct ept *t = v->vm->paging;
+	uint64_t table = t->root, at = 0;
+	if (!t->apic)
+		return;
+	t->apic = 0;
+	for (unsigned s = 39; s >= 12; s -= 9) {
+		at = table + (APIC_GPA >> s & 511) * 8;
+		uint64_t entry = get(v, at);
+		if (!(entry & EPT_RWX))
+			return;
+		table = entry & ADDRESS;
+	}
+	put(v, at, 0);
+	for (unsigned i = 0; i < v->vm->config.vcpus; i++) {
+		struct vcpu *other = v->vm->vcpu[i];
+		if (other == v) {
+			vmx_root_invept(v->cpu, INVEPT_SINGLE, t->root | EPTP_4_LEVEL | EPTP_WB);
+			continue;
+		}
+		vmm_cost(v->cpu, VMM_COST_SHADOW_REMOTE);
+		mmu_flush_all(&other->cpu->mmu);
+	}
 }
 
 static void map_all(struct vcpu *v)

@@ -1,7 +1,8 @@
 /* interrupt.c - what interrupts a virtual CPU, and when it may be injected.
  *
  * The virtual local APIC (the model's) and the virtual 8259s decide which interrupt is due; the guest's IF and its blocking by STI
- * and MOV SS decide whether it is injected at this VM entry or an interrupt window is asked for. NMIs likewise.
+ * and MOV SS decide whether it is injected at this VM entry or an interrupt window is asked for. NMIs likewise. With virtual-interrupt
+ * delivery (apicv.c) the 8259s' and NMIs alone.
  * INIT and start-up IPIs change the model's state as they change a CPU's, which then goes into the VMCS.
  * Source: SDM Vol. 3C, "Event Injection"; "Interrupt-Window Exiting and Virtual-Interrupt Delivery"; "NMI-window exiting". */
 #include "models/vmm/vmm.h"
@@ -20,17 +21,26 @@ static bool interrupt_due(const struct cpu *m)
 	return extint_pending(m) || lapic_pending(m->lapic) >= 0;
 }
 
-bool vcpu_pending(const struct vcpu *v)
+bool vcpu_pending(struct vcpu *v)
 {
 	const struct cpu *m = v->model;
 	if (v->s.reload || m->s.init_pending || m->s.sipi_pending || m->s.nmi_pending)
 		return true;
+	if (vcpu_in_guest(v))
+		return apicv_pending(v) || extint_pending(m);
 	return !v->s.blocked && interrupt_due(m);
 }
 
-static bool take(struct cpu *m, uint8_t *vector)
+/* Virtual-interrupt delivery: the local APIC's own interrupts are the hardware's. */
+static bool injected_due(const struct vcpu *v)
 {
-	int x = lapic_pending(m->lapic);
+	return v->s.apicv == APICV_FULL ? extint_pending(v->model) : interrupt_due(v->model);
+}
+
+static bool take(const struct vcpu *v, uint8_t *vector)
+{
+	struct cpu *m = v->model;
+	int x = v->s.apicv == APICV_FULL ? -1 : lapic_pending(m->lapic);
 	if (x >= 0) {
 		lapic_ack(m->lapic, (uint8_t)x);
 		*vector = (uint8_t)x;
@@ -65,7 +75,7 @@ void vcpu_interrupt(struct vcpu *v)
 {
 	struct cpu *m = v->model;
 	uint32_t want = 0;
-	bool nmi = m->s.nmi_pending, irq = interrupt_due(m);
+	bool nmi = m->s.nmi_pending, irq = injected_due(v);
 	if (nmi || irq) {
 		uint64_t blocking = vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY);
 		vmm_cost(v->cpu, VMM_COST_IRQ);
@@ -76,9 +86,9 @@ void vcpu_interrupt(struct vcpu *v)
 		uint8_t vector;
 		if (irq && !v->s.pending_event && !(blocking & 3) && vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
 			vcpu_now(v);
-			if (take(m, &vector))
+			if (take(v, &vector))
 				inject(v, EVENT_EXTERNAL, vector);
-			irq = interrupt_due(m);
+			irq = injected_due(v);
 		}
 	}
 	if (nmi)

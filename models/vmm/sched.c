@@ -40,6 +40,11 @@ static struct vcpu *holder(const struct vmm *m, const struct cpu *c)
 	return n ? m->vcpu[n - 1] : NULL;
 }
 
+bool vcpu_in_guest(const struct vcpu *v)
+{
+	return v->cpu->vmx.guest && holder(v->vm->vmm, v->cpu) == v;
+}
+
 void vcpu_registers_out(struct vcpu *v)
 {
 	if (holder(v->vm->vmm, v->cpu) == v && v->s.interpreting != INTERPRET_MODEL)

@@ -1,6 +1,6 @@
 /* vcpu.c - a virtual CPU: its VMCS from the first field on, and VM entry.
  *
- * What the guest may do without an exit: everything but CPUID, HLT, I/O, MOV to CR8, changes of CR0.PE, PG, NE, CD, NW and CR4.VMXE,
+ * What the guest may do without an exit: everything but CPUID, HLT, I/O, changes of CR0.PE, PG, NE, CD, NW and CR4.VMXE,
  * XSETBV, MSRs that are not its own (vcpu_msr.def is the list of those that are); pagers add what they need.
  * Where state lives: what a VMCS has a field for, there; general registers, CR2, debug registers, floating point and the MSRs of
  * SYSCALL in the physical CPU while the virtual one holds it, for the VMM's code does not use them; the rest in the model.
@@ -294,14 +294,16 @@ void vcpu_renew(struct vcpu *v)
 void vcpu_create(struct vcpu *v)
 {
 	struct vmm *m = v->vm->vmm;
-	hpa_t page[3];
+	hpa_t page[4];
 	for (unsigned i = 0; i < ARRAY_LEN(page); i++)
 		page[i] = vmm_page(m);
 	v->s.vmcs = page[0].v;
+	v->s.apic_page = page[3].v;
 	mem_write32(m->p.mem, page[AT_VMCS / PAGE_SIZE], VMCS_REVISION);
 	vmx_root_vmclear(v->cpu, v->s.vmcs);
 	vmx_root_vmptrld(v->cpu, v->s.vmcs);
 	write_controls(v);
+	apicv_init(v);
 	write_host(v);
 	write_msr_bitmaps(v);
 	vcpu_load_state(v);
@@ -328,6 +330,7 @@ void vcpu_exited(struct vcpu *v)
 {
 	vmm_cost(v->cpu, VMM_COST_SAVE_REGS);
 	touch_regs(v, true);
+	apicv_in(v);
 }
 
 static void write_event(struct vcpu *v)
@@ -352,6 +355,7 @@ bool vcpu_enter(struct vcpu *v)
 	char what[96];
 	if (v->s.pending_event)
 		write_event(v);
+	apicv_out(v);
 	vmm_cost(c, VMM_COST_RESTORE_REGS);
 	touch_regs(v, false);
 	bool launch = !v->s.launched;

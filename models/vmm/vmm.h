@@ -11,6 +11,7 @@
  *   sched.c    which vCPU runs where, world switch   emulate.c    instructions that touch devices or guarded tables
  *   interrupt.c  what a vCPU is interrupted by       interpret.c  guests in a state VM entry refuses: real mode without
  *   pager.def  the pagers                                         "unrestricted guest"
+ *   apicv.c    what of a local APIC the hardware does
  *
  * State is plain and in snapshot sections; pointers are wiring. */
 #ifndef VMM_VMM_H
@@ -46,6 +47,8 @@ extern const struct stat_row vmm_stat_rows[VMM_STAT_N];
 extern const struct trace_row vmm_trace_rows[];        /* at TRACE_VMM */
 extern const size_t vmm_trace_rows_n;
 
+enum apicv { APICV_FULL /* all the CPU has */, APICV_ACCESS, APICV_TPR, APICV_OFF };    /* apicv.c */
+
 struct vm_config {
 	char name[16];
 	const char *cpu, *mmu;          /* technique: "vmx"; "ept", "shadow.wp", ... (technique.def) */
@@ -54,6 +57,7 @@ struct vm_config {
 	unsigned page_shift;            /* EPT: the largest page to map with: 12, 21, 30 */
 	bool eager;                     /* EPT: map everything at the start instead of at the first violation */
 	bool tags;                      /* use VPIDs */
+	enum apicv apicv;               /* at most: what of its local APIC the hardware does */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
 	cycle_t slice;                  /* turn of a virtual CPU while others wait for its physical one; 0: the default */
 	struct { bool set; cycle_t cycles; } cost[VMM_COSTS];   /* instead of cost.def's; the VMM is one: for all its VMs */
@@ -76,6 +80,9 @@ struct vcpu_state {             /* plain */
 	uint32_t interpreting;          /* INTERPRET_*: not to be entered, see interpret.c */
 	uint32_t interpret_one;         /* at least an instruction, whether it may be entered or not */
 	uint32_t blocked;               /* halted with interrupts off: only an NMI, INIT or start-up IPI helps */
+	uint64_t apic_page;             /* its virtual-APIC page, host-physical */
+	uint64_t eoi_exit[4];           /* as in the VMCS */
+	uint32_t apicv, tpr_threshold;  /* enum apicv: the VMCS's controls; likewise */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
@@ -215,7 +222,7 @@ bool vcpu_enter(struct vcpu *v);                                /* false: VM ent
 unsigned vcpu_vpid(const struct vcpu *v);
 void vcpu_exited(struct vcpu *v);                               /* the first thing after an exit: registers are saved */
 void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit that has just completed */
-bool vcpu_pending(const struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
+bool vcpu_pending(struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
 void vcpu_interrupt(struct vcpu *v);                            /* the event to inject at the entry to come, or the window for it */
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
@@ -226,6 +233,13 @@ void vcpu_wake(struct vcpu *v);                                 /* it has reason
 bool vcpu_fits(const struct vcpu *v);                           /* interpret.c: may VMX run what the model holds? */
 void vcpu_interpret_one(struct vcpu *v);                        /* the instruction at RIP, or the event pending, before it is entered again */
 bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
+void apicv_init(struct vcpu *v);                                /* apicv.c */
+void apicv_out(struct vcpu *v);                                 /* before VM entry: the model's local APIC into the virtual-APIC page */
+void apicv_in(struct vcpu *v);                                  /* after a VM exit: back */
+bool apicv_pending(struct vcpu *v);                             /* of one that is in its guest */
+uint64_t ept_apic_page(const struct vm *vm);                    /* its APIC-access page, host-physical; 0: none (any more) */
+void ept_apic_unmap(struct vcpu *v);                            /* the guest's local APIC is not at its default address */
+bool vcpu_in_guest(const struct vcpu *v);
 void identity_init(struct vm *vm, hpa_t root);                  /* identity.c: for vm_restricted() ones */
 void identity_load(struct vcpu *v);                             /* s.cr0, cr3, cr4, efer have changed, paging with them or off */
 bool vm_restricted(const struct vm *vm, const struct cpu *c);   /* EPT without "unrestricted guest" */

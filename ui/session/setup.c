@@ -93,6 +93,8 @@ static int number(const char *key, const char *value, uint64_t min, uint64_t max
 	return 0;
 }
 
+static const char *const apicv_names[] = { "full", "access", "tpr", "off" };    /* enum apicv */
+
 static int yes_no(const char *key, const char *value, bool *v, const char *where, struct err *e)
 {
 	if (strcmp(value, "true") == 0 || strcmp(value, "1") == 0 || strcmp(value, "yes") == 0)
@@ -258,6 +260,13 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return yes_no(key, value, &s->vm.eager, where, e);
 	case CONFIG_TAGS:
 		return yes_no(key, value, &s->vm.tags, where, e);
+	case CONFIG_APICV:
+		for (unsigned i = 0; i < ARRAY_LEN(apicv_names); i++)
+			if (!strcmp(value, apicv_names[i])) {
+				s->vm.apicv = (enum apicv)i;
+				return 0;
+			}
+		return err_set(e, where, NULL, "apicv = %s: expected full, access, tpr or off", value);
 	case CONFIG_SHADOW:
 		return number(key, value, 1 << 16, 1ull << 34, &s->vm.shadow_limit, where, e);
 	case CONFIG_HOST_CPUS:
