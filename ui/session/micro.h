@@ -52,6 +52,7 @@ struct micro_walk {
 	bool lit[WALK_REFS_MAX];        /* the cursor is past it */
 	bool flags[WALK_REFS_MAX];      /* accessed or dirty flags were set in it */
 	gpa_t gpa[WALK_REFS_MAX];       /* EPT: the address that is translated */
+	size_t step[WALK_REFS_MAX];     /* of the record */
 	int here;                       /* the row the cursor's step made, -1: none */
 	uint32_t refs;                  /* references altogether */
 	unsigned cpu;

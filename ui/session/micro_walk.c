@@ -59,18 +59,18 @@ struct reading {
 
 static unsigned index_bits(const struct micro_walk *w) { return w->levels == 2 ? 10 : 9; }
 
-static uint32_t row(struct reading *g, struct walk_ref ref, bool lit, bool here)
+static void row(struct reading *g, struct walk_ref ref, size_t step, bool lit, bool here)
 {
 	struct micro_walk *w = g->w;
 	const uint32_t i = w->rec.n < WALK_REFS_MAX ? w->rec.n++ : WALK_REFS_MAX - 1;
 	w->rec.ref[i] = ref;
 	w->lit[i] = lit;
+	w->step[i] = step;
 	w->flags[i] = false;
 	w->gpa[i] = GPA(ref.dim == WALK_EPT ? g->gpa : 0);
 	w->number[i] = ref.served == LEVEL_PSC || ref.served == LEVEL_NTLB ? 0 : ++w->refs;
 	if (here)
 		w->here = (int)i;
-	return i;
 }
 
 /* What the caches led to is not what decides: those rows go. */
@@ -87,7 +87,7 @@ static void again(struct reading *g, bool ept)
 		w->here = -1;
 }
 
-static void reference(struct reading *g, const struct trace_record *r, cycle_t cycles, bool lit, bool here)
+static void reference(struct reading *g, const struct trace_record *r, size_t step, cycle_t cycles, bool lit, bool here)
 {
 	const bool ept = r->event == MMU_TRACE_EPT_REF;
 	const uint64_t at = r->a[1];
@@ -99,12 +99,12 @@ static void reference(struct reading *g, const struct trace_record *r, cycle_t c
 		.index = (uint16_t)((at & 0xfff) / (!ept && g->w->levels == 2 ? 4 : 8)), .entry_pa = at, .entry = r->a[2],
 		.table = !ept && g->asked ? g->gpa & PAGE_MASK : at & PAGE_MASK,
 	};
-	row(g, ref, lit, here);
+	row(g, ref, step, lit, here);
 	if (!ept)
 		g->asked = false;
 }
 
-static void skip(struct reading *g, const struct trace_record *r, bool lit, bool here)
+static void skip(struct reading *g, const struct trace_record *r, size_t step, bool lit, bool here)
 {
 	const unsigned bits = r->a[0] == WALK_EPT ? 9 : index_bits(g->w), level = (unsigned)r->a[1];
 	const uint64_t address = r->a[0] == WALK_EPT ? g->gpa : g->w->rec.lin;
@@ -114,7 +114,7 @@ static void skip(struct reading *g, const struct trace_record *r, bool lit, bool
 	const unsigned shift = level ? 12 + (level - 1) * bits : 12;
 	row(g, (struct walk_ref){ .dim = (uint8_t)r->a[0], .level = nested ? 0 : (uint8_t)level, .for_level = r->a[0] == WALK_EPT ? (uint8_t)g->for_level : 0,
 	                          .served = (uint8_t)r->a[2], .index = nested ? 0 : (uint16_t)BITS(address, shift + bits - 1, shift), .entry = r->a[3],
-	                          .table = nested ? g->gpa & PAGE_MASK : 0 }, lit, here);
+	                          .table = nested ? g->gpa & PAGE_MASK : 0 }, step, lit, here);
 }
 
 static void flags_set(struct micro_walk *w, const struct trace_record *r, bool lit, bool here)
@@ -188,10 +188,10 @@ void micro_walk(const struct micro *u, size_t number, struct micro_walk *w)
 		case MMU_TRACE_WALK_REF:
 		case MMU_TRACE_SHADOW_REF:
 		case MMU_TRACE_EPT_REF:
-			reference(&g, r, r->cycle - before, lit, here);
+			reference(&g, r, i, r->cycle - before, lit, here);
 			break;
 		case MMU_TRACE_WALK_SKIP:
-			skip(&g, r, lit, here);
+			skip(&g, r, i, lit, here);
 			break;
 		case MMU_TRACE_WALK_AD:
 			flags_set(w, r, lit, here);

@@ -10,7 +10,6 @@
 
 void draw_memory(struct tui *t, struct pane_out *o);
 void draw_stack(struct tui *t, struct pane_out *o);
-void draw_walk(struct tui *t, struct pane_out *o);
 void draw_tables(struct tui *t, struct pane_out *o);
 
 void draw_memory(struct tui *t, struct pane_out *o)
@@ -110,11 +109,6 @@ static void list_walk(struct pane_out *o, const struct walk_record *w, bool time
 			put(o, STYLE_HARDWARE, ", %u cycles", w->cycles);
 	}
 	nl(o);
-}
-
-void draw_walk(struct tui *t, struct pane_out *o)
-{
-	list_walk(o, &looked_at(t)->mmu.last_walk, true);
 }
 
 void draw_tables(struct tui *t, struct pane_out *o)

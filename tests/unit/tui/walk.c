@@ -1,0 +1,274 @@
+/* The pane of a translation, without a terminal: what it shows for known walks, cell by cell, and for each kind of fault. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/cpu/sys.h"
+#include "ui/tui/tui.h"
+
+#define KERNEL64 "build/guests/kernel64.elf"
+static struct session session;
+static struct tui *t;
+
+/* caches false: nothing shortens a walk, so that every reference is made. */
+static void open_under(const char *mmu, const char *cmdline, bool caches)
+{
+	static const char *const bare[] = { "psc.pde=0", "psc.pdpte=0", "psc.pml4e=0", "nested.tlb=0", "ept.psc=0" };
+	static const struct options o = { .max_cycles = NEVER, .quiet = true };
+	struct err e = { "" };
+	struct setup setup;
+	session_init(&session, &o);
+	setup_init(&setup);
+	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
+	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
+	for (size_t i = 0; !caches && i < ARRAY_LEN(bare); i++)
+		cr_assert(eq(int, setup_set_pair(&setup, bare[i], "test", &e), 0), "%s", e.text);
+	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
+	struct run *r = session_machine(&session, &setup, &e);
+	cr_assert(r != NULL, "%s", e.text);
+	struct boot_image image = { .kernel = KERNEL64, .cmdline = cmdline };
+	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	t = tui_new(r, 80, 24, true);
+	for (const char *k = ":arrange walk\n\t"; *k; k++)
+		tui_key(t, *k);
+	t->focus = PANE_WALK;
+}
+
+static void close_it(void)
+{
+	tui_free(t);
+	session_fini(&session);
+}
+
+static void keys(const char *text)
+{
+	for (; *text; text++)
+		tui_key(t, *text);
+	tui_draw(t);
+}
+
+/* Line `n` of the pane, without its frame and trailing blanks. */
+static const char *line(int n)
+{
+	static char text[8][300];
+	static unsigned at;
+	char *out = text[at++ % 8];
+	int y = -1, end = 0;
+	for (unsigned i = 0; i < t->places; i++)
+		if (t->place[i].pane == PANE_WALK)
+			y = t->place[i].y + 1 + n;
+	cr_assert(y >= 0);
+	for (int x = 1; x < t->canvas.w - 1; x++) {
+		out[x - 1] = (char)t->canvas.cell[y * t->canvas.w + x].ch;
+		if (out[x - 1] != ' ')
+			end = x;
+	}
+	out[end] = '\0';
+	return out;
+}
+#define LINE(n, text) cr_expect(eq(str, (char *)line(n), (char *)text))
+
+/* Instruction by instruction to one with such a walk; the cursor is at the record's end. */
+static void to_walk(bool (*want)(const struct micro_walk *w))
+{
+	static struct micro_walk w;
+	for (unsigned i = 0; i < 20000; i++) {
+		cr_assert(eq(int, micro_run(t->micro), TRAVEL_DONE));
+		for (size_t k = 0; k < micro_walks(t->micro); k++) {
+			micro_walk(t->micro, k, &w);
+			if (!w.hit && want(&w)) {
+				micro_goto(t->micro, w.last + 1);
+				tui_draw(t);
+				return;
+			}
+		}
+	}
+	cr_fatal("no such walk");
+}
+static void to_user(void)
+{
+	struct err e = { "" };
+	while (t->m->cpu[0]->s.cpl != 3)
+		cr_assert(eq(int, travel_to_event(t->travel, "cpl", &e), TRAVEL_STOPPED));
+}
+static bool has_4(const struct micro_walk *w) { return w->refs == 4 && !w->rec.fault.kind && w->levels == 4; }
+static bool has_24(const struct micro_walk *w) { return w->refs == 24 && !w->rec.fault.kind; }
+static bool faults(const struct micro_walk *w) { return w->rec.fault.kind == MMU_PF; }
+
+Test(walk_pane, four_references_native, .timeout = 120)
+{
+	open_under("native", "pgfault n=3", false);
+	to_user();
+	to_walk(has_4);
+	LINE(0, "last user fetch of 0x400100, 1 of 2; ] the next");
+	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
+	LINE(2, "  1 L1    4          2 L1    4          3 L1    4          4 L1    4+");
+	LINE(3, "4 PT, from the L1 cache, 4 cycles; accessed or dirty set");
+	LINE(4, "  [000] at 150000 = 0000000000107025 P US A");
+	LINE(5, "physical 0x107100 4 KB U read-only fetch");
+	LINE(6, "4 references, 621 cycles");
+	close_it();
+}
+
+Test(walk_pane, twenty_four_under_ept, .timeout = 120)
+{
+	open_under("ept", "pgfault n=3", false);
+	to_user();
+	to_walk(has_24);
+	LINE(0, "last user fetch of 0x400100, 1 of 2; ] the next");
+	LINE(1, "      nL4 PML4      nL3 PDPT      nL2 PD        nL1 PT        guest entry");
+	LINE(2, "gL4   1 L1    4     2 L1    4     3 L1    4     4 L1    4     5 L2   12");
+	LINE(3, "gL3   6 L1    4     7 L1    4     8 L1    4     9 L1    4    10 L2   12");
+	LINE(4, "gL2  11 L1    4    12 L1    4    13 L1    4    14 L1    4    15 L1    4");
+	LINE(5, "gL1  16 L1    4    17 L1    4    18 L1    4    19 L1    4    20 L1    4+");
+	LINE(6, "gPA  21 L1    4    22 L1    4    23 L1    4    24 L1    4");
+	LINE(7, "24 EPT PT for the final guest-physical 0x107100, from the L1 cache, 4 cycles");
+	LINE(8, "  [107] at 107838 = 0000000004707037 R W X WB");
+	LINE(9, "guest-physical 0x107100 physical 0x4707100 4 KB U read-only fetch");
+	LINE(10, "24 references, 717 cycles");
+	keys("15rm");
+	LINE(0, "last user fetch of 0x400100, 1 of 2; ] the next");
+	LINE(1, "      nL4 PML4      nL3 PDPT      nL2 PD        nL1 PT        guest entry");
+	LINE(2, "gL4   1 L1    4     2 L1    4     3 L1    4     4 L1    4     5 L2   12");
+	LINE(3, "gL3   6 L1    4     7 L1    4     8 L1    4     9 L1    4    10 L2   12");
+	LINE(4, "gL2  11 L1    4    12 L1    4    13 L1    4   >14 L1    4    15 ..");
+	LINE(5, "gL1  16 ..         17 ..         18 ..         19 ..         20 ..");
+	LINE(6, "gPA  21 ..         22 ..         23 ..         24 ..");
+	LINE(7, "14 EPT PT for the guest's PD at guest-physical 0x14f010, from the L1 cache, 4");
+	LINE(8, "  [14f] at 107a78 = 000000000474f037 R W X WB");
+	LINE(9, "not ended yet: m goes on");
+	close_it();
+}
+
+Test(walk_pane, the_guests_own_page_fault_native, .timeout = 120)
+{
+	open_under("native", "pgfault n=3", true);
+	to_user();
+	to_walk(faults);
+	LINE(0, "last user fetch of 0x400100, 1 of 12; ] the next");
+	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
+	LINE(2, "  1 L1    4        ! 2 L1    4");
+	LINE(3, "2 PDPT, from the L1 cache, 4 cycles");
+	LINE(4, "  [000] at 14b000 = 0000000000000000 not present");
+	LINE(5, "#PF, error code 0x4: P=0 not present, W/R=0 read, U/S=1 user");
+	LINE(6, "the PDPT entry 0 at 0x14b000 has P = 0: nothing is mapped there");
+	LINE(7, "whose: the system's own page fault; its #PF handler gets it, CR2 = 0x400100");
+	LINE(8, "2 references, 13 cycles");
+	close_it();
+}
+
+Test(walk_pane, the_guests_own_page_fault_under_ept, .timeout = 120)
+{
+	open_under("ept", "pgfault n=3", true);
+	to_user();
+	to_walk(faults);
+	LINE(0, "last user fetch of 0x400100, 1 of 12; ] the next");
+	LINE(1, "      nL4 PML4      nL3 PDPT      nL2 PD        nL1 PT        guest entry");
+	LINE(2, "gL4  = nestedTLB   = nestedTLB   = nestedTLB   = nestedTLB    1 L2   12");
+	LINE(3, "gL3  = EPT cache   = EPT cache   = EPT cache    2 L1    4   ! 3 L2   12");
+	LINE(4, "gL2");
+	LINE(5, "gL1");
+	LINE(6, "gPA");
+	LINE(7, "3 PDPT at guest-physical 0x14b000, from the L2 cache, 12 cycles");
+	LINE(8, "  [000] at 474b000 = 0000000000000000 not present");
+	LINE(9, "#PF, error code 0x4: P=0 not present, W/R=0 read, U/S=1 user");
+	LINE(10, "the PDPT entry 0 at 0x474b000 has P = 0: nothing is mapped there");
+	LINE(11, "whose: the guest's own page fault; its #PF handler gets it without its VMM");
+	LINE(12, "3 references, 33 cycles");
+	close_it();
+}
+
+Test(walk_pane, a_hidden_fault_of_the_shadow, .timeout = 120)
+{
+	open_under("shadow.wp", "pgfault n=3", true);
+	keys("3000s");
+	keys("x");
+	LINE(0, "last kernel fetch of 0xffffffff80103a00, 1 of 1; ] the next");
+	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
+	LINE(2, " = walkcache        = walkcache        = walkcache       ! 1 L3   45");
+	LINE(3, "1 shadow PT, from the L3 cache, 45 cycles");
+	LINE(4, "  [103] at 3c02818 = 0000000000000000 not present");
+	LINE(5, "#PF, error code 0x10: P=0 not present, W/R=0 read, U/S=0 supervisor, I/D=1");
+	LINE(6, "fetch");
+	LINE(7, "the shadow PT entry 0x103 at 0x3c02818 has P = 0: nothing is mapped there");
+	LINE(8, "whose: hidden: the guest's own tables allow it (guest-physical 0x103a00); its");
+	LINE(9, "VMM fixes the shadow, the guest never hears of it");
+	LINE(10, "1 reference, 50 cycles");
+	close_it();
+}
+
+Test(walk_pane, the_guests_own_fault_in_the_shadow, .timeout = 120)
+{
+	open_under("shadow.wp", "pgfault n=3", true);
+	keys("ex");
+	LINE(0, "last kernel write of 0xffffffff8014f000, 1 of 1; ] the next");
+	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
+	LINE(2, " = walkcache        = walkcache        = walkcache       ! 1 L1    4");
+	LINE(3, "1 shadow PT, from the L1 cache, 4 cycles");
+	LINE(4, "  [14f] at 3c02a78 = 0000000000000000 not present");
+	LINE(5, "#PF, error code 0x2: P=0 not present, W/R=1 write, U/S=0 supervisor");
+	LINE(6, "the shadow PT entry 0x14f at 0x3c02a78 has P = 0: nothing is mapped there");
+	LINE(7, "whose: hidden: the guest's own tables allow it (guest-physical 0x14f000); its");
+	LINE(8, "VMM fixes the shadow, the guest never hears of it");
+	LINE(9, "1 reference, 9 cycles");
+	close_it();
+}
+
+Test(walk_pane, an_ept_violation, .timeout = 120)
+{
+	open_under("ept", "pgfault n=3", true);
+	keys("3000s");
+	keys("x");
+	LINE(0, "last kernel fetch of 0xffffffff80103a00, 1 of 1; ] the next");
+	LINE(1, "      nL4 PML4      nL3 PDPT      nL2 PD        nL1 PT        guest entry");
+	LINE(2, "gL4  = walkcache   = walkcache   = walkcache   = walkcache   = walkcache");
+	LINE(3, "gL3  = walkcache   = walkcache   = walkcache   = walkcache   = walkcache");
+	LINE(4, "gL2  = nestedTLB   = nestedTLB   = nestedTLB   = nestedTLB    1 L1    4");
+	LINE(5, "gL1");
+	LINE(6, "gPA   2 L2   12     3 L2   12     4 L2   12   ! 5 L1    4");
+	LINE(7, "5 EPT PT for the final guest-physical 0x103a00, from the L1 cache, 4 cycles");
+	LINE(8, "  [103] at 107818 = 0000000000000000 not present");
+	LINE(9, "EPT violation at guest-physical 0x103a00, qualification 0x584: wanted --x,");
+	LINE(10, "allowed ---, for the final address");
+	LINE(11, "the EPT PT entry 0x103 at 0x107818 has R = W = X = 0: nothing is mapped there");
+	LINE(12, "whose: the VMM's: it maps the page; the guest never hears of it");
+	LINE(13, "5 references, 61 cycles, begun anew from the root: what was cached denied it");
+	close_it();
+}
+
+Test(walk_pane, an_ept_misconfiguration_ahead, .timeout = 120)
+{
+	struct walk_record rec;
+	open_under("ept", "pgfault n=3", true);
+	keys("3000s");
+	cr_assert(mmu_peek(&t->m->cpu[0]->mmu, t->m->cpu[0]->s.rip, &rec));
+	const uint64_t at = rec.ref[rec.n - 1].entry_pa, entry = mem_read64(&t->m->mem, HPA(at)) & ~1ull;
+	mem_write(&t->m->mem, HPA(at), &entry, 8);
+	keys("]");
+	LINE(0, "next kernel fetch of 0xffffffff80101ca0 (would be: the L1 TLB has it)");
+	LINE(1, "      nL4 PML4      nL3 PDPT      nL2 PD        nL1 PT        guest entry");
+	LINE(2, "gL4   1 rwx         2 rwx         3 rwx         4 rwx         5 WUA-");
+	LINE(3, "gL3   6 rwx         7 rwx         8 rwx         9 rwx        10 WUA-");
+	LINE(4, "gL2  11 rwx        12 rwx        13 rwx        14 rwx        15 W-ADL");
+	LINE(5, "gL1");
+	LINE(6, "gPA  16 rwx        17 rwx        18 rwx       !19 -wx");
+	LINE(7, "19 EPT PT for the final guest-physical 0x101ca0");
+	LINE(8, "  [101] at 107808 = 0000000004701036 W X WB");
+	LINE(9, "EPT misconfiguration at guest-physical 0x101ca0");
+	LINE(10, "the EPT PT entry 0x101 at 0x107808 = 0x4701036: W without R");
+	LINE(11, "whose: the VMM's own mistake, or its mark for device memory");
+	LINE(12, "19 references");
+	close_it();
+}
+
+/* Looking at what would be is no access. */
+Test(walk_pane, looking_ahead_changes_nothing, .timeout = 120)
+{
+	open_under("ept", "pgfault n=3", true);
+	keys("3000s");
+	const uint64_t hash = machine_hash(t->m);
+	keys("]]]]]]");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	close_it();
+}
