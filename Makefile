@@ -4,7 +4,7 @@
 #   CC=clang  the other compiler
 
 PACKAGES := gcc libc6-dev pkg-config libzydis-dev liblua5.4-dev libncurses-dev libmpfr-dev libdw-dev
-TEST_PACKAGES := libcriterion-dev tmux
+TEST_PACKAGES := libcriterion-dev tmux gdb
 
 comma := ,
 MODE  := $(if $(FUZZER),fuzz,$(if $(SAN),san,rel))$(if $(findstring clang,$(CC)),-clang)

@@ -14,6 +14,7 @@ fuzz_target fuzz_exec;          /* machine code and page tables */
 fuzz_target fuzz_snapshot;      /* snapshot files */
 fuzz_target fuzz_lua;           /* scenarios */
 fuzz_target fuzz_vmx;           /* guests and VMCSs in VMX operation */
+fuzz_target fuzz_gdb;           /* a debugger's packets */
 
 /* One machine for all inputs: the first call builds it, the others go back to how it was. */
 struct machine;

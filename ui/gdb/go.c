@@ -203,7 +203,7 @@ static enum travelled step_range(struct gdb *g, unsigned thread, uint64_t low, u
 		if (how != TRAVEL_DONE)
 			return how;
 		view_state(&g->view, thread, &o);
-		if (o.s.rip < low || o.s.rip >= high)
+		if (o.pc < low || o.pc >= high)
 			return how;
 		if (n % 1024 == 1023 && asked(g))
 			return TRAVEL_ASKED;

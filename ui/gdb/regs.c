@@ -17,7 +17,7 @@ enum group { GENERAL, FLOAT, VECTOR, SYSTEM };
 static const char *const group_name[] = { NULL, "float", "vector", "system" };
 
 enum source {
-	SOURCE_GPR, SOURCE_RIP, SOURCE_RFLAGS, SOURCE_SELECTOR, SOURCE_SEG_BASE, SOURCE_SEG_LIMIT, SOURCE_ST, SOURCE_FPU, SOURCE_XMM,
+	SOURCE_GPR, SOURCE_RIP, SOURCE_IP, SOURCE_RFLAGS, SOURCE_SELECTOR, SOURCE_SEG_BASE, SOURCE_SEG_LIMIT, SOURCE_ST, SOURCE_FPU, SOURCE_XMM,
 	SOURCE_MXCSR, SOURCE_KERNEL_GS, SOURCE_CR0, SOURCE_CR2, SOURCE_CR3, SOURCE_CR4, SOURCE_CR8, SOURCE_EFER, SOURCE_GDTR_BASE,
 	SOURCE_GDTR_LIMIT, SOURCE_IDTR_BASE, SOURCE_IDTR_LIMIT, SOURCE_DR, SOURCE_XCR0, SOURCE_CPL, SOURCE_MODE, SOURCE_VMX,
 	SOURCE_VM, SOURCE_CYCLE, SOURCE_INSNS,
@@ -97,7 +97,8 @@ static uint64_t value_of(const struct row *r, const struct view_state *o)
 	const struct cpu_state *s = &o->s;
 	switch ((enum source)r->source) {
 	case SOURCE_GPR: return s->r[r->index];
-	case SOURCE_RIP: return s->rip;
+	case SOURCE_RIP: return o->pc;
+	case SOURCE_IP: return s->rip;
 	case SOURCE_RFLAGS: return o->rflags;
 	case SOURCE_SELECTOR: return s->seg[r->index].sel;
 	case SOURCE_SEG_BASE: return s->seg[r->index].base;

@@ -236,8 +236,10 @@ int gdb_serve(struct run *r, const char *where, struct err *e)
 		gdb_console(g);
 		close(client);
 		free(s);
-		if (g->over == OVER_DETACHED)
+		if (g->over == OVER_DETACHED) {         /* from where the run has come to: what it did is not done, nor printed, again */
+			timeline_goto(travel_timeline(g->travel), timeline_end(travel_timeline(g->travel)));
 			result = GDB_GOES_ON;
+		}
 	}
 	gdb_free(g);
 	return result;

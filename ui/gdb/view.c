@@ -85,6 +85,11 @@ static uint32_t mode_of(const struct view_state *o)
 	return db ? MODE_COMPAT32 : MODE_COMPAT16;
 }
 
+static uint64_t linear_pc(const struct view_state *o)
+{
+	return o->mode == MODE_LONG64 ? o->s.rip : (o->s.seg[SEG_CS].base + o->s.rip) & 0xffffffff;
+}
+
 /* "MOV from CR0 returns the value of the corresponding bit in the read shadow for bits set in the guest/host mask" */
 static uint64_t shadowed(const struct vmcs *k, uint64_t real, enum vmcs_field mask, enum vmcs_field shadow)
 {
@@ -138,6 +143,7 @@ static void guest_state(const struct view *v, unsigned thread, struct view_state
 	}
 	o->cpl = o->s.cpl;
 	o->mode = mode_of(o);
+	o->pc = linear_pc(o);
 }
 
 void view_state(const struct view *v, unsigned thread, struct view_state *o)
@@ -159,6 +165,7 @@ void view_state(const struct view *v, unsigned thread, struct view_state *o)
 	o->vmx = c->vmx.vmxon == VMCS_NONE ? VIEW_VMX_OFF : c->vmx.guest ? VIEW_VMX_NON_ROOT : VIEW_VMX_ROOT;
 	o->vm = c->vmx.guest ? c->vmx.vm : 0;
 	o->loaded = true;
+	o->pc = linear_pc(o);
 }
 
 /* ---- memory ---- */
@@ -317,8 +324,17 @@ static void into_cpu(struct cpu *c, enum view_set what, unsigned i, const uint8_
 bool view_register(const struct view *v, unsigned thread, enum view_set what, unsigned i, const uint8_t value[16])
 {
 	struct cpu *c = physical(v, thread);
+	uint8_t offset[16] = { 0 };
 	uint64_t x;
 	memcpy(&x, value, 8);
+	if (what == VIEW_SET_RIP) {
+		struct view_state o;
+		view_state(v, thread, &o);
+		if (o.mode != MODE_LONG64)
+			x = (x - o.s.seg[SEG_CS].base) & 0xffffffff;
+		memcpy(offset, &x, 8);
+		value = offset;
+	}
 	if (view_loaded(v, thread)) {
 		into_cpu(c, what, i, value);
 		return true;
@@ -353,9 +369,7 @@ void view_describe(const struct view *v, unsigned thread, char *buf, size_t n)
 	view_state(v, thread, &o);
 	const char *busy = activity[o.s.activity & 3];
 	char where[24] = "";
-	if (v->vm && !v->top->m->vmm->s.started)
-		busy = "";              /* the model's own state: the VMM has not begun */
-	else if (v->vm && !o.loaded)
+	if (v->vm && v->top->m->vmm->s.started && !o.loaded)
 		busy = vcpu_of(v, thread)->s.halted ? ", halted" : vcpu_of(v, thread)->s.runnable ? ", not running" : ", waits for SIPI";
 	if (o.vm)
 		snprintf(where, sizeof where, ", vm%u", o.vm);

@@ -23,6 +23,7 @@ enum view_vmx { VIEW_VMX_OFF, VIEW_VMX_ROOT, VIEW_VMX_NON_ROOT };
 struct view_state {             /* one thread's registers, put together */
 	struct cpu_state s;             /* rip and cr0 to cr4 are exact; flags are not here: */
 	uint64_t rflags, cr8;
+	uint64_t pc;                    /* linear: gdb knows no segments */
 	uint64_t cycle, insns;          /* of the physical CPU */
 	uint32_t vmx, vm, mode, cpl;    /* enum view_vmx; which VM's guest runs; enum cpu_mode */
 	bool loaded;                    /* these are in the physical CPU, about to execute */

@@ -1,0 +1,57 @@
+#!/bin/sh
+# A stock gdb against vmscope: scripts of tests/check/gdb, and what they must print. Of gdb's output the lines that do not
+# depend on the compiler are compared; addresses and source lines are not.
+# GOLDEN=write keeps what was printed instead.
+build=$1
+here=tests/check/gdb
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+command -v gdb >/dev/null || { echo "skip gdb: no gdb is installed"; exit 0; }
+
+# attach CASE EXPECTED KERNEL ARCHITECTURE ARGUMENTS...: the script CASE.gdb on a run, its lines in EXPECTED.out
+attach() {
+	case=$1 expected=$2 image=build/guests/$3.elf arch=$4
+	shift 4
+	rm -f "$tmp/err"
+	timeout 60 "$build/vmscope" boot "$image" --ram 64M --gdb 0 --quiet "$@" >"$tmp/console" 2>"$tmp/err" &
+	pid=$!
+	port=
+	for try in $(seq 100); do
+		port=$(sed -n 's/.*target remote .*:\([0-9]*\)$/\1/p' "$tmp/err" 2>/dev/null)
+		[ -n "$port" ] && break
+		sleep 0.1
+	done
+	timeout 60 gdb -nx -batch -ex "set confirm off" -ex "set architecture $arch" -ex "file $image" -ex "target remote :$port" \
+		-x "$here/$case.gdb" >"$tmp/all" 2>&1
+	wait $pid
+	status=$?
+	{
+		grep -E '^== |^(Old|New) value|^Value =|in section |^No more reverse|^\[Inferior|^(Hardware|.*Thread [0-9]+ hit)|^\[ PE|Thread [0-9]+ \(CPU|Error in|^0x100000: ' "$tmp/all" |
+			sed -e 's/ + [0-9]* in section/ in section/' -e 's/\(Thread [0-9]* (CPU[^)]*)\).*/\1/' -e 's/^.*Thread \([0-9]*\) (/thread \1 (/' \
+			    -e "s,$tmp,,"
+		echo "-- console"
+		cat "$tmp/console"
+		echo "status $status"
+	} >"$tmp/out"
+	name="gdb $case: $(basename "$image") $*"
+	if [ "$GOLDEN" = write ]; then
+		cp "$tmp/out" "$here/$expected.out"
+		echo "ok $name"
+	elif diff -u "$here/$expected.out" "$tmp/out" >"$tmp/diff"; then
+		echo "ok $name"
+	else
+		echo "not ok $name: output differs"
+		cat "$tmp/diff"
+		tail -n 5 "$tmp/all"
+	fi
+}
+
+for kernel in "kernel32 i386" "kernel64 i386:x86-64"; do
+	for technique in "--cpu native --mmu native" "--cpu vmx --mmu ept" "--cpu vmx --mmu shadow.wp"; do
+		expected=fork-guest
+		[ "$technique" = "--cpu native --mmu native" ] && expected=fork-native
+		attach fork $expected $kernel $technique --append "forkwait n=2"
+	done
+done
+attach smp smp kernel64 i386:x86-64 --cpus 3 --append "smp n=2"
+attach smp smp-guest kernel64 i386:x86-64 --cpus 3 --cpu vmx --mmu ept --append "smp n=2"
