@@ -109,12 +109,16 @@ bench: all
 bench-travel: all $B/bench/travel
 	$B/bench/travel
 
-$B/bench/travel: $(filter-out $(MAIN),$(OBJ)) $B/bench/travel.o
+# Does the stepping screen feel instant? Steps, redraws, three sizes, three techniques.
+bench-screen: all $B/bench/screen
+	$B/bench/screen
+
+$B/bench/travel $B/bench/screen: $B/bench/%: $(filter-out $(MAIN),$(OBJ)) $B/bench/%.o
 	$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
 
 clean:
 	rm -rf build vmscope
 
-.PHONY: bench bench-travel shapes differential check-real check-kvmut
+.PHONY: bench bench-travel bench-screen shapes differential check-real check-kvmut
 .PHONY: all guests objects setup setup-plot setup-test demo test unit golden meta fuzz clean
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d)

@@ -111,10 +111,16 @@ static void back_over(struct tui *t)
 		tell(t, travel_back(t->travel, 1), "this is the beginning");
 }
 
-static void to_event(struct tui *t, bool back, const char *filter, const char *none)
+static void to_event(struct tui *t, bool back, uint64_t n, const char *filter, const char *none)
 {
 	struct err e = { "" };
-	enum travelled how = (back ? travel_back_event : travel_to_event)(t->travel, filter, &e);
+	enum travelled how = TRAVEL_DONE;
+	while (n-- && (how == TRAVEL_DONE || how == TRAVEL_STOPPED)) {
+		struct moment was = timeline_now(t->timeline);
+		how = (back ? travel_back_event : travel_to_event)(t->travel, filter, &e);
+		if (moment_compare(was, timeline_now(t->timeline)) == 0)
+			break;
+	}
 	if (how == TRAVEL_REFUSED)
 		tui_say(t, true, "%s", e.text);
 	else
@@ -164,26 +170,23 @@ void travel(struct tui *t, enum travel_kind kind, bool back, uint64_t n)
 	case TRAVEL_INSN:
 		if (back)
 			tell(t, travel_back(t->travel, n), "this is the beginning");
-		else if (n < 2 || travel_step(t->travel, n - 1) == TRAVEL_DONE)
-			tell(t, micro_run(t->micro), "");       /* the last one is recorded */
-		else
-			tell(t, TRAVEL_STOPPED, "");
+		else {
+			enum travelled how = n < 2 ? TRAVEL_DONE : travel_step(t->travel, n - 1);
+			tell(t, how == TRAVEL_DONE ? micro_run(t->micro) : how, "");    /* the last one is recorded */
+		}
 		break;
 	case TRAVEL_OVER:
 		for (; n; n--)
 			(back ? back_over : step_over)(t);
 		break;
 	case TRAVEL_EVENT:
-		for (; n; n--)
-			to_event(t, back, "exception,interrupt,soft_int,nmi", "no exception or interrupt before this moment");
+		to_event(t, back, n, "exception,interrupt,soft_int,nmi", "no exception or interrupt before this moment");
 		break;
 	case TRAVEL_EXIT:
-		for (; n; n--)
-			to_event(t, back, "vm_exit", "no VM exit before this moment");
+		to_event(t, back, n, "vm_exit", "no VM exit before this moment");
 		break;
 	case TRAVEL_ENTRY:
-		for (; n; n--)
-			to_event(t, back, "vm_entry", "no VM entry before this moment");
+		to_event(t, back, n, "vm_entry", "no VM entry before this moment");
 		break;
 	case TRAVEL_CONTINUE:
 		tell(t, (back ? travel_back_continue : travel_continue)(t->travel), "no breakpoint on the way: this is the beginning");
