@@ -8,12 +8,12 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 command -v gdb >/dev/null || { echo "skip gdb: no gdb is installed"; exit 0; }
 
-# attach CASE EXPECTED KERNEL ARCHITECTURE ARGUMENTS...: the script CASE.gdb on a run, its lines in EXPECTED.out
+# attach CASE EXPECTED KERNEL ARCHITECTURE COMMAND...: the script CASE.gdb on a run, its lines in EXPECTED.out
 attach() {
 	case=$1 expected=$2 image=build/guests/$3.elf arch=$4
 	shift 4
 	rm -f "$tmp/err"
-	timeout 60 "$build/vmscope" boot "$image" --ram 64M --gdb 0 --quiet "$@" >"$tmp/console" 2>"$tmp/err" &
+	timeout 60 "$build/vmscope" "$@" --gdb 0 --quiet >"$tmp/console" 2>"$tmp/err" &
 	pid=$!
 	port=
 	for try in $(seq 100); do
@@ -33,7 +33,7 @@ attach() {
 		cat "$tmp/console"
 		echo "status $status"
 	} >"$tmp/out"
-	name="gdb $case: $(basename "$image") $*"
+	name="gdb $case: vmscope $*"
 	if [ "$GOLDEN" = write ]; then
 		cp "$tmp/out" "$here/$expected.out"
 		echo "ok $name"
@@ -50,8 +50,10 @@ for kernel in "kernel32 i386" "kernel64 i386:x86-64"; do
 	for technique in "--cpu native --mmu native" "--cpu vmx --mmu ept" "--cpu vmx --mmu shadow.wp"; do
 		expected=fork-guest
 		[ "$technique" = "--cpu native --mmu native" ] && expected=fork-native
-		attach fork $expected $kernel $technique --append "forkwait n=2"
+		attach fork $expected $kernel boot build/guests/${kernel% *}.elf $technique --ram 64M --append "forkwait n=2"
 	done
 done
-attach smp smp kernel64 i386:x86-64 --cpus 3 --append "smp n=2"
-attach smp smp-guest kernel64 i386:x86-64 --cpus 3 --cpu vmx --mmu ept --append "smp n=2"
+set -- kernel64 i386:x86-64 boot build/guests/kernel64.elf --ram 64M --cpus 3 --append "smp n=2"
+attach smp smp "$@"
+attach smp smp-guest "$@" --cpu vmx --mmu ept
+attach vms vms kernel64 i386:x86-64 run $here/vms.lua

@@ -471,8 +471,12 @@ struct gdb *gdb_new(struct run *r)
 	g->view = (struct view){ r, r->vms ? 1 : 0 };
 	g->arch = gdb_arch_of(run_face(r));
 	g->xml = regs_xml(g->arch);
-	g->printed = run_face(r)->console_n;
-	g->echo = run_face(r)->echo;
+	for (unsigned i = 0; i <= r->vms; i++) {
+		struct run *one = i ? r->vm[i - 1] : r;
+		g->console[i].echo = one->echo;
+		g->console[i].printed = one->console_n;
+		one->echo = false;
+	}
 	g->travel = travel_open(r);
 	g->thread = 1;
 	gdb_arrived(g);
@@ -483,6 +487,8 @@ void gdb_free(struct gdb *g)
 {
 	points_clear(g);
 	travel_close(g->travel);
+	for (unsigned i = 0; i <= g->r->vms; i++)
+		(i ? g->r->vm[i - 1] : g->r)->echo = g->console[i].echo;
 	free(g->xml);
 	free(g);
 }

@@ -22,14 +22,16 @@ void gdb_settle(struct gdb *g)
 /* A run under a debugger does not print by itself: what is replayed would be printed again. */
 void gdb_console(struct gdb *g)
 {
-	const struct run *face = run_face(g->r);
-	if (face->console_n <= g->printed)
-		return;
-	if (g->echo) {
-		fwrite(face->console + g->printed, 1, face->console_n - g->printed, stdout);
-		fflush(stdout);
+	for (unsigned i = 0; i <= g->r->vms; i++) {
+		const struct run *r = i ? g->r->vm[i - 1] : g->r;
+		size_t *printed = &g->console[i].printed;
+		if (r->console_n > *printed && g->console[i].echo) {
+			fwrite(r->console + *printed, 1, r->console_n - *printed, stdout);
+			fflush(stdout);
+		}
+		if (r->console_n > *printed)
+			*printed = r->console_n;
 	}
-	g->printed = face->console_n;
 }
 
 static bool asked(struct gdb *g)

@@ -117,8 +117,7 @@ static int mon_goto(struct gdb *g, char *args, struct err *e)
 		args[n - 6] = '\0';
 		if (!parse_number(args, &v))
 			return err_set(e, NULL, NULL, "'%s' is no number of cycles", args);
-		timeline_goto(t, timeline_begin(t));    /* which instruction that is, is not known before it is reached */
-		timeline_run(t, v, 0);
+		timeline_goto_cycle(t, v);
 	} else if (parse_number(args, &v)) {
 		timeline_goto(t, (struct moment){ v, 0 });
 	} else {

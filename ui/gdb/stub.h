@@ -45,8 +45,10 @@ struct gdb {
 	unsigned points;
 	struct { char name[24]; struct moment at; size_t branch; } name[NAMES_MAX];
 	unsigned names;
-	bool echo;                      /* to stdout, what the guest prints */
-	size_t printed;                 /* console text that was printed */
+	struct {                        /* of the machine and each of its virtual ones */
+		bool echo;                      /* to stdout, what it prints */
+		size_t printed;                 /* so much of it was printed */
+	} console[1 + MACHINE_VMS_MAX];
 	struct gdb_reply text;          /* what a monitor command says */
 	/* The way out: a packet at once (console text O...), and whether the client wants the run to stop. May be NULL. */
 	void (*send)(void *who, const char *data, size_t n);
