@@ -245,7 +245,9 @@ static enum paged agile_page_fault(struct vcpu *v, uint64_t lin, uint32_t error,
 	vmm_cost(v->cpu, VMM_COST_SHADOW_FAULT);
 	guest_regs_get(v, &r);
 	*gpa = GPA(0);
-	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w))
+	/* Rights are the hardware's to find wanting, at the guest's own leaf: it knows whether a supervisor's access is a fetch, which
+	 * SMAP does not forbid and an error code tells under NX or SMEP alone. */
+	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w) && (w.error & (PFEC_P | PFEC_RSVD)) != PFEC_P)
 		return shadow_inject(v, lin, w.error);
 	shadow_make_room(s, 8);
 	finish(s, v);

@@ -1,9 +1,10 @@
-/* shadow.c - random guests under each shadow pager see what a plain walk of their own tables says.
+/* shadow.c - random guests under each shadow pager, and under agile paging, see what a plain walk of their own tables says.
  *
  * The guest lives in a window on host memory; the simulated MMU walks the shadow tables; its faults go to the pager, as
  * exits would. Beside it a copy of the guest's memory is read by the second walker of tests/unit/mmu/ref.h. After every
  * access: same outcome, same error code, same address; now and then: same memory, accessed and dirty flags included. The
- * guest keeps the architecture's rules: it invalidates what it changed before it relies on it. */
+ * guest keeps the architecture's rules: it invalidates what it changed before it relies on it. Under agile paging the MMU walks shadow
+ * tables, then the guest's own through EPT, and the guest's own page faults do not exit. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #define BASE   0x200000u        /* of the guest's memory in the host's */
 #define MEMORY 0x400000u
 #define TABLES 0x700000u        /* the pager's */
+#define HEAP   0xb00000u        /* the VMM's */
 
 struct rig {
 	struct fixture *f;
@@ -26,7 +28,8 @@ struct rig {
 	struct mem ref;                 /* the copy */
 	struct rng r;
 	unsigned mode;                  /* levels; 0: paging is off */
-	bool narrow, ac;
+	bool narrow, ac, agile;
+	struct vmm vmm;                 /* agile: whose memory EPT is in */
 	unsigned faults;
 };
 
@@ -88,6 +91,17 @@ static void enter(struct rig *g)
 {
 	struct cpu *c = g->f->cpu;
 	const uint64_t *f = c->vmcs->f;
+	if (g->agile) {
+		const bool on = g->s.vm.pager->agile(&g->s.vcpu) && f[VMCS_ENTRY_CONTROLS] & VMX_CTL(ENTRY_GUEST_64);
+		const struct mmu_guest guest = { .apic_access = MMU_NO_PAGE, .ept = 1, .eptp = f[VMCS_EPTP], .agile = on };
+		mmu_set_guest(&c->mmu, &guest);
+		cr_assert(eq(int, mmu_load_paging(&c->mmu, f[VMCS_GUEST_CR0], f[VMCS_GUEST_CR3], f[VMCS_GUEST_CR4], f[VMCS_GUEST_EFER],
+		                                  &f[VMCS_GUEST_PDPTE0]), 0));
+		mmu_flush_all(&c->mmu);
+		c->mmu.ac = g->ac;
+		c->vmcs->f[VMCS_GUEST_RFLAGS] = g->ac ? RFLAGS_AC : 0;
+		return;
+	}
 	c->mmu.cr3 = f[VMCS_GUEST_CR3];
 	cr_assert(eq(int, mmu_set_paging(&c->mmu, f[VMCS_GUEST_CR0], f[VMCS_GUEST_CR4], f[VMCS_GUEST_EFER]), 0));
 	cr_assert(eq(int, mmu_set_cr3(&c->mmu, f[VMCS_GUEST_CR3]), 0));
@@ -107,14 +121,21 @@ static enum outcome access_hw(struct rig *g, uint64_t lin, unsigned access, uint
 		if (!mmu_probe(&g->f->cpu->mmu, lin, 1, access, &f)) {
 			struct walk_record rec;
 			cr_assert(mmu_peek(&g->f->cpu->mmu, lin, &rec));
-			*gpa = rec.hpa.v - BASE;
+			*gpa = g->agile ? rec.gpa.v : rec.hpa.v - BASE;
+			cr_assert(eq(u64, rec.hpa.v, *gpa + BASE));
 			return DONE;
 		}
-		cr_assert(eq(u32, f.kind, MMU_PF));
+		bool violation = g->agile && f.kind == MMU_EPT_VIOLATION;
+		cr_assert(violation || f.kind == MMU_PF);
 		g->faults++;
 		v->s.pending_event = 0;
-		gpa_t at;
-		enum paged p = g->s.vm.pager->page_fault(v, lin, f.error_code, &at);
+		if (g->agile && !violation && !(g->f->cpu->mmu.guest.agile && f.qualification)) {
+			*error = f.error_code;          /* struck in the guest's own tables: no exit */
+			return FAULTED;
+		}
+		gpa_t at = f.gpa;
+		enum paged p = violation ? g->s.vm.pager->ept_violation(v, f.gpa, f.qualification)
+		                         : g->s.vm.pager->page_fault(v, lin, f.error_code, &at);
 		enter(g);
 		switch (p) {
 		case PAGED_INJECT:
@@ -313,12 +334,23 @@ static void compare_memory(struct rig *g, unsigned number)
 		          "step %u: guest page %#lx differs", number, i);
 }
 
+static uint64_t ept_entry(struct rig *g, uint64_t frame)
+{
+	uint64_t entry = g->f->cpu->vmcs->f[VMCS_EPTP];
+	for (unsigned level = 4; level && (level == 4 || entry & 7); level--)
+		entry = mem_read64(&g->f->mem, HPA((entry & MASK(52) & PAGE_MASK) + (frame << 12 >> (3 + 9 * level) & 511) * 8));
+	return entry;
+}
+
 /* No leaf of the shadow maps a guarded table writable, and every chain is whole. */
 static void invariants(struct rig *g, unsigned number)
 {
 	struct shadow *s = g->s.vm.paging;
 	struct mem *mem = &g->f->mem;
 	unsigned live = 0;
+	s->c = g->f->cpu;
+	for (uint64_t frame = 0; g->agile && frame < MEMORY >> PAGE_SHIFT; frame++)
+		cr_assert(not(shadow_guarded(s, frame) && ept_entry(g, frame) & 2), "step %u: guarded table %lx is writable", number, frame);
 	for (uint32_t p = 0; p < s->pages; p++) {
 		struct shadow_head h;
 		mem_peek(mem, HPA(s->head + p * sizeof h), &h, sizeof h);
@@ -327,7 +359,7 @@ static void invariants(struct rig *g, unsigned number)
 			continue;
 		for (unsigned i = 0; i < 512; i++) {
 			uint64_t e = mem_read64(mem, HPA(shadow_slot_pa(s, p * 512 + i)));
-			if (!(e & PTE_P) || ROLE_LEVEL(h.role) > 1)
+			if (!(e & PTE_P) || ROLE_LEVEL(h.role) > 1 || g->agile)
 				continue;
 			uint64_t frame = ((e & MASK(52) & PAGE_MASK) - BASE) >> PAGE_SHIFT;
 			cr_assert(lt(u64, frame, MEMORY >> PAGE_SHIFT), "step %u: a shadow entry leads out of the guest's memory", number);
@@ -343,6 +375,19 @@ static void invariants(struct rig *g, unsigned number)
 	cr_assert(eq(u64, live * (uint64_t)PAGE_SIZE, g->s.vm.stat[VMM_STAT_SHADOW_BYTES]), "step %u", number);
 }
 
+/* The memory EPT is built in. */
+static void give_heap(struct rig *g)
+{
+	struct vmm *m = &g->vmm;
+	g->agile = true;
+	m->p = (struct vmm_parts){ .mem = &g->f->mem, .cpu = &g->f->cpu, .cpus = 1, .snaps = snaps_new() };
+	m->s.heap = HEAP;
+	m->s.low = g->f->mem.low_size;
+	for (unsigned i = 0; i < VMM_COSTS; i++)
+		m->cost[i] = vmm_cost_rows[i].cycles;
+	g->s.vm.vmm = m;
+}
+
 static void property(const struct pager *pager, unsigned mode, unsigned page_shift, uint64_t limit, uint64_t seed)
 {
 	static const char *const modes[] = { "", "", "32", "pae", "4", "5" };
@@ -355,6 +400,8 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	standin_init(&g->s, g->f->cpu);
 	struct vm *vm = &g->s.vm;
 	vm->pager = pager;
+	if (pager == &pager_agile)
+		give_heap(g);
 	vm->base = HPA(BASE);
 	vm->tables = HPA(TABLES);
 	vm->mem.ram = g->f->mem.ram + BASE;
@@ -378,7 +425,7 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 		direct_map(g);
 	s->cr0 = CR0_PE | CR0_WP | (mode ? CR0_PG : 0);
 	s->cr4 = (mode >= 3 ? CR4_PAE : 0) | (mode == 5 ? CR4_LA57 : 0) | CR4_PGE | CR4_PSE;
-	s->efer = EFER_NXE | (mode >= 4 ? EFER_LME : 0);
+	s->efer = EFER_NXE | (mode >= 4 ? EFER_LME | (g->agile ? EFER_LMA : 0) : 0);
 	if (mode == 2)
 		s->efer = 0;
 	s->cr3 = mode ? a_root(g) : 0;
@@ -406,7 +453,11 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	}
 	compare_memory(g, ~0u);
 	cr_expect(gt(u32, g->faults, 100));
+	if (g->agile && mode >= 4)
+		cr_expect(gt(u64, vm->stat[VMM_STAT_SHADOW_FILLS], 100), "shadow tables were walked");
 	pager->fini(vm);
+	if (g->agile)
+		snaps_free(g->vmm.p.snaps);
 	mem_fini(&g->ref);
 	fixture_free(g->f);
 	free(g);
@@ -426,3 +477,10 @@ VARIANT(flush)
 VARIANT(vtlb)
 VARIANT(wp)
 VARIANT(unsync)
+
+Test(shadow, agile_is_right_for_32_bit_paging) { property(&pager_agile, 2, 12, 0, 1); }
+Test(shadow, agile_is_right_for_pae_paging) { property(&pager_agile, 3, 12, 0, 2); }
+Test(shadow, agile_is_right_for_4_levels) { property(&pager_agile, 4, 12, 0, 3); }
+Test(shadow, agile_is_right_for_5_levels) { property(&pager_agile, 5, 12, 0, 4); }
+Test(shadow, agile_is_right_without_paging) { property(&pager_agile, 0, 12, 0, 5); }
+Test(shadow, agile_is_right_when_there_is_little_room) { property(&pager_agile, 4, 12, SMALL, 36); }

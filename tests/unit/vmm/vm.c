@@ -202,6 +202,12 @@ Test(vm, two_virtual_cpus_on_two, .timeout = 200)
 	v.vcpus = 2;
 	pieces(v, 2, "smp n=1;forkwait n=2");
 }
+Test(vm, two_virtual_cpus_under_agile_paging, .timeout = 200)
+{
+	struct vm_config v = with("agile");
+	v.vcpus = 2;
+	pieces(v, 2, "smp n=1;forkwait n=2;mmapchurn n=2");
+}
 /* The second one starts in real mode, which VMX cannot enter without unrestricted guest: it is interpreted. */
 Test(vm, two_virtual_cpus_under_shadow_paging, .timeout = 200)
 {
