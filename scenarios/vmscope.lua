@@ -73,6 +73,7 @@
 ---@field image? string the guest: a built one by name, or a file; kernel64
 ---@field initrd? string initial RAM disk
 ---@field ram? string|integer the guest's memory; 128M
+---@field cpus? integer CPUs of the machine and the guest; 1
 ---@field set? table<string, any> rows of the profile or configuration
 ---@field sweep? string "name=a..b[:step|xN]": a profile row or a parameter of the workload
 ---@field except? string[]|string final memory that may differ: a symbol or LOW-HIGH

@@ -112,6 +112,16 @@ static int jobs(struct args *a, const char *v, struct err *e)
 	return 0;
 }
 
+static int cpus(struct args *a, const char *v, struct err *e)
+{
+	uint64_t n;
+
+	if (!parse_number(v, &n) || n < 1 || n > CPUS_MAX)
+		return err_set(e, "--cpus", NULL, "'%s': expected 1..%d", v, CPUS_MAX);
+	a->compare.cpus = (unsigned)n;
+	return 0;
+}
+
 static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *e)
 {
 	struct setup *s = &a->setup;
@@ -120,6 +130,8 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 
 	if (a->command == CMD_COMPARE && compare_flag(a, id, v))
 		return 0;
+	if (a->command == CMD_COMPARE && id == FLAG_CPUS)
+		return cpus(a, v, e);
 	switch (id) {
 	case FLAG_CSV: a->csv = v; return 0;
 	case FLAG_PLOT: a->plot = v; return 0;

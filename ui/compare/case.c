@@ -47,10 +47,15 @@ void case_record_fini(struct case_record *r)
 
 static int case_setup(const struct case_spec *c, struct setup *s, struct err *e)
 {
+	char cpus[16];
+
 	setup_init(s);
 	if (setup_set(s, "cpu", c->cpu, NULL, e) != 0 || setup_set(s, "mmu", c->mmu, NULL, e) != 0 ||
 	    (c->page[0] && setup_set(s, "page", c->page, "--page", e) != 0) || setup_set(s, "profile", c->profile, NULL, e) != 0 ||
 	    setup_set(s, "ram", c->ram, "--ram", e) != 0)
+		return -1;
+	snprintf(cpus, sizeof cpus, "%u", c->cpus);
+	if (setup_set(s, "cpus", cpus, "--cpus", e) != 0)
 		return -1;
 	for (size_t i = 0; i < c->sets; i++)
 		if (setup_set_pair(s, c->set[i], "--set", e) != 0)

@@ -18,6 +18,7 @@ struct case_spec {
 	char **set;                     /* KEY=VALUE of machines, borrowed from the options */
 	size_t sets;
 	char *ram;                      /* the guest's */
+	unsigned cpus;
 	char *row;                      /* sweep over a profile row: "key=value", or NULL */
 	uint64_t value;                 /* of the sweep */
 	uint64_t seed;

@@ -43,6 +43,7 @@ int verify_prepare(struct comparison *c, struct err *e);        /* what --except
 void verify(struct comparison *c);
 /* One pair; text: what differs, or NULL. What lies in a range of `except` may. symbols: of the image, or NULL. */
 struct symtab;
+bool verify_memory(const struct comparison *c);         /* is final memory compared, beside the console? */
 char *verify_pair(const struct case_record *want, const struct case_record *got, const struct memory_range *except, size_t n,
                   const struct symtab *symbols, bool memory);
 

@@ -19,6 +19,7 @@ struct compare_options {
 	char *image, *initrd, *ram;     /* NULL: kernel64, none, 128M */
 	char *sweep;                    /* "name=a..b[:step|xN]", or NULL */
 	char *results;                  /* the folder of results, or NULL: none is kept */
+	unsigned cpus;                  /* of each machine; 0: one */
 	unsigned jobs;                  /* 0: as many as CPUs are online */
 	bool fresh, quiet, console_only;/* console_only: final memory is not compared */
 	uint64_t seed;
@@ -42,6 +43,7 @@ int sweep_parse(struct sweep *s, const char *text, struct err *e);
 struct plan {                   /* all combinations; case [((p * workloads + w) * values + v) * techniques + t] */
 	struct names profile, workload, technique;
 	struct sweep sweep;
+	bool standard;                  /* the teaching kernel: its final memory does not depend on who came first */
 	size_t values;                  /* of the sweep; 1 without */
 	struct case_spec *spec;
 	size_t n;

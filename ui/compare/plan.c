@@ -108,11 +108,17 @@ static int plan_techniques(struct plan *p, const struct compare_options *o, stru
 static void plan_workloads(struct plan *p, const struct compare_options *o)
 {
 	bool standard;
+	char smp[24];
 
 	for (size_t i = 0; i < o->workload.n; i++)
 		if (o->workload.v[i][0])
 			add_once(&p->workload, o->workload.v[i]);
 	standard = !p->workload.n;
+	if (standard && o->cpus > 1 && p->standard) {   /* the one that has the others do something */
+		snprintf(smp, sizeof smp, "smp n=%u", o->cpus - 1);
+		names_add(&p->workload, smp, strlen(smp));
+		return;
+	}
 	for (size_t i = 0; standard && i < standard_rows_n; i++)
 		names_add(&p->workload, standard_rows[i].name, strlen(standard_rows[i].name));
 }
@@ -170,6 +176,7 @@ static void add_case(struct plan *p, const struct compare_options *o, const char
 	c->set = o->set.v;
 	c->sets = o->set.n;
 	c->ram = xstrdup(o->ram ? o->ram : "128M");
+	c->cpus = o->cpus ? o->cpus : 1;
 	if (p->sweep.row) {
 		snprintf(text, sizeof text, "%s=%" PRIu64, p->sweep.name, c->value);
 		c->row = xstrdup(text);
@@ -191,6 +198,7 @@ int plan_make(struct plan *p, const struct compare_options *o, struct err *e)
 		return err_set(e, "--ram", "64M, 1G, ...: final memory is compared byte by byte", "ram = %s: expected 1M..16G", o->ram);
 	if (image_of(o, image, sizeof image, &standard, e) != 0 || plan_techniques(p, o, e) != 0)
 		return -1;
+	p->standard = standard;
 	if (o->sweep && sweep_parse(&p->sweep, o->sweep, e) != 0)
 		return -1;
 	p->values = p->sweep.n ? p->sweep.n : 1;

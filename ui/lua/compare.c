@@ -117,6 +117,12 @@ static int option(lua_State *L, const char *key, void *arg)
 		o->initrd = path_of(L);
 	} else if (strcmp(key, "ram") == 0) {
 		o->ram = text_of(L, key);
+	} else if (strcmp(key, "cpus") == 0) {
+		uint64_t n = api_u64(L, -1);
+
+		if (n < 1 || n > CPUS_MAX)
+			luaL_error(L, "compare: cpus = %I: expected 1..%d", (lua_Integer)n, CPUS_MAX);
+		o->cpus = (unsigned)n;
 	} else if (strcmp(key, "sweep") == 0) {
 		o->sweep = text_of(L, key);
 	} else if (strcmp(key, "set") == 0) {

@@ -73,6 +73,7 @@ static const struct class options[] = {
 		{ "image?", "string", "the guest: a built one by name, or a file; kernel64" },
 		{ "initrd?", "string", "initial RAM disk" },
 		{ "ram?", "string|integer", "the guest's memory; 128M" },
+		{ "cpus?", "integer", "CPUs of the machine and the guest; 1" },
 		{ "set?", "table<string, any>", "rows of the profile or configuration" },
 		{ "sweep?", "string", "\"name=a..b[:step|xN]\": a profile row or a parameter of the workload" },
 		{ "except?", "string[]|string", "final memory that may differ: a symbol or LOW-HIGH" },

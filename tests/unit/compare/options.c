@@ -110,6 +110,23 @@ Test(plan, all_combinations_in_order)
 	compare_options_fini(&o);
 }
 
+Test(plan, several_cpus_have_a_workload_of_their_own)
+{
+	struct compare_options o;
+	struct err e = { "" };
+	struct plan p;
+
+	compare_options_init(&o);
+	names_add(&o.technique, "native", 6);
+	o.cpus = 4;
+	cr_assert(eq(int, plan_make(&p, &o, &e), 0), "%s", e.text);
+	cr_assert(eq(sz, p.n, 1));
+	cr_expect(eq(str, p.spec[0].cmdline, (char *)"smp n=3"));
+	cr_expect(eq(u32, p.spec[0].cpus, 4));
+	plan_fini(&p);
+	compare_options_fini(&o);
+}
+
 static void plan_refused(const char *technique, const char *ram, const char *image, const char *want)
 {
 	struct compare_options o;
