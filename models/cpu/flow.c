@@ -35,7 +35,7 @@ static void close_phase(struct cpu *c, struct flow *f)
 {
 	if (f->open)
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, f->id, f->phase,
-		      c->ledger.now - f->began, 0);
+		      c->ledger.now - f->began, f->own);
 	f->open = false;
 }
 
@@ -47,11 +47,13 @@ void flow_phase(struct cpu *c, struct flow *f, enum flow_phase p)
 	f->began = c->ledger.now;
 	cycle_t n = f->total * shares[p] / 100;
 	f->charged += n;
+	f->own = n;
 	ledger_charge(&c->ledger, flows[f->id].why, n);
 }
 
 void flow_extra(struct cpu *c, struct flow *f, cycle_t cycles)
 {
+	f->own += cycles;
 	ledger_charge(&c->ledger, flows[f->id].why, cycles);
 }
 
@@ -59,6 +61,7 @@ void flow_extra(struct cpu *c, struct flow *f, cycle_t cycles)
  * total. */
 void flow_end(struct cpu *c, struct flow *f)
 {
+	f->own += f->total - f->charged;
 	ledger_charge(&c->ledger, flows[f->id].why, f->total - f->charged);
 	close_phase(c, f);
 }
@@ -79,7 +82,7 @@ void flow_tell(struct cpu *c, enum flow_id id)
 		if (flow_of[p] == id) {
 			share += shares[p];
 			uint64_t upto = total * share / 100;
-			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, id, p, upto - told, 0);
+			trace_write(c->trace, c->ledger.now, c->number, CPU_TRACE_PHASE, id, p, upto - told, upto - told);
 			told = upto;
 		}
 }

@@ -175,7 +175,7 @@ enum flow_phase {
 };
 struct flow_row { const char *name, *sentence; };
 extern const struct flow_row flow_rows[FLOW_N], phase_rows[PHASE_N];
-struct flow { uint32_t id, phase; cycle_t total, charged, began; bool open; };
+struct flow { uint32_t id, phase; cycle_t total, charged, began, own; bool open; };
 void flow_begin(struct cpu *c, struct flow *f, enum flow_id id);
 void flow_phase(struct cpu *c, struct flow *f, enum flow_phase p);      /* ends the phase before, begins p and charges it */
 void flow_extra(struct cpu *c, struct flow *f, cycle_t cycles);         /* beyond the flow's own total */

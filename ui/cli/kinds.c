@@ -267,14 +267,29 @@ static void each_exception(item_fn *fn, void *arg)
 	}
 }
 
+/* The profile row a flow's cycles come from. */
+static const char *flow_key(unsigned flow)
+{
+	static const size_t off[FLOW_N] = {
+#define FLOW(NAME, name, row, why, sentence) [FLOW_##NAME] = offsetof(struct profile, row),
+#define PHASE(FLOW, NAME, name, share, sentence)
+#include "models/cpu/flow.def"
+	};
+
+	for (size_t i = 0; i < profile_rows_n; i++)
+		if (profile_rows[i].off == off[flow])
+			return profile_rows[i].key;
+	return "?";
+}
+
 static void each_flow(item_fn *fn, void *arg)
 {
 	for (unsigned i = 0; i < FLOW_N; i++) {
-		char number[16];
+		char number[16], more[120];
 
 		snprintf(number, sizeof number, "%u", i);
-		fn(arg, &(struct item){ flow_rows[i].name, NULL, number, flow_rows[i].sentence,
-		                        NULL });
+		snprintf(more, sizeof more, "its cycles: profile row %s (vmscope explain %s says each profile's source)", flow_key(i), flow_key(i));
+		fn(arg, &(struct item){ flow_rows[i].name, NULL, number, flow_rows[i].sentence, more });
 	}
 }
 
@@ -286,13 +301,20 @@ static void each_phase(item_fn *fn, void *arg)
 #include "models/cpu/flow.def"
 	};
 
+	static const uint8_t share[PHASE_N] = {
+#define FLOW(NAME, name, cycles, why, sentence)
+#define PHASE(FLOW, NAME, name, share, sentence) [PHASE_##FLOW##_##NAME] = share,
+#include "models/cpu/flow.def"
+	};
+
 	for (unsigned i = 0; i < PHASE_N; i++) {
-		char name[64], number[16];
+		char name[64], number[16], more[160];
 
 		snprintf(name, sizeof name, "%s: %s", flow_rows[flow[i]].name, phase_rows[i].name);
 		snprintf(number, sizeof number, "%u", i);
-		fn(arg, &(struct item){ name, phase_rows[i].name, number, phase_rows[i].sentence,
-		                        NULL });
+		snprintf(more, sizeof more, "its cycles: %u hundredths of profile row %s (vmscope explain %s says each profile's source), and its references",
+		         share[i], flow_key(flow[i]), flow_key(flow[i]));
+		fn(arg, &(struct item){ name, phase_rows[i].name, number, phase_rows[i].sentence, more });
 	}
 }
 

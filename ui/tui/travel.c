@@ -149,6 +149,8 @@ void travel_record(struct tui *t)
 	for (unsigned i = 0; i < t->places; i++)
 		switch (t->place[i].pane) {
 		case PANE_WALK:
+		case PANE_TLB:
+		case PANE_TRANSITION:
 			micro_renew(t->micro);
 			return;
 		default:

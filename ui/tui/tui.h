@@ -83,6 +83,7 @@ struct tui {
 	struct place place[PLACES_MAX];
 	unsigned places;
 	struct before before;
+	struct { uint64_t key[64]; unsigned n; } unfolded;      /* paging structures shown in the pane of tables */
 	char message[200];
 	bool bad;                       /* the message is an error */
 	char search[80];
