@@ -89,6 +89,9 @@ void complete(struct tui *t)
 			offer(&f, layout_rows[i].name);
 		for (unsigned i = 0; i < t->saves; i++)
 			offer(&f, t->saved[i].name);
+	} else if (strcmp(first, "device") == 0) {
+		for (size_t i = 0; i < t->m->fields.n; i++)
+			offer(&f, t->m->fields.groups[i].prefix);
 	} else if (strcmp(first, "branch") == 0) {
 		for (size_t i = 0; i < timeline_branches(t->timeline); i++)
 			offer(&f, timeline_branch(t->timeline, i).name);

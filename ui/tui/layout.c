@@ -9,7 +9,7 @@ const struct layout_row layout_rows[] = {
 #include "ui/tui/layout.def"
 };
 const unsigned layout_rows_n = ARRAY_LEN(layout_rows);
-#define BY_SIZE 3               /* the first three are chosen by size */
+#define BY_SIZE 4               /* the first four are chosen by size */
 
 unsigned layout_for(int w, int h)
 {

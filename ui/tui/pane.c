@@ -140,6 +140,13 @@ static bool changed(const struct tui *t, const struct field_group *g, const stru
 	return at < t->before.n && t->before.value[at] != v;
 }
 
+bool field_changed(const struct tui *t, const char *name)
+{
+	const struct field_group *g;
+	const struct field_row *r;
+	return fields_find(&t->m->fields, name, &g, &r) && changed(t, g, r, field_read(g, r));
+}
+
 void put_field(struct pane_out *o, const char *name, const char *label, bool bits)
 {
 	const struct field_group *g;

@@ -50,7 +50,8 @@ static void modelled(struct tui *t, struct pane_out *o)
 	const struct cpu *c = looked_at(t);
 	uint64_t reason = c->vmcs ? c->vmcs->f[VMCS_EXIT_REASON] & 0xffff : 0;
 	put(o, STYLE_VMM, "the modelled VMM");
-	put(o, STYLE_DIM, c->s.activity == ACTIVITY_ACTIVE ? " runs next: it has no code here" : " waits: nothing to run");
+	put(o, STYLE_DIM, c->s.activity == ACTIVITY_ACTIVE ? " runs next" : " waits");
+	put(o, STYLE_DIM, o->w < 48 ? "" : c->s.activity == ACTIVITY_ACTIVE ? ": it has no code here" : ": nothing to run");
 	nl(o);
 	if (c->vmcs && c->vmcs->launched && reason < EXIT_REASONS && exit_reason_rows[reason].name) {
 		put(o, STYLE_NORMAL, "VM exit %s: %s", exit_reason_rows[reason].name, exit_reason_rows[reason].sentence);
@@ -67,7 +68,7 @@ static void modelled(struct tui *t, struct pane_out *o)
 		put(o, STYLE_DIM, name[0] ? " (%" PRIx64 ")" : "%" PRIx64, rip);
 		nl(o);
 	}
-	put(o, STYLE_DIM, "s serves it and enters the guest again");
+	put(o, STYLE_DIM, o->w < 40 ? "s: serve it, enter again" : "s serves it and enters the guest again");
 	nl(o);
 }
 
@@ -92,39 +93,74 @@ static void share(struct tui *t, struct pane_out *o, uint64_t from, uint64_t to)
 
 /* ---- what the next instruction means ---- */
 
-static void sense_line(struct tui *t, struct pane_out *o)
+struct sense_text { enum style s; char kind[40], verdict[80], why[140]; };
+
+static bool sense_text(struct tui *t, struct sense_text *x)
 {
 	struct sense s;
-	if (!sense_next(t->m, looked_at(t), &s))
-		return;
-	o->line = o->view->top + o->h - 1;
-	o->col = 0;
-	for (int x = 0; x < o->w; x++)
-		canvas_put(&o->t->canvas, o->x + x, o->y + o->h - 1, STYLE_NORMAL, ' ');
-	put(o, s.privileged ? STYLE_NUMBER : s.critical ? STYLE_BAD : STYLE_DIM, "%s", s.privileged ? "privileged" : s.critical ? "critical" : "innocuous");
-	if (s.critical && o->w > 90)
-		put(o, STYLE_DIM, " (sensitive, but does not trap)");
+	const struct cpu *c = looked_at(t);
+	if (!sense_next(t->m, c, &s))
+		return false;
+	*x = (struct sense_text){ s.privileged ? STYLE_NUMBER : s.critical ? STYLE_BAD : STYLE_DIM, "", "", "" };
+	snprintf(x->kind, sizeof x->kind, "%s", s.privileged ? "privileged" : s.critical ? "critical" : "innocuous");
 	switch (s.verdict) {
 	case SENSE_NONE:
 		if (s.privileged)
-			put(o, STYLE_DIM, looked_at(t)->s.cpl ? ": faults in ring %u" : ": would fault outside ring %u", looked_at(t)->s.cpl);
+			snprintf(x->why, sizeof x->why, c->s.cpl ? "faults in ring %u" : "would fault outside ring %u", c->s.cpl);
 		else if (s.critical)
-			put(o, STYLE_DIM, ": trap-and-emulate would not see it");
+			snprintf(x->why, sizeof x->why, "sensitive, but trap-and-emulate would not see it");
 		break;
 	case SENSE_EXIT:
-		put(o, STYLE_VMM, "; exits: %s", s.reason);
-		put(o, STYLE_DIM, " (%s)", s.why);
+		snprintf(x->verdict, sizeof x->verdict, "; exits: %s", s.reason);
+		snprintf(x->why, sizeof x->why, "%s", s.why);
 		break;
 	case SENSE_FAULT:
-		put(o, STYLE_BAD, "; %s", s.why);
+		snprintf(x->verdict, sizeof x->verdict, "; faults");
+		snprintf(x->why, sizeof x->why, "%s", s.why);
 		break;
 	case SENSE_NO_EXIT:
-		if (!s.control && !s.privileged && !s.critical)
-			put(o, STYLE_DIM, ": no VM exit");
-		else
-			put(o, STYLE_DIM, "; no exit: %s", s.why);
+		snprintf(x->verdict, sizeof x->verdict, "; no VM exit");
+		if (s.control || s.privileged || s.critical)
+			snprintf(x->why, sizeof x->why, "%s", s.why);
 		break;
 	}
+	return true;
+}
+
+/* The last line, or two when it is narrow. */
+static int sense_rows(const struct pane_out *o, const struct sense_text *x)
+{
+	return x->why[0] && (int)(strlen(x->kind) + strlen(x->verdict) + strlen(x->why)) + 3 > o->w && o->h >= 8 ? 2 : 1;
+}
+
+static void draw_sense(struct pane_out *o, const struct sense_text *x, int rows)
+{
+	while (o->line < o->view->top + o->h - rows)
+		nl(o);
+	o->line = o->view->top + o->h - rows;
+	for (int y = o->h - rows; y < o->h; y++)
+		for (int i = 0; i < o->w; i++)
+			canvas_put(&o->t->canvas, o->x + i, o->y + y, STYLE_NORMAL, ' ');
+	o->col = 0;
+	put(o, x->s, "%s", x->kind);
+	put(o, x->verdict[2] == 'e' ? STYLE_VMM : x->verdict[2] == 'f' ? STYLE_BAD : STYLE_DIM, "%s", x->verdict);
+	if (rows == 2)
+		nl(o);
+	if (x->why[0])
+		put(o, STYLE_DIM, rows == 2 ? "  %s" : ": %s", x->why);
+}
+
+/* An instruction: Enter explains its mnemonic. */
+static void insn_text(struct pane_out *o, enum style s, const char *text)
+{
+	static const char *const prefixes[] = { "rep ", "repe ", "repz ", "repne ", "repnz ", "lock ", "xacquire ", "xrelease ", "bnd ", "notrack " };
+	char name[40];
+	const char *word = text;
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (strncmp(word, prefixes[i], strlen(prefixes[i])) == 0)
+			word += strlen(prefixes[i]);
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(word, " "), word);
+	put_named(o, s, name, "%s", text);
 }
 
 /* ---- lines ---- */
@@ -238,7 +274,7 @@ static void draw_code_lines(struct tui *t, struct pane_out *o, uint64_t at, uint
 			nl(o);
 			return;
 		}
-		put(o, is_next ? STYLE_HERE : STYLE_NORMAL, "%s", text);
+		insn_text(o, is_next ? STYLE_HERE : STYLE_NORMAL, text);
 		nl(o);
 		p += n;
 	}
@@ -259,11 +295,15 @@ void draw_code(struct tui *t, struct pane_out *o)
 		modelled(t, o);
 		return;
 	}
-	int show = ((o->view->choice % SHOWS) + SHOWS) % SHOWS, rows = follows && o->h >= 4 ? o->h - 1 : o->h;
+	int show = ((o->view->choice % SHOWS) + SHOWS) % SHOWS, rows = o->h;
+	struct sense_text sense;
+	const bool told = follows && o->h >= 4 && sense_text(t, &sense);
+	if (told)
+		rows -= sense_rows(o, &sense);
 	uint64_t next = block_linear(c), at = follows ? next : o->view->address;
 	bool sources = show != SHOW_CODE && source_any(tui_source(t));
 	if (show != SHOW_SOURCE || !draw_source(t, o, at, next, rows))
 		draw_code_lines(t, o, at, next, sources, rows);
-	if (follows && rows < o->h)
-		sense_line(t, o);
+	if (told)
+		draw_sense(o, &sense, o->h - rows);
 }

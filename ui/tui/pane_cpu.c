@@ -23,6 +23,19 @@ static void reg(struct pane_out *o, const char *name)
 	put_field(o, full, name, false);
 }
 
+static void seg_part(struct pane_out *o, const char *seg, const char *part, const char *fmt, ...) PRINTF(4, 5);
+static void seg_part(struct pane_out *o, const char *seg, const char *part, const char *fmt, ...)
+{
+	struct link l = { .kind = LINK_FIELD };
+	char text[80];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	snprintf(l.name, sizeof l.name, "cpu%u.%s.%s", o->t->cpu, seg, part);
+	put_link(o, field_changed(o->t, l.name) ? STYLE_CHANGED : STYLE_NORMAL, &l, "%s", text);
+}
+
 void draw_regs(struct tui *t, struct pane_out *o)
 {
 	const struct cpu *c = looked_at(t);
@@ -48,21 +61,30 @@ void draw_regs(struct tui *t, struct pane_out *o)
 	uint64_t fl = cpu_rflags(c);
 	put(o, STYLE_DIM, "flags %06" PRIx64 " ", fl);
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-		if (fl & flags[i].bit)
-			put(o, STYLE_NUMBER, "%s ", flags[i].name);
+		if (fl & flags[i].bit) {
+			char bit[16];
+			snprintf(bit, sizeof bit, "rflags.%c%c", flags[i].name[0] | 32, flags[i].name[1] | 32);
+			put_named(o, STYLE_NUMBER, bit, "%s", flags[i].name);
+			put(o, STYLE_NORMAL, " ");
+		}
 	put(o, STYLE_DIM, "IOPL=%u", cpu_iopl(c));
 	nl(o);
 	static const char *const seg[] = { "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr" };
 	for (unsigned i = 0; i < SEG_N; i++) {
 		const struct seg *s = &c->s.seg[i];
 		put(o, STYLE_DIM, "%-4s ", seg[i]);
-		put(o, STYLE_NORMAL, "%04x ", s->sel);
-		if (s->attr & SEG_UNUSABLE)
-			put(o, STYLE_DIM, "unusable");
-		else
-			put(o, STYLE_NORMAL, "base %" PRIx64 " limit %x %s%s dpl %u", s->base, s->limit,
-			    !(s->attr & SEG_S) ? "system" : SEG_TYPE(s->attr) & 8 ? "code" : "data",
-			    s->attr & SEG_L ? "64" : s->attr & SEG_DB ? "32" : "16", SEG_DPL(s->attr));
+		seg_part(o, seg[i], "sel", "%04x", s->sel);
+		if (s->attr & SEG_UNUSABLE) {
+			put(o, STYLE_DIM, " unusable");
+		} else {
+			put(o, STYLE_DIM, " base ");
+			seg_part(o, seg[i], "base", "%" PRIx64, s->base);
+			put(o, STYLE_DIM, " limit ");
+			seg_part(o, seg[i], "limit", "%x", s->limit);
+			put(o, STYLE_NORMAL, " ");
+			seg_part(o, seg[i], "attr", "%s%s dpl %u", !(s->attr & SEG_S) ? "system" : SEG_TYPE(s->attr) & 8 ? "code" : "data",
+			         s->attr & SEG_L ? "64" : s->attr & SEG_DB ? "32" : "16", SEG_DPL(s->attr));
+		}
 		nl(o);
 	}
 }

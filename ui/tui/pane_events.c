@@ -77,6 +77,12 @@ static enum style words(const struct tui *t, const struct happening *e, char *bu
 	}
 }
 
+/* What an exit took, once its entry has come: in the past nothing is known of later. */
+static cycle_t took(const struct tui *t, const struct happening *e)
+{
+	return e->r.cycle + e->took <= t->m->cpu[e->r.component]->ledger.now ? e->took : 0;
+}
+
 static void event_line(struct tui *t, struct pane_out *o, const struct happening *e, bool exits)
 {
 	struct link l = { .kind = LINK_MOMENT, .at = e->at };
@@ -91,8 +97,8 @@ static void event_line(struct tui *t, struct pane_out *o, const struct happening
 	}
 	enum style s = words(t, e, text, sizeof text);
 	put(o, s, "%s", exits && strncmp(text, "exit ", 5) == 0 ? text + 5 : text);
-	if (e->r.event == CPU_TRACE_VM_EXIT && e->took)
-		put(o, STYLE_DIM, "  %s cycles", digits(e->took, cycle, sizeof cycle));
+	if (e->r.event == CPU_TRACE_VM_EXIT && took(t, e))
+		put(o, STYLE_DIM, "  %s cycles", digits(took(t, e), cycle, sizeof cycle));
 	nl(o);
 }
 
@@ -146,7 +152,7 @@ static size_t reasons(struct tui *t, struct reason *all)
 	for (size_t i = 0; i < history_count(t->history); i++) {
 		const struct happening *e = history_at(t->history, i);
 		if (e->r.event == CPU_TRACE_VM_EXIT && (e->r.a[0] & 0xffff) < EXIT_REASONS)
-			all[e->r.a[0] & 0xffff].took += e->took;
+			all[e->r.a[0] & 0xffff].took += took(t, e);
 	}
 	for (unsigned i = 0; i < EXIT_REASONS; i++)
 		if (all[i].count)
@@ -160,7 +166,7 @@ void draw_exits(struct tui *t, struct pane_out *o)
 	struct reason all[EXIT_REASONS];
 	size_t n = reasons(t, all);
 	int show = ((o->view->choice % 3) + 3) % 3;     /* both, counts, log */
-	char took[40], each[40];
+	char cycles[40], each[40];
 	cycle_t most = 0;
 	if (!n) {
 		put(o, STYLE_DIM, "(no VM exit yet)");
@@ -176,8 +182,8 @@ void draw_exits(struct tui *t, struct pane_out *o)
 		char name[64];
 		snprintf(name, sizeof name, "exit.%s", reason_name(all[i].reason));
 		put_named(o, STYLE_VMM, name, "%-18s", name + 5);
-		put(o, STYLE_NORMAL, " %9" PRIu64 " %13s %8s ", all[i].count, digits(all[i].took, took, sizeof took),
-		    digits(all[i].took / all[i].count, each, sizeof each));
+		put(o, STYLE_NORMAL, " %9" PRIu64 " %13s %8s ", all[i].count, all[i].took ? digits(all[i].took, cycles, sizeof cycles) : "-",
+		    all[i].took ? digits(all[i].took / all[i].count, each, sizeof each) : "-");
 		put_bar(o, STYLE_VMM, all[i].took, most, 0);
 		nl(o);
 	}

@@ -56,18 +56,39 @@ void draw_vga(struct tui *t, struct pane_out *o)
 
 /* ---- devices and statistics ---- */
 
+#define COLUMN 26               /* of fields without named bits, several a line */
+
+static bool is_device(const struct field_group *g)
+{
+	return strncmp(g->prefix, "cpu", 3) != 0 || strstr(g->prefix, "lapic");
+}
+
+bool device_choose(struct tui *t, const char *name)
+{
+	int at = 0;
+	for (size_t i = 0; i < t->m->fields.n; i++) {
+		const struct field_group *g = &t->m->fields.groups[i];
+		if (is_device(g) && strcmp(g->prefix, name) == 0) {
+			t->view[PANE_DEVICES].choice = at;
+			return true;
+		}
+		at += is_device(g);
+	}
+	return false;
+}
+
 void draw_devices(struct tui *t, struct pane_out *o)
 {
 	const struct fields *f = &t->m->fields;
 	int n = 0;
 	for (size_t i = 0; i < f->n; i++)
-		n += strncmp(f->groups[i].prefix, "cpu", 3) != 0 || strstr(f->groups[i].prefix, "lapic") != NULL;
+		n += is_device(&f->groups[i]);
 	if (!n)
 		return;
 	int chosen = ((o->view->choice % n) + n) % n, at = 0;
 	for (size_t i = 0; i < f->n; i++) {
 		const struct field_group *g = &f->groups[i];
-		if (strncmp(g->prefix, "cpu", 3) == 0 && !strstr(g->prefix, "lapic"))
+		if (!is_device(g))
 			continue;
 		if (at++ != chosen)
 			continue;
@@ -76,9 +97,14 @@ void draw_devices(struct tui *t, struct pane_out *o)
 		nl(o);
 		for (size_t k = 0; k < g->n; k++) {
 			char full[80];
+			if (o->col && (o->col > o->w - COLUMN || g->rows[k].bits))
+				nl(o);
 			snprintf(full, sizeof full, "%s.%s", g->prefix, g->rows[k].name);
+			put_at(o, (o->col + COLUMN - 1) / COLUMN * COLUMN);
 			put_field(o, full, g->rows[k].name, true);
-			nl(o);
+			put(o, STYLE_NORMAL, " ");
+			if (g->rows[k].bits)
+				nl(o);
 		}
 	}
 }

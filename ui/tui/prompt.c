@@ -181,6 +181,19 @@ static int cmd_pane(struct tui *t, char *args, struct err *e)
 	return err_set(e, NULL, NULL, "no pane '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+static const char *device_at(const void *table, size_t i) { return ((const struct fields *)table)->groups[i].prefix; }
+
+static int cmd_device(struct tui *t, char *args, struct err *e)
+{
+	if (device_choose(t, args)) {
+		t->focus = PANE_DEVICES;
+		t->zoomed = true;
+		return 0;
+	}
+	const char *near = err_nearest(args, device_at, &t->m->fields, t->m->fields.n);
+	return err_set(e, NULL, NULL, "no device '%s'%s%s%s", args, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 static int cmd_put(struct tui *t, char *args, struct err *e)
 {
 	for (unsigned i = 0; i < PANE_N; i++)

@@ -20,6 +20,8 @@ static void keep_stat(void *arg, const char *name, const struct stat_row *row, u
 static void remember(struct tui *t)
 {
 	size_t all = 0;
+	t->memory.before = t->memory.now;
+	t->stack.before = t->stack.now;
 	for (size_t i = 0; i < t->m->stats.n; i++)
 		all += t->m->stats.sets[i].n;
 	t->before.stat = xrealloc(t->before.stat, (all + 1) * sizeof *t->before.stat);

@@ -52,6 +52,9 @@ struct pane_view {              /* one pane's own view state */
 struct place { enum pane_id pane; int x, y, w, h; };
 #define PLACES_MAX 16
 
+#define SEEN_MAX 2048
+struct seen { uint64_t at; unsigned n; uint8_t byte[SEEN_MAX]; };       /* memory a pane showed, from `at` on */
+
 #define SPEC_MAX  400
 #define SAVED_MAX 30
 struct saved { char name[24], spec[SPEC_MAX]; };        /* an arrangement of the user's */
@@ -87,6 +90,7 @@ struct tui {
 	char message[200];
 	bool bad;                       /* the message is an error */
 	char search[80];
+	struct { struct seen now, before; } memory, stack;      /* what these panes show, and showed before the last step */
 	struct link chosen;             /* at the cursor of the pane that has the keys, as last drawn */
 	struct { int from, to, best; } seek;    /* to: 1 the next line with the searched text, -1 the one before, 0 none is looked for */
 	struct popup { char title[80], *text; int top, lines, shown; } popup;   /* text NULL: none */
@@ -151,6 +155,7 @@ void nl(struct pane_out *o);
 void here(struct pane_out *o);                  /* the present line is the one to keep in view */
 /* A field by its full name ("cpu0.rax"): value in `style`, or CHANGED when the last step changed it. */
 void put_field(struct pane_out *o, const char *name, const char *label, bool bits);
+bool field_changed(const struct tui *t, const char *name);       /* by the last step */
 void pane_draw(struct tui *t, const struct place *p);
 
 /* ---- a text over the panes (popup.c) ---- */
@@ -206,6 +211,7 @@ void prompt_key(struct tui *t, int key);
 void complete(struct tui *t);                   /* the word before the prompt's cursor */
 
 /* ---- shared by panes ---- */
+bool device_choose(struct tui *t, const char *name);    /* for the pane devices; false: no such device */
 struct source *tui_source(struct tui *t);
 /* Disassemble at a linear address: text, length; 0: unreadable. */
 unsigned disassemble(const struct tui *t, uint64_t lin, char *buf, size_t n);
