@@ -48,6 +48,8 @@ expect 2 "'ram': expected KEY=VALUE" boot x --set ram
 expect 2 "boot takes one image" boot
 expect 2 "No such file" boot /nonexistent/image
 expect 2 "--max-cycles: 'soon': a number was expected" boot x --max-cycles soon
+expect 2 "'nix': expected [ADDRESS:]PORT" boot x --gdb nix
+expect 2 "--gdb: cannot listen on 192.0.2.1:1" boot build/guests/hello64.elf --gdb 192.0.2.1:1
 expect 2 "cannot open" run /nonexistent.lua
 expect 2 "did you mean 'stats'?" list stat
 expect 0 "page walks" list stats

@@ -8,10 +8,8 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 command -v gdb >/dev/null || { echo "skip gdb: no gdb is installed"; exit 0; }
 
-# attach CASE EXPECTED KERNEL ARCHITECTURE COMMAND...: the script CASE.gdb on a run, its lines in EXPECTED.out
-attach() {
-	case=$1 expected=$2 image=build/guests/$3.elf arch=$4
-	shift 4
+# Start vmscope with these arguments: $pid, and the $port it waits at.
+start() {
 	rm -f "$tmp/err"
 	timeout 60 "$build/vmscope" "$@" --gdb 0 --quiet >"$tmp/console" 2>"$tmp/err" &
 	pid=$!
@@ -21,6 +19,13 @@ attach() {
 		[ -n "$port" ] && break
 		sleep 0.1
 	done
+}
+
+# attach CASE EXPECTED KERNEL ARCHITECTURE COMMAND...: the script CASE.gdb on a run, its lines in EXPECTED.out
+attach() {
+	case=$1 expected=$2 image=build/guests/$3.elf arch=$4
+	shift 4
+	start "$@"
 	timeout 60 gdb -nx -batch -ex "set confirm off" -ex "set architecture $arch" -ex "file $image" -ex "target remote :$port" \
 		-x "$here/$case.gdb" >"$tmp/all" 2>&1
 	wait $pid
@@ -57,3 +62,21 @@ set -- kernel64 i386:x86-64 boot build/guests/kernel64.elf --ram 64M --cpus 3 --
 attach smp smp "$@"
 attach smp smp-guest "$@" --cpu vmx --mmu ept
 attach vms vms kernel64 i386:x86-64 run $here/vms.lua
+attach leave leave kernel64 i386:x86-64 boot build/guests/kernel64.elf --ram 64M --append "forkwait n=2"
+
+# What no gdb sends: noise, a wrong checksum, a packet cut off, one too long; then a question, and the connection breaks.
+start boot build/guests/kernel64.elf --ram 64M
+bash -c 'exec 3<>/dev/tcp/127.0.0.1/$1
+	printf "noise\377\000\$g#00\$mffffff\$qC#b4" >&3
+	{ printf "\$"; head -c 40000 /dev/zero; printf "#00"; } >&3
+	printf "\$?#3f+\$QStartNoAckMode#b0\$k#6b" >&3
+	timeout 20 cat <&3' raw "$port" >"$tmp/raw" 2>&1
+wait $pid
+status=$?
+# acknowledged by + or -, in this order
+want='-+$QC1#c5-+$T05thread:1;#d7+$OK#9a'
+if [ "$(cat "$tmp/raw")" = "$want" ] && [ $status = 1 ]; then
+	echo "ok gdb raw"
+else
+	echo "not ok gdb raw: status $status, $(cat "$tmp/raw"), expected $want"
+fi

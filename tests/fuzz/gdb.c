@@ -1,11 +1,15 @@
-/* Fuzz target: a debugger's packets. Bytes as they come from the socket; whatever they say, the answer is bounded and the
- * machine is left whole: the ledger balances. Continues are cut short. */
+/* Fuzz target: a debugger's packets. Whatever they say, the answer is bounded and the machine is left whole: the ledger
+ * balances. Continues are cut short.
+ *
+ * Input: bytes as they come from the socket; or, behind a '!', the data of one packet a line: no checksum to be guessed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "models/vmm/vmm.h"
 #include "tests/fuzz/fuzz.h"
 #include "ui/gdb/stub.h"
+
+#define PACKETS_MAX 40
 
 static struct session session;
 static struct run *booted;
@@ -45,13 +49,46 @@ static void build(void)
 	fresh = snap_take(booted->m->snaps, "fresh");
 }
 
-int fuzz_gdb(const uint8_t *data, size_t n)
+static char frame[GDB_FRAME_MAX];
+
+static void packet(struct gdb *g, const char *data, size_t n)
+{
+	static struct gdb_reply reply;
+	if (gdb_answer(g, data, n, &reply) && gdb_frame(reply.data, reply.n, frame) > sizeof frame)
+		abort();
+}
+
+static void by_bytes(struct gdb *g, const uint8_t *data, size_t n)
 {
 	static struct gdb_parser parser;
-	static struct gdb_reply reply;
-	static char frame[GDB_FRAME_MAX];
-	size_t total = 0;
 	unsigned packets = 0;
+	memset(&parser, 0, sizeof parser);
+	for (size_t i = 0; i < n && packets < PACKETS_MAX && g->over == OVER_NOT; i++)
+		if (gdb_parse(&parser, data[i]) == GDB_PACKET) {
+			packets++;
+			packet(g, parser.data, parser.n);
+		}
+}
+
+static void by_lines(struct gdb *g, const uint8_t *data, size_t n)
+{
+	static char line[GDB_PACKET_MAX + 1];
+	unsigned packets = 0;
+	size_t k = 0;
+	for (size_t i = 0; i < n && packets < PACKETS_MAX && g->over == OVER_NOT; i++)
+		if (data[i] == '\n') {
+			line[k] = '\0';
+			packets++;
+			packet(g, line, k);
+			k = 0;
+		} else if (k < GDB_PACKET_MAX) {
+			line[k++] = (char)data[i];
+		}
+}
+
+int fuzz_gdb(const uint8_t *data, size_t n)
+{
+	size_t total = 0;
 	if (!booted)
 		build();
 	snap_restore(booted->m->snaps, fresh);
@@ -59,13 +96,10 @@ int fuzz_gdb(const uint8_t *data, size_t n)
 	g->send = send_nowhere;
 	g->interrupted = at_once;
 	g->who = &total;
-	memset(&parser, 0, sizeof parser);
-	for (size_t i = 0; i < n && packets < 40 && g->over == OVER_NOT; i++)
-		if (gdb_parse(&parser, data[i]) == GDB_PACKET) {
-			packets++;
-			if (gdb_answer(g, parser.data, parser.n, &reply) && gdb_frame(reply.data, reply.n, frame) > sizeof frame)
-				abort();
-		}
+	if (n && data[0] == '!')
+		by_lines(g, data + 1, n - 1);
+	else
+		by_bytes(g, data, n);
 	gdb_free(g);
 	for (unsigned i = 0; i < booted->m->config.cpus; i++)
 		if (!ledger_audit(&booted->m->cpu[i]->ledger))

@@ -22,7 +22,7 @@ enum source {
 	SOURCE_GDTR_LIMIT, SOURCE_IDTR_BASE, SOURCE_IDTR_LIMIT, SOURCE_DR, SOURCE_XCR0, SOURCE_CPL, SOURCE_MODE, SOURCE_VMX,
 	SOURCE_VM, SOURCE_CYCLE, SOURCE_INSNS,
 };
-enum setter { SET_NONE, SET_GPR, SET_RIP, SET_RFLAGS, SET_XMM, SET_ST, SET_FPU0, SET_FPU1, SET_FPU2, SET_MXCSR };
+enum setter { SET_NONE, SET_GPR, SET_RIP, SET_RFLAGS, SET_XMM, SET_ST, SET_FPU0, SET_FPU1, SET_FPU2, SET_MXCSR, SET_IP, SET_PASS /* accepted, not done: gdb puts everything back after a call it makes */ };
 
 struct row {
 	uint8_t feature, bits[2], group, source, index, set;
@@ -153,11 +153,13 @@ bool reg_set(enum gdb_arch a, unsigned n, const struct view *v, unsigned thread,
 	static const enum view_set how[] = {
 		[SET_GPR] = VIEW_SET_GPR, [SET_RIP] = VIEW_SET_RIP, [SET_RFLAGS] = VIEW_SET_RFLAGS, [SET_XMM] = VIEW_SET_XMM,
 		[SET_ST] = VIEW_SET_ST, [SET_FPU0] = VIEW_SET_FPU, [SET_FPU1] = VIEW_SET_FPU, [SET_FPU2] = VIEW_SET_FPU,
-		[SET_MXCSR] = VIEW_SET_MXCSR,
+		[SET_MXCSR] = VIEW_SET_MXCSR, [SET_IP] = VIEW_SET_IP,
 	};
 	const struct row *r = row_at(a, n);
 	if (!r || r->set == SET_NONE)
 		return false;
+	if (r->set == SET_PASS)
+		return true;
 	return view_register(v, thread, how[r->set], r->index, value);
 }
 

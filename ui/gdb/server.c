@@ -239,6 +239,8 @@ int gdb_serve(struct run *r, const char *where, struct err *e)
 		if (g->over == OVER_DETACHED) {         /* from where the run has come to: what it did is not done, nor printed, again */
 			timeline_goto(travel_timeline(g->travel), timeline_end(travel_timeline(g->travel)));
 			result = GDB_GOES_ON;
+		} else if (!r->m->s.stop) {
+			r->last = MACHINE_STOP_USER;    /* whatever stopped it last, this ended it */
 		}
 	}
 	gdb_free(g);

@@ -309,7 +309,7 @@ static void into_cpu(struct cpu *c, enum view_set what, unsigned i, const uint8_
 {
 	uint64_t x;
 	memcpy(&x, value, 8);
-	if (what == VIEW_SET_RIP) {
+	if (what == VIEW_SET_IP) {
 		c->s.rip = x & c->lin_mask;
 		block_forget(c);
 	} else if (what == VIEW_SET_RFLAGS) {
@@ -334,6 +334,7 @@ bool view_register(const struct view *v, unsigned thread, enum view_set what, un
 			x = (x - o.s.seg[SEG_CS].base) & 0xffffffff;
 		memcpy(offset, &x, 8);
 		value = offset;
+		what = VIEW_SET_IP;
 	}
 	if (view_loaded(v, thread)) {
 		into_cpu(c, what, i, value);
@@ -342,15 +343,15 @@ bool view_register(const struct view *v, unsigned thread, enum view_set what, un
 	struct vcpu *k = vcpu_of(v, thread);
 	bool started = v->top->m->vmm->s.started && !k->s.reload;
 	struct vmcs *on_chip = started ? vmcs_active(c, k->s.vmcs) : NULL;
-	bool in_vmcs = what == VIEW_SET_RIP || what == VIEW_SET_RFLAGS || (what == VIEW_SET_GPR && i == R_RSP);
+	bool in_vmcs = what == VIEW_SET_IP || what == VIEW_SET_RFLAGS || (what == VIEW_SET_GPR && i == R_RSP);
 	if (!in_vmcs) {
 		into(held(k) ? &c->s : &k->model->s, what, i, value);
 	} else if (on_chip) {
-		enum vmcs_field f = what == VIEW_SET_RIP ? VMCS_GUEST_RIP : what == VIEW_SET_GPR ? VMCS_GUEST_RSP : VMCS_GUEST_RFLAGS;
+		enum vmcs_field f = what == VIEW_SET_IP ? VMCS_GUEST_RIP : what == VIEW_SET_GPR ? VMCS_GUEST_RSP : VMCS_GUEST_RFLAGS;
 		on_chip->f[f] = what == VIEW_SET_RFLAGS ? (on_chip->f[f] & ~0x3d7fd5ull) | (x & 0x3d7fd5) : x;
 	} else if (started) {
 		return false;           /* its VMCS is not on chip */
-	} else if (what == VIEW_SET_RIP) {
+	} else if (what == VIEW_SET_IP) {
 		k->model->s.rip = x;
 	} else if (what == VIEW_SET_RFLAGS) {
 		cpu_set_rflags(k->model, x, 0x3d7fd7);

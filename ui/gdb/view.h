@@ -47,7 +47,7 @@ bool view_translate(const struct view *v, unsigned thread, uint64_t lin, uint64_
 void view_describe(const struct view *v, unsigned thread, char *buf, size_t n);
 
 /* Writing registers: by what can be written without breaking what else follows from it. False: not this one. */
-enum view_set { VIEW_SET_GPR, VIEW_SET_RIP, VIEW_SET_RFLAGS, VIEW_SET_XMM, VIEW_SET_ST, VIEW_SET_FPU, VIEW_SET_MXCSR };
+enum view_set { VIEW_SET_GPR, VIEW_SET_RIP /* linear */, VIEW_SET_IP /* its offset in CS */, VIEW_SET_RFLAGS, VIEW_SET_XMM, VIEW_SET_ST, VIEW_SET_FPU, VIEW_SET_MXCSR };
 bool view_register(const struct view *v, unsigned thread, enum view_set what, unsigned i, const uint8_t value[16]);
 
 #endif

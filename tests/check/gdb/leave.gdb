@@ -1,0 +1,4 @@
+# A connection that breaks ends the run there.
+break proc_fork
+continue
+disconnect
