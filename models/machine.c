@@ -97,8 +97,12 @@ static void apic_eoi(void *who, uint8_t vector)
 static void intr_changed(void *who, unsigned pin, bool level)
 {
 	struct machine *m = who;
-	for (unsigned i = 0; i < m->config.cpus; i++)
+	const cycle_t clock = m->cpu[m->s.running]->ledger.now, now = clock > m->s.now ? clock : m->s.now;
+	for (unsigned i = 0; i < m->config.cpus; i++) {
 		lapic_lint(m->cpu[i]->lapic, pin, level);
+		if (!m->host)
+			trace(&m->trace, now, i, CPU_TRACE_LINT, pin, level, 0, 0);
+	}
 	if (level)
 		look_for_sleepers(m);
 }

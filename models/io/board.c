@@ -386,3 +386,6 @@ void board_fw_cfg_add(struct board *b, uint16_t key, const void *bytes, size_t n
 {
 	fw_cfg_add(&b->fw_cfg, key, bytes, n);
 }
+
+unsigned board_component(const struct board *b) { return b->bus.component; }
+bool board_line(const struct board *b, unsigned irq) { return b->s.sources[irq & 15] != 0; }

@@ -51,6 +51,9 @@ struct pic_wire board_pic(struct board *b);
 struct ferr_wire board_ferr(struct board *b);           /* for the bootstrap processor */
 void board_eoi(struct board *b, uint8_t vector);        /* EOI broadcast from a local APIC */
 
+unsigned board_component(const struct board *b);        /* in the trace: the first of its own, which follow each other */
+bool board_line(const struct board *b, unsigned irq);   /* an ISA interrupt line's level */
+
 /* COM1, keyboard, screen. */
 void board_on_console(struct board *b, void (*fn)(void *who, const uint8_t *bytes, size_t n),
                       void *who);

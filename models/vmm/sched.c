@@ -119,6 +119,8 @@ static void idle(struct vmm *m, struct cpu *c)
 		hope |= !*v->vm->parts.stop && !v->vm->refused[0] && !(v->s.halted && v->s.blocked);
 	}
 	cpu_set_rflags(c, hope ? RFLAGS_IF : 0, RFLAGS_IF);
+	if (c->s.activity != ACTIVITY_HLT)
+		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_HALT, c->s.rip, 0, 0, 0);
 	c->s.activity = ACTIVITY_HLT;
 	c->ledger.acct = ACCT_IDLE;
 	evq_cancel(m->p.evq, m->owner, c->number);

@@ -155,7 +155,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_KEYS: a->o.keys = v; return 0;
 	case FLAG_JSON: a->o.json = v; return 0;
 	case FLAG_STATS: return add(a->o.stats, &a->o.n_stats, STATS_FILES_MAX, flag, v, e);
-	case FLAG_TRACE: a->o.trace = v; return 0;
+	case FLAG_TRACE: return add(a->o.trace, &a->o.n_traces, TRACE_FILES_MAX, flag, v, e);
 	case FLAG_SAVE: a->o.save = v; return 0;
 	case FLAG_RESTORE: a->o.restore = v; return 0;
 	case FLAG_SEED: a->o.seed_given = true; return number(flag, v, &a->o.seed, e);

@@ -112,6 +112,7 @@ void json_i64(struct json *j, const char *key, int64_t v)
 	before(j, key);
 	fprintf(j->f, "%" PRId64, v);
 }
+void json_number(struct json *j, const char *key, const char *digits) { before(j, key); fputs(digits, j->f); }
 void json_bool(struct json *j, const char *key, bool v)
 {
 	before(j, key);

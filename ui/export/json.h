@@ -18,6 +18,7 @@ void json_end_array(struct json *j);
 void json_u64(struct json *j, const char *key, uint64_t v);
 void json_i64(struct json *j, const char *key, int64_t v);
 void json_real(struct json *j, const char *key, double v);
+void json_number(struct json *j, const char *key, const char *digits);    /* as it stands */
 void json_bool(struct json *j, const char *key, bool v);
 void json_text(struct json *j, const char *key, const char *v);
 void json_bytes(struct json *j, const char *key, const char *v, size_t n);     /* invalid UTF-8 becomes U+FFFD */

@@ -157,7 +157,8 @@ void session_fini(struct session *s)
 {
 	running = NULL;
 	progress_free(s->progress);
-	trace_export_free(s->trace_export);
+	for (unsigned i = 0; i < TRACE_FILES_MAX; i++)
+		trace_export_free(s->trace_export[i]);
 	for (size_t i = 0; i < s->n; i++)
 		run_free(s->runs[i]);
 	free(s->runs);
@@ -240,10 +241,10 @@ static struct run *machine_run_new(struct session *s, struct setup *setup, struc
 	s->runs[s->n++] = r;
 	r->m->reset_on_shutdown = r->setup.reset_on_shutdown;
 	machine_on_console(r->m, on_console, r);
-	if (s->o.trace) {
-		if (!s->trace_export && !(s->trace_export = trace_export_new(s->o.trace, e)))
+	for (unsigned i = 0; i < s->o.n_traces; i++) {
+		if (!s->trace_export[i] && !(s->trace_export[i] = trace_export_new(s->o.trace[i], e)))
 			return NULL;
-		if (trace_export_listen(s->trace_export, r->m, r->name, e) != 0)
+		if (trace_export_listen(s->trace_export[i], r, e) != 0)
 			return NULL;
 	}
 	return s->n == 1 && load_input(r, e) != 0 ? NULL : r;
@@ -515,8 +516,9 @@ int session_finish(struct session *s, struct err *e)
 
 	progress_clear(s->progress);
 	fflush(stdout);
-	if (s->trace_export && trace_export_close(s->trace_export, e) != 0)
-		return -1;
+	for (unsigned i = 0; i < TRACE_FILES_MAX; i++)
+		if (s->trace_export[i] && trace_export_close(s->trace_export[i], e) != 0)
+			return -1;
 	for (size_t i = 0; i < s->n; i++) {
 		struct run *r = s->runs[i];
 

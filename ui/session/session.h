@@ -11,10 +11,11 @@
 #include "ui/session/setup.h"
 
 #define STATS_FILES_MAX 8
+#define TRACE_FILES_MAX 4
 
 struct options {                /* what the common flags say */
-	const char *json, *stats[STATS_FILES_MAX], *trace, *input, *keys, *save, *restore;
-	unsigned n_stats;
+	const char *json, *stats[STATS_FILES_MAX], *trace[TRACE_FILES_MAX], *input, *keys, *save, *restore;
+	unsigned n_stats, n_traces;
 	const char *const *allow;       /* folders whose files may be read */
 	unsigned allows;
 	uint64_t seed, max_instructions;
@@ -59,8 +60,7 @@ struct session {
 	struct options o;
 	struct run **runs;
 	size_t n;
-	FILE *trace;
-	struct trace_export *trace_export;
+	struct trace_export *trace_export[TRACE_FILES_MAX];
 	struct progress *progress;
 	struct err late;                /* what went wrong where no error can be returned */
 	/* The scenario language on a command line; ui/lua installs it. eval: one line with m, vm and cpu bound; what it prints goes
