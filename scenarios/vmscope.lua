@@ -103,6 +103,14 @@
 ---@field shares table<string, integer> the ledger in a few parts
 ---@field stats table<string, integer> every statistic and cell of the ledger that is not 0, of the measured part
 
+---something that happened inside an instruction: a trace event, whose own arguments are fields too
+---@class MicroStep
+---@field event string its name (vmscope list events)
+---@field text string a line for people
+---@field took integer cycles since the step before
+---@field cycle integer when
+---@field component string who: cpu0, ...
+
 ---what a listener is told; the event's own arguments are fields too
 ---@class Event
 ---@field event string its name
@@ -257,6 +265,7 @@
 ---@field boot fun(self: Machine, image: BootOptions) load a kernel image and set the entry state
 ---@field run fun(self: Machine, options: RunOptions|nil): string, any run; returns why it stopped (vmscope list stops, or event, predicate, address, console, stop) and its detail
 ---@field step fun(self: Machine, n: integer|nil): string run n instructions, 1 by default; returns why it stopped
+---@field micro fun(self: Machine): MicroStep[] run one instruction; returns what happened inside it: phases, references of walks, TLB hits and fills, accesses
 ---@field on fun(self: Machine, event: string, fn: fun(e: Event): string|nil) call fn for each trace event of this name (vmscope list events; a trailing * matches more), or for each "console" line; fn may return "stop"
 ---@field break_at fun(self: Machine, where: integer|string, fn: nil|fun(m: Machine, id: integer): string|nil): integer stop before the instruction at a linear address or symbol; with fn, call it and run on unless it returns "stop"; returns the breakpoint's id
 ---@field unbreak fun(self: Machine, id: integer): boolean remove a breakpoint

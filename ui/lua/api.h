@@ -76,6 +76,7 @@ void api_not_on_line(lua_State *L, const char *what);   /* the stepping screen d
 void line_install(struct scenario *s);
 
 /* Listeners (events.c). */
+void api_push_event(lua_State *L, const struct machine *m, const struct trace_record *r);       /* as a table */
 void handlers_free(struct scenario *s);
 bool handler_break(lua_State *L, struct run *r, bool *stop);    /* call the function of the breakpoint that was hit; false: none */
 

@@ -65,7 +65,7 @@ void handlers_free(struct scenario *s)
 
 /* ---- telling Lua ---- */
 
-static void push_event(lua_State *L, const struct machine *m, const struct trace_record *r)
+void api_push_event(lua_State *L, const struct machine *m, const struct trace_record *r)
 {
 	const struct trace_row *row = &m->trace.rows[r->event];
 	const char *args = row->args ? row->args : "";
@@ -98,7 +98,7 @@ static int protected_event(lua_State *L)
 	const struct trace_record *r = lua_touserdata(L, 2);
 
 	lua_rawgeti(L, LUA_REGISTRYINDEX, h->fn);
-	push_event(L, h->run->m, r);
+	api_push_event(L, h->run->m, r);
 	lua_call(L, 1, 1);
 	return 1;
 }
@@ -541,7 +541,7 @@ static bool stretch(lua_State *L, struct run *r, struct until *u, cycle_t until,
 	why = api_run(L, r, until, n);
 	if (u->event && u->event->hit) {
 		lua_pushliteral(L, "event");
-		push_event(L, r->m, &u->event->seen);
+		api_push_event(L, r->m, &u->event->seen);
 		return true;
 	}
 	if (r->watch_hit) {

@@ -101,6 +101,13 @@ static const struct class options[] = {
 		{ "shares", "table<string, integer>", "the ledger in a few parts" },
 		{ "stats", "table<string, integer>", "every statistic and cell of the ledger that is not 0, of the measured part" },
 	} },
+	{ "MicroStep", "something that happened inside an instruction: a trace event, whose own arguments are fields too", {
+		{ "event", "string", "its name (vmscope list events)" },
+		{ "text", "string", "a line for people" },
+		{ "took", "integer", "cycles since the step before" },
+		{ "cycle", "integer", "when" },
+		{ "component", "string", "who: cpu0, ..." },
+	} },
 	{ "Event", "what a listener is told; the event's own arguments are fields too", {
 		{ "event", "string", "its name" },
 		{ "cycle", "integer", "when" },

@@ -54,7 +54,7 @@ static void copy_tlbs(struct micro *u)
 	}
 }
 
-static void begin(struct micro *u)
+void micro_begin(struct micro *u)
 {
 	struct machine *m = u->r->m;
 	struct err e = { "" };
@@ -67,28 +67,32 @@ static void begin(struct micro *u)
 		BUG("micro-steps: %s", e.text);
 }
 
-static void end(struct micro *u)
+void micro_end(struct micro *u)
 {
-	struct timeline *t = travel_timeline(u->v);
 	trace_unlisten(&u->r->m->trace, hear, u);
+	u->until = u->r->m->cpu[u->cpu]->ledger.now;
+	u->cursor = u->n;
+	u->valid = true;
+	if (!u->v)
+		return;
+	struct timeline *t = travel_timeline(u->v);
 	u->to = timeline_now(t);
 	u->branch = timeline_present(t);
-	u->until = u->r->m->cpu[u->cpu]->ledger.now;
-	u->valid = true;
 }
 
 bool micro_valid(const struct micro *u)
 {
+	if (!u->v)
+		return u->valid;
 	struct timeline *t = travel_timeline(u->v);
 	return u->valid && moment_compare(u->to, timeline_now(t)) == 0 && u->branch == timeline_present(t);
 }
 
 enum travelled micro_run(struct micro *u)
 {
-	begin(u);
-	enum travelled how = travel_step(u->v, 1);
-	end(u);
-	u->cursor = u->n;
+	micro_begin(u);
+	enum travelled how = u->v ? travel_step(u->v, 1) : run_until(u->r, NEVER, 1) == MACHINE_STOP_ICOUNT ? TRAVEL_DONE : TRAVEL_STOPPED;
+	micro_end(u);
 	return how;
 }
 
@@ -105,6 +109,8 @@ enum travelled micro_step(struct micro *u)
 
 bool micro_renew(struct micro *u)
 {
+	if (!u->v)
+		return u->valid;
 	struct timeline *t = travel_timeline(u->v);
 	const struct moment now = timeline_now(t), first = timeline_begin(t);
 	if (micro_valid(u))
@@ -119,10 +125,9 @@ bool micro_renew(struct micro *u)
 	const bool inside = moment_compare(timeline_now(t), now) < 0;
 	if (!inside)
 		timeline_goto(t, now.step > first.step ? (struct moment){ now.step - 1, 0 } : first);
-	begin(u);
+	micro_begin(u);
 	timeline_run(t, inside ? now.cycle : NEVER, inside ? 0 : 1);
-	end(u);
-	u->cursor = u->n;
+	micro_end(u);
 	if (moment_compare(timeline_now(t), now) != 0 || timeline_present(t) != branch) {
 		timeline_switch(t, branch, now);
 		u->valid = false;
@@ -140,7 +145,7 @@ enum travelled micro_back(struct micro *u)
 		u->cursor--;
 		return TRAVEL_DONE;
 	}
-	enum travelled how = travel_back(u->v, 1);
+	enum travelled how = u->v ? travel_back(u->v, 1) : TRAVEL_NONE;
 	if (how == TRAVEL_DONE)
 		micro_renew(u);
 	return how;

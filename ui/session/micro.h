@@ -15,7 +15,7 @@
 #include "ui/session/travel.h"
 
 struct micro;
-struct micro *micro_open(struct travel *v, struct run *r);
+struct micro *micro_open(struct travel *v, struct run *r);      /* v NULL: forwards alone */
 void micro_close(struct micro *u);
 
 /* One micro-step: the cursor goes on in the record; at its end the next instruction is run and recorded. */
@@ -23,6 +23,9 @@ enum travelled micro_step(struct micro *u);
 enum travelled micro_back(struct micro *u);
 /* The next instruction as a whole, recorded; the cursor is at the record's end. */
 enum travelled micro_run(struct micro *u);
+/* The same around an instruction that somebody else runs. */
+void micro_begin(struct micro *u);
+void micro_end(struct micro *u);
 /* After any other travel the record is not of the last instruction: is it now? */
 bool micro_valid(const struct micro *u);
 /* Make it so, by going back one instruction and forth again; false: nothing was before this moment. */
