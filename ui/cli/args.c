@@ -6,7 +6,7 @@
 
 #include "ui/gdb/gdb.h"
 
-enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE,
+enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, CLASSIFY = 1 << CMD_CLASSIFY,
        ANY = RUN | BOOT | STEP, ALL = ~0 };
 
 enum flag_id {
@@ -165,6 +165,8 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_SCREEN: a->o.screen = true; return 0;
 	case FLAG_QUIET: a->o.quiet = true; return 0;
 	case FLAG_GDB: a->gdb = v; return gdb_where(v, (char[256]){ "" }, 256, (char[8]){ "" }, 8, e);
+	case FLAG_UMIP: a->umip = true; return 0;
+	case FLAG_ALL: a->all = true; return 0;
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_HELP: a->help = true; return 0;

@@ -23,11 +23,11 @@ struct args {
 	struct compare_options compare;
 	const char *csv, *plot, *show;  /* compare's */
 	const char *gdb;                /* where a debugger is waited for, or NULL */
-	bool help, mono, ascii;
+	bool help, mono, ascii, umip, all;
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
-command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_list, cmd_explain, cmd_later, cmd_help;
+command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_list, cmd_explain, cmd_classify, cmd_later, cmd_help;
 
 struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
 extern const struct command_row command_rows[CMD_N];

@@ -37,6 +37,18 @@ static const struct class options[] = {
 		{ "max_instructions?", "integer", "at most so many instructions more" },
 		{ "every?", "integer", "instructions between two questions to the predicate: 1" },
 	} },
+	{ "ClassifyOptions", "the CPU to classify the instructions of", {
+		{ "profile", "string?", "its profile: skylake" },
+		{ "umip", "boolean?", "with user-mode instruction prevention" },
+	} },
+	{ "Verdict", "what an instruction is", {
+		{ "instruction", "string", "its mnemonic, and the form where that matters: \"mov sreg\"" },
+		{ "mode", "integer", "32 or 64" },
+		{ "class", "string", "privileged, critical, innocuous, or not executed" },
+		{ "control", "boolean", "it changed a resource without a trap" },
+		{ "behaviour", "boolean", "its results told a resource or the ring, without a trap" },
+		{ "evidence", "string", "the two executions that show it" },
+	} },
 	{ "GoOptions", "a moment", {
 		{ "instruction", "integer?", "after so many instructions of all CPUs" },
 		{ "cycle", "integer?", "the first moment at or after this cycle" },

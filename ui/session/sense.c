@@ -11,7 +11,7 @@
 
 #include "models/cpu/block.h"
 #include "models/cpu/flags.h"
-#include "models/cpu/insn.h"
+#include "models/cpu/sensitivity.h"
 #include "models/cpu/sys.h"
 #include "models/cpu/vmx/vmx.h"
 
@@ -220,12 +220,9 @@ bool sense_next(const struct machine *m, const struct cpu *c, struct sense *s)
 	if (!n || !decode(c->decoder, c->profile, block_key(c), bytes, n, &u))
 		return false;
 	s->insn = insn_name((enum insn)u.row);
-	s->privileged = insn_rows[u.row].sensitivity == INSN_PRIVILEGED;
-	s->critical = insn_rows[u.row].sensitivity == INSN_SENSITIVE;
-	if (u.kind[0] == OPK_CR || u.kind[1] == OPK_CR || u.kind[0] == OPK_DR || u.kind[1] == OPK_DR)
-		s->privileged = true;
-	if (u.kind[0] == OPK_SEG || u.kind[1] == OPK_SEG)
-		s->critical = true;             /* selectors show the ring, and loading one looks at it */
+	enum sensitivity kind = insn_sensitivity((enum insn)u.row, uop_form(&u));
+	s->privileged = kind == INSN_PRIVILEGED;
+	s->critical = kind == INSN_SENSITIVE;
 	if (c->vmx.guest && c->vmcs)
 		in_guest(&(struct look){ m, c, &u, s });
 	return true;
