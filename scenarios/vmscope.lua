@@ -32,6 +32,20 @@
 ---@field max_instructions? integer at most so many instructions more
 ---@field every? integer instructions between two questions to the predicate: 1
 
+---the CPU to classify the instructions of
+---@class ClassifyOptions
+---@field profile string? its profile: skylake
+---@field umip boolean? with user-mode instruction prevention
+
+---what an instruction is
+---@class Verdict
+---@field instruction string its mnemonic, and the form where that matters: "mov sreg"
+---@field mode integer 32 or 64
+---@field class string privileged, critical, innocuous, or not executed
+---@field control boolean it changed a resource without a trap
+---@field behaviour boolean its results told a resource or the ring, without a trap
+---@field evidence string the two executions that show it
+
 ---a moment
 ---@class GoOptions
 ---@field instruction integer? after so many instructions of all CPUs
@@ -364,6 +378,10 @@ guest = nil
 ---a CPU profile as a table of its rows; may be changed and given to machine
 ---@type fun(name: string): table<string, integer|string>
 profile = nil
+
+---Popek and Goldberg's class of each instruction, by experiment
+---@type fun(options: ClassifyOptions|nil): Verdict[]
+classify = nil
 
 ---pages of text that lead a person through the run on the stepping screen: each with title, text, show (a pane) and done (a function: has the task been done?)
 ---@type fun(pages: GuidePage[])
