@@ -24,6 +24,11 @@ struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
                     struct cache_hier *caches, struct trace *t,
                     struct evq *q, struct err *e)
 {
+	if ((p->cet_shstk || p->cet_ibt) && cpu_generation(p) < GEN_SKYLAKE) {
+		err_set(e, NULL, "leave cet.shstk and cet.ibt 0, or choose skylake",
+		        "profile %s is too old for control-flow enforcement", p->name);
+		return NULL;
+	}
 	size_t size = (sizeof(struct cpu) + 63) & ~(size_t)63;
 	struct cpu *c = aligned_alloc(64, size);
 	if (!c)

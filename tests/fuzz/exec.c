@@ -76,6 +76,16 @@ int fuzz_exec(const uint8_t *data, size_t n)
 		c->s.cr0 |= CR0_WP | CR0_AM;
 	if (choice >> 39 & 1)
 		c->s.cr4 |= CR4_OSFXSR | CR4_SMEP | CR4_SMAP | CR4_UMIP;
+	if (choice >> 40 & 1) {         /* control-flow enforcement, shadow stacks in reach */
+		c->s.cr0 |= CR0_WP;
+		c->s.cr4 |= CR4_CET;
+		c->s.u_cet = choice >> 41 & 0x3f;
+		c->s.s_cet = choice >> 47 & 0x3f;
+		for (unsigned i = 0; i < 4; i++)
+			c->s.pl_ssp[i] = CODE + (more >> (16 + 8 * i) & 0xff) * 4;
+		c->s.ssp = c->s.pl_ssp[choice >> 53 & 3];
+		c->s.ssp_table = CODE + (more >> 48 & 0xfff) * 8;
+	}
 	cpu_restored(c);
 	machine_run(m, 200000, 3000);
 	if (!ledger_audit(&c->ledger))

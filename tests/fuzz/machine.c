@@ -18,6 +18,7 @@ struct machine *fuzz_machine(struct fuzz_machine *f, uint64_t ram)
 	k.trace_ring = 64;
 	k.profile.l2_size = 65536;      /* small caches: state that is quick to put back */
 	k.profile.l3_size = 262144;
+	k.profile.cet_shstk = k.profile.cet_ibt = 1;
 	f->m = machine_new(&k, &e);
 	if (!f->m)
 		abort();
