@@ -48,6 +48,25 @@ struct moment timeline_begin(const struct timeline *t)
 
 uint64_t timeline_interval(const struct timeline *t) { return t->interval; }
 
+/* A branch's own, and before them its parent's up to the fork. */
+static size_t snapshots_of(const struct timeline *t, size_t branch, struct moment until, struct moment *at, size_t n)
+{
+	const struct branch *b = &t->branch[branch];
+	size_t found = b->parent >= 0 ? snapshots_of(t, (size_t)b->parent, b->fork, at, n) : 0;
+	for (size_t i = 0; i < b->stops; i++)
+		if (moment_compare(b->stop[i].at, until) <= 0) {
+			if (found < n)
+				at[found] = b->stop[i].at;
+			found++;
+		}
+	return found;
+}
+
+size_t timeline_snapshots(const struct timeline *t, struct moment *at, size_t n)
+{
+	return snapshots_of(t, t->present, (struct moment){ UINT64_MAX, NEVER }, at, n);
+}
+
 uint64_t timeline_bytes(const struct timeline *t)
 {
 	uint64_t n = 0;

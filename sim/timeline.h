@@ -81,6 +81,8 @@ struct timeline_branch timeline_branch(const struct timeline *t, size_t i);
 size_t timeline_present(const struct timeline *t);
 void timeline_switch(struct timeline *t, size_t branch, struct moment at);
 
+/* Where snapshots are on the way to the present branch's end, oldest first: at most n are told; how many there are. */
+size_t timeline_snapshots(const struct timeline *t, struct moment *at, size_t n);
 uint64_t timeline_bytes(const struct timeline *t);              /* host memory the snapshots hold */
 uint64_t timeline_interval(const struct timeline *t);           /* instructions between snapshots now */
 

@@ -37,6 +37,18 @@ struct history {
 	unsigned cpus;
 };
 
+static void ledger_owners(const struct cpu *c, cycle_t spent[OWNERS])
+{
+	memset(spent, 0, OWNERS * sizeof *spent);
+	for (unsigned a = 0; a < ACCT_N; a++) {
+		unsigned vm = a >= ACCT_GUEST ? (a - ACCT_GUEST) / 2 : 0;
+		unsigned owner = a == ACCT_IDLE ? OWNER_IDLE : a == ACCT_VMM ? OWNER_VMM : a == ACCT_HARDWARE ? OWNER_HARDWARE :
+		                 OWNER_GUEST + 2 * (vm < OWNER_VMS ? vm : OWNER_VMS - 1) + (a - ACCT_GUEST) % 2;
+		for (unsigned w = 0; w < WHY_N; w++)
+			spent[owner] += c->ledger.spent[a][w];
+	}
+}
+
 /* ---- branches ---- */
 
 static struct branch_history *blank(const struct history *h)
@@ -81,8 +93,11 @@ static struct branch_history *fork_of(const struct history *h, const struct bran
 		size_t keep = at.cycle / width(b);
 		memcpy(t->bucket, parent->track[i].bucket, (keep < BUCKETS ? keep : BUCKETS) * sizeof *t->bucket);
 		t->known = (keep < BUCKETS ? keep : BUCKETS) * width(b);
-		/* what the ledger said there is not known: the first look of the branch tells */
-		t->spent[0] = NEVER;
+		t->spent[0] = NEVER;            /* what the ledger said there is not known: the first look tells */
+		if (moment_compare(timeline_now(h->t), at) == 0) {
+			t->known = h->r->m->cpu[i]->ledger.now;
+			ledger_owners(h->r->m->cpu[i], t->spent);
+		}
 	}
 	return b;
 }
@@ -100,18 +115,6 @@ static struct branch_history *present(struct history *h)
 }
 
 /* ---- who has the CPU ---- */
-
-static void ledger_owners(const struct cpu *c, cycle_t spent[OWNERS])
-{
-	memset(spent, 0, OWNERS * sizeof *spent);
-	for (unsigned a = 0; a < ACCT_N; a++) {
-		unsigned vm = a >= ACCT_GUEST ? (a - ACCT_GUEST) / 2 : 0;
-		unsigned owner = a == ACCT_IDLE ? OWNER_IDLE : a == ACCT_VMM ? OWNER_VMM : a == ACCT_HARDWARE ? OWNER_HARDWARE :
-		                 OWNER_GUEST + 2 * (vm < OWNER_VMS ? vm : OWNER_VMS - 1) + (a - ACCT_GUEST) % 2;
-		for (unsigned w = 0; w < WHY_N; w++)
-			spent[owner] += c->ledger.spent[a][w];
-	}
-}
 
 /* Buckets twice as wide. */
 static void widen(const struct history *h, struct branch_history *b)

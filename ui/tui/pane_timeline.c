@@ -103,6 +103,37 @@ static void counts(struct pane_out *o, const char *name, enum style s, const uin
 	nl(o);
 }
 
+/* Where a way back is short, and where branches leave. */
+static void marks(struct tui *t, struct pane_out *o, cycle_t from, cycle_t to, int w)
+{
+	static struct moment at[2048];
+	bool here[400] = { false };
+	size_t n = timeline_snapshots(t->timeline, at, ARRAY_LEN(at));
+	for (size_t i = 0; i < n && i < ARRAY_LEN(at); i++) {
+		int x = column_of(from, to, at[i].cycle, w);
+		if (x >= 0 && x < w)
+			here[x] = true;
+	}
+	label(o, STYLE_DIM, "snapshots");
+	for (int x = 0; x < w; x++)
+		put_glyph(o, STYLE_DIM, here[x] ? GLYPH_V : GLYPH_BLANK);
+	nl(o);
+	if (timeline_branches(t->timeline) < 2)
+		return;
+	label(o, STYLE_DIM, "branches");
+	for (int x = 0; x < w; x++) {
+		size_t of = 0;
+		for (size_t i = 1; i < timeline_branches(t->timeline); i++)
+			if (column_of(from, to, timeline_branch(t->timeline, i).fork.cycle, w) == x)
+				of = i;
+		if (of)
+			put(o, of == timeline_present(t->timeline) ? STYLE_NUMBER : STYLE_NORMAL, "%c", of < 10 ? (int)('0' + of) : '+');
+		else
+			put_glyph(o, STYLE_DIM, GLYPH_BLANK);
+	}
+	nl(o);
+}
+
 static void branches(struct tui *t, struct pane_out *o)
 {
 	char a[40], b[40];
@@ -164,6 +195,7 @@ void draw_timeline(struct tui *t, struct pane_out *o)
 		counts(o, "interrupts", STYLE_NUMBER, &all[0].interrupts, sizeof all[0], w);
 		counts(o, "exceptions", STYLE_BAD, &all[0].exceptions, sizeof all[0], w);
 	}
+	marks(t, o, from, to, w);
 	if (t->lanes.at != NEVER) {
 		put(o, STYLE_FOCUS, " cycle %s: Enter goes there ", digits(t->lanes.at, a, sizeof a));
 		nl(o);

@@ -241,6 +241,7 @@ void tui_key(struct tui *t, int key)
 		return;
 	}
 	press(t, key);
+	(void)history_count(t->history);        /* a branch that began just now begins there in it too */
 	guide_after_key(t);
 	tui_printed(t, "printed");
 	if (t->run->session->line.failed && t->run->session->line.failed(t->run->session->line.who, &e))

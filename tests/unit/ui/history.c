@@ -101,6 +101,8 @@ Test(history, a_branch_forgets_what_was_after_its_fork)
 	cr_expect(eq(sz, history_count(h), before));
 	travel_step(v, 1000);
 	size_t here = history_count(h);
+	struct lane l;
+	cr_expect(ge(u64, sum_of(h, 0, NEVER, &l) + 3 * history_grain(h), r->m->cpu[0]->ledger.now));
 	timeline_switch(t, 0, timeline_branch(t, 0).end);
 	cr_expect(eq(sz, history_count(h), n));
 	timeline_switch(t, 1, timeline_branch(t, 1).end);
