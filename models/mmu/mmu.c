@@ -462,6 +462,8 @@ static void fault_done(struct mmu *m, uint64_t lin, unsigned access, const struc
 	code_forgotten(m, lin, vpid_of(m));
 	forget_page(m, lin, m->paging.pcid, true);
 	forget_structures(m, lin, m->paging.pcid);
+	if (f->kind == MMU_APIC_ACCESS)
+		return;
 	if (f->kind != MMU_PF) {
 		mmu_ept_fault(m, f);
 		return;

@@ -38,7 +38,8 @@ enum {
 /* #PF error code, SDM Vol. 3A "Page-Fault Exceptions". */
 enum { PFEC_P = 1, PFEC_WR = 2, PFEC_US = 4, PFEC_RSVD = 8, PFEC_ID = 16, PFEC_PK = 32, PFEC_SS = 64 };
 
-enum mmu_fault_kind { MMU_OK, MMU_PF, MMU_NONCANONICAL, MMU_EPT_VIOLATION, MMU_EPT_MISCONFIG, MMU_PML_FULL };
+enum mmu_fault_kind { MMU_OK, MMU_PF, MMU_NONCANONICAL, MMU_EPT_VIOLATION, MMU_EPT_MISCONFIG, MMU_PML_FULL,
+                      MMU_APIC_ACCESS /* a guest paging structure lies on the APIC-access page */ };
 struct mmu_fault {
 	uint32_t kind;          /* enum mmu_fault_kind */
 	uint32_t error_code;    /* #PF */

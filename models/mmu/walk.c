@@ -226,6 +226,10 @@ static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index,
 	if (t->host == NOWHERE && !locate(w, t, t->gpa + off, level))
 		return false;
 	*where = HPA(t->host + off);
+	if (unlikely((where->v & PAGE_MASK) == w->m->guest.apic_access) && w->m->guest.ept && !t->shadow && w->live) {
+		w->rec->fault = (struct mmu_fault){ .kind = MMU_APIC_ACCESS, .lin = w->lin };
+		return false;
+	}
 	t->row = w->rec->n;
 	struct walk_ref *r = walk_row(w->rec, (struct walk_ref){ .dim = shadow ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level,
 		.served = LEVEL_NONE, .index = (uint16_t)index, .table = t->gpa, .entry_pa = where->v });

@@ -8,7 +8,8 @@
  * Exits after a write are trap-like: they wait until the instruction has completed (vmx.trap, boundary.c).
  * Source: SDM Vol. 3C, "APIC Virtualization and Virtual Interrupts".
  * Timing: each register touched is a reference to the virtual-APIC page. Delivery of a virtual interrupt is flow INTERRUPT.
- * Simplified: guest-physical accesses of page walks to the APIC-access page are not looked for. */
+ * Accesses of page walks to the APIC-access page, which are guest-physical ones, exit from the walk (event_vmx.c).
+ * Simplified: not those that load PDPTEs. */
 #include "models/cpu/access.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"

@@ -103,6 +103,10 @@ void vmx_raise_ept(struct cpu *c, const struct mmu_fault *f)
 	case MMU_EPT_MISCONFIG:
 		x.reason = EXIT_EPT_MISCONFIG;
 		break;
+	case MMU_APIC_ACCESS:           /* the offset is undefined; "guest-physical access for an event delivery", or for the rest */
+		x.reason = EXIT_APIC_ACCESS;
+		x.qualification = c->delivering ? 10 << 12 : 15 << 12;
+		break;
 	default:
 		x.reason = EXIT_PML_FULL;
 		x.qualification = unblocked;

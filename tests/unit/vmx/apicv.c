@@ -12,6 +12,7 @@ TestSuite(vmx_apicv);
 #define VAPIC  0x500000u        /* virtual-APIC page */
 #define ACCESS 0x501000u        /* APIC-access page, identity-mapped */
 #define POSTED 0x502000u        /* posted-interrupt descriptor */
+#define EPT    0x503000u        /* three tables */
 #define GET(NAME) (f->cpu->vmcs->f[VMCS_##NAME])
 #define ON(FIELD, NAME) (GET(FIELD) |= VMX_CTL(NAME))
 #define CODE(at, ...) do { const uint8_t b_[] = { __VA_ARGS__ }; mem_write(&f->mem, HPA(at), b_, sizeof b_); } while (0)
@@ -98,6 +99,56 @@ Test(vmx_apicv, accesses_that_are_not_virtualized_exit)
 		fixture_free(f);
 	}
 }
+
+/* EPT that maps everything to itself, by 2-MByte pages. */
+static void identity_ept(struct fixture *f)
+{
+	mem_write64(&f->mem, HPA(EPT), (EPT + 0x1000) | 7);
+	mem_write64(&f->mem, HPA(EPT + 0x1000), (EPT + 0x2000) | 7);
+	for (uint64_t i = 0; i < 512; i++)
+		mem_write64(&f->mem, HPA(EPT + 0x2000 + 8 * i), i << 21 | 0xb7);
+	ON(PROC2_CONTROLS, ENABLE_EPT);
+	GET(EPTP) = EPT | 0x1e;
+}
+
+/* "3 = Linear access during event delivery": the frame's first push is to the page. */
+Test(vmx_apicv, an_event_whose_frame_lies_on_the_page_exits)
+{
+	struct fixture *f = apic_guest(false, false);
+	GET(GUEST_RSP) = ACCESS + 0x400;
+	CODE(VALID_GUEST, 0x0f, 0x0b);                  /* ud2 */
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_APIC_ACCESS));
+	cr_expect(eq(u64, GET(EXIT_QUALIFICATION) >> 12, 3));
+	cr_expect(eq(u64, GET(IDT_VECTORING), 1u << 31 | EVENT_HARDWARE << 8 | VEC_UD));
+	cr_expect(eq(u64, GET(GUEST_RIP), VALID_GUEST));
+	fixture_free(f);
+}
+
+/* "10 = Guest-physical access during event delivery", "15 = Guest-physical access for an instruction fetch or during instruction
+ * execution": a paging structure of the guest's lies on the page. */
+static void walked(bool delivering, unsigned type)
+{
+	struct fixture *f = apic_guest(false, false);
+	const uint64_t lin = 0x40000000;                /* its page directory is the APIC-access page */
+	uint64_t pml4e = mem_read64(&f->mem, HPA(GET(GUEST_CR3) & PAGE_MASK)), pdpt = pml4e & MASK(52) & PAGE_MASK;
+	identity_ept(f);
+	mem_write64(&f->mem, HPA(pdpt + 8), ACCESS | 7);
+	if (delivering) {
+		GET(GUEST_RSP) = lin + 0x1000;
+		CODE(VALID_GUEST, 0x0f, 0x0b);
+	} else {
+		CODE(VALID_GUEST, 0x8b, 0x04, 0x25, DWORD(lin));
+	}
+	run(f);
+	cr_expect(eq(u64, GET(EXIT_REASON), EXIT_APIC_ACCESS));
+	cr_expect(eq(u64, GET(EXIT_QUALIFICATION) >> 12, type));
+	cr_expect(eq(u64, GET(IDT_VECTORING) >> 31, delivering));
+	cr_expect(eq(u64, GET(GUEST_RIP), VALID_GUEST));
+	fixture_free(f);
+}
+Test(vmx_apicv, a_walk_to_the_page_while_an_event_is_delivered_exits) { walked(true, 10); }
+Test(vmx_apicv, a_walk_to_the_page_exits) { walked(false, 15); }
 
 Test(vmx_apicv, register_virtualization_keeps_the_value_and_tells_the_vmm)
 {
