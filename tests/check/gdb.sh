@@ -3,6 +3,7 @@
 # depend on the compiler are compared; addresses and source lines are not.
 # GOLDEN=write keeps what was printed instead.
 build=$1
+suffix=
 here=tests/check/gdb
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -11,7 +12,7 @@ command -v gdb >/dev/null || { echo "skip gdb: no gdb is installed"; exit 0; }
 # Start vmscope with these arguments: $pid, and the $port it waits at.
 start() {
 	rm -f "$tmp/err"
-	timeout 60 "$build/vmscope" "$@" --gdb 0 --quiet >"$tmp/console" 2>"$tmp/err" &
+	timeout 60 "$build/vmscope" "$@" --gdb 0$suffix --quiet >"$tmp/console" 2>"$tmp/err" &
 	pid=$!
 	port=
 	for try in $(seq 100); do
@@ -24,14 +25,16 @@ start() {
 # attach CASE EXPECTED KERNEL ARCHITECTURE COMMAND...: the script CASE.gdb on a run, its lines in EXPECTED.out
 attach() {
 	case=$1 expected=$2 image=build/guests/$3.elf arch=$4
+	symbols="file $image"
+	[ "$3" = none ] && symbols="set confirm off"
 	shift 4
 	start "$@"
-	timeout 60 gdb -nx -batch -ex "set confirm off" -ex "set architecture $arch" -ex "file $image" -ex "target remote :$port" \
+	timeout 60 gdb -nx -batch -ex "set confirm off" -ex "set architecture $arch" -ex "$symbols" -ex "target remote :$port" \
 		-x "$here/$case.gdb" >"$tmp/all" 2>&1
 	wait $pid
 	status=$?
 	{
-		grep -E '^== |^(Old|New) value|^Value =|in section |^No more reverse|^\[Inferior|^(Hardware|.*Thread [0-9]+ hit)|^\[ PE|Thread [0-9]+ \(CPU|Error in|^0x100000: ' "$tmp/all" |
+		grep -E '^== |^(Old|New) value|^Value =|in section |^No more reverse|^\[Inferior|^(Hardware|.*Thread [0-9]+ hit)|^\[ PE|Thread [0-9]+ \(CPU|Error in|^0x100000: |^=> ' "$tmp/all" |
 			sed -e 's/ + [0-9]* in section/ in section/' -e 's/\(Thread [0-9]* (CPU[^)]*)\).*/\1/' -e 's/^.*Thread \([0-9]*\) (/thread \1 (/' \
 			    -e "s,$tmp,,"
 		echo "-- console"
@@ -63,6 +66,10 @@ attach smp smp "$@"
 attach smp smp-guest "$@" --cpu vmx --mmu ept
 attach vms vms kernel64 i386:x86-64 run $here/vms.lua
 attach leave leave kernel64 i386:x86-64 boot build/guests/kernel64.elf --ram 64M --append "forkwait n=2"
+
+suffix=,i8086
+attach real real none i8086 boot build/guests/realmode.bin --base 0x7c00
+suffix=
 
 # What no gdb sends: noise, a wrong checksum, a packet cut off, one too long; then a question, and the connection breaks.
 start boot build/guests/kernel64.elf --ram 64M

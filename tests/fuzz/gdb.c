@@ -92,7 +92,7 @@ int fuzz_gdb(const uint8_t *data, size_t n)
 	if (!booted)
 		build();
 	snap_restore(booted->m->snaps, fresh);
-	struct gdb *g = gdb_new(booted);
+	struct gdb *g = gdb_new(booted, GDB_X86_64);
 	g->send = send_nowhere;
 	g->interrupted = at_once;
 	g->who = &total;

@@ -164,7 +164,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_LEDGER: a->o.ledger = true; return 0;
 	case FLAG_SCREEN: a->o.screen = true; return 0;
 	case FLAG_QUIET: a->o.quiet = true; return 0;
-	case FLAG_GDB: a->gdb = v; return gdb_where(v, (char[256]){ "" }, 256, (char[8]){ "" }, 8, e);
+	case FLAG_GDB: a->gdb = v; return gdb_where(v, &(struct gdb_where){ .port = 0 }, e);
 	case FLAG_UMIP: a->umip = true; return 0;
 	case FLAG_ALL: a->all = true; return 0;
 	case FLAG_MONO: a->mono = true; return 0;

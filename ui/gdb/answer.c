@@ -464,12 +464,12 @@ bool gdb_answer(struct gdb *g, const char *data, size_t n, struct gdb_reply *o)
 
 /* ---- life ---- */
 
-struct gdb *gdb_new(struct run *r)
+struct gdb *gdb_new(struct run *r, enum gdb_arch arch)
 {
 	struct gdb *g = xcalloc(1, sizeof *g);
 	g->r = r;
 	g->view = (struct view){ r, r->vms ? 1 : 0 };
-	g->arch = gdb_arch_of(run_face(r));
+	g->arch = arch;
 	g->xml = regs_xml(g->arch);
 	for (unsigned i = 0; i <= r->vms; i++) {
 		struct run *one = i ? r->vm[i - 1] : r;

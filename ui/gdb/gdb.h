@@ -13,10 +13,16 @@
 #include "ui/session/session.h"
 
 enum { GDB_ENDS = 0, GDB_GOES_ON = 1 };
-/* where: PORT or ADDRESS:PORT; loopback unless an address is given. Serves one client until it kills the run or goes
+/* where: PORT or ADDRESS:PORT, and perhaps ,i386, ,x86-64 or ,i8086; loopback unless an address is given. Serves one client until it kills the run or goes
  * (GDB_ENDS), or detaches (GDB_GOES_ON); -1: e says what was wrong with `where`. */
 int gdb_serve(struct run *r, const char *where, struct err *e);
-/* Only the check of `where`, for the command line. */
-int gdb_where(const char *where, char *host, size_t n, char *port, size_t k, struct err *e);
+
+/* The parts of `where`: [ADDRESS:]PORT[,ARCHITECTURE]. */
+struct gdb_where {
+	char host[256];
+	uint16_t port;                  /* 0: any that is free */
+	int arch;                       /* enum gdb_arch, -1: as the kernel image is */
+};
+int gdb_where(const char *where, struct gdb_where *w, struct err *e);
 
 #endif

@@ -26,7 +26,7 @@ enum setter { SET_NONE, SET_GPR, SET_RIP, SET_RFLAGS, SET_XMM, SET_ST, SET_FPU0,
 
 struct row {
 	uint8_t feature, bits[2], group, source, index, set;
-	const char *name[2], *type;     /* by enum gdb_arch */
+	const char *name[2], *type;     /* by column() */
 };
 
 static const struct row rows[] = {
@@ -45,18 +45,23 @@ enum gdb_arch gdb_arch_of(const struct run *face)
 	if (f)
 		fclose(f);
 	bool elf32 = n == sizeof head && memcmp(head, "\177ELF\1", 5) == 0;
-	return elf32 || !cpu_has(face->m->cpu[0], FEATURE_LM) ? GDB_I386 : GDB_X86_64;
+	const struct cpu *c = face->m->cpu[0];
+	bool real = !(c->s.cr0 & CR0_PE) && !face->started;
+	return elf32 || real || !cpu_has(c, FEATURE_LM) ? GDB_I386 : GDB_X86_64;
 }
 
 const char *gdb_arch_name(enum gdb_arch a)
 {
-	return a == GDB_I386 ? "i386" : "i386:x86-64";
+	static const char *const name[] = { [GDB_I386] = "i386", [GDB_X86_64] = "i386:x86-64", [GDB_I8086] = "i8086" };
+	return name[a];
 }
+
+static unsigned column(enum gdb_arch a) { return a == GDB_X86_64; }
 
 static const struct row *row_at(enum gdb_arch a, unsigned n)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].name[a] && !n--)
+		if (rows[i].name[column(a)] && !n--)
 			return &rows[i];
 	return NULL;
 }
@@ -65,14 +70,14 @@ unsigned regs_n(enum gdb_arch a)
 {
 	unsigned n = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		n += rows[i].name[a] != NULL;
+		n += rows[i].name[column(a)] != NULL;
 	return n;
 }
 
 unsigned reg_size(enum gdb_arch a, unsigned n)
 {
 	const struct row *r = row_at(a, n);
-	return r ? r->bits[a] / 8 : 0;
+	return r ? r->bits[column(a)] / 8 : 0;
 }
 
 /* ---- values ---- */
@@ -145,7 +150,7 @@ unsigned reg_get(enum gdb_arch a, unsigned n, const struct view_state *o, uint8_
 		uint64_t x = value_of(r, o);
 		memcpy(value, &x, 8);
 	}
-	return r->bits[a] / 8;
+	return r->bits[column(a)] / 8;
 }
 
 bool reg_set(enum gdb_arch a, unsigned n, const struct view *v, unsigned thread, const uint8_t value[16])
@@ -244,7 +249,7 @@ static void add_types(struct text *t, enum feature_id f, unsigned word)
 /* An i386 gdb knows no feature of segment bases: there they are further registers of the core's. */
 static enum feature_id feature_of(const struct row *r, enum gdb_arch a)
 {
-	return a == GDB_I386 && r->feature == SEGMENTS ? CORE : (enum feature_id)r->feature;
+	return a != GDB_X86_64 && r->feature == SEGMENTS ? CORE : (enum feature_id)r->feature;
 }
 
 char *regs_xml(enum gdb_arch a)
@@ -258,18 +263,18 @@ char *regs_xml(enum gdb_arch a)
 		const struct row *r = &rows[i];
 		enum feature_id f = feature_of(r, a);
 		char type[16];
-		if (!r->name[a])
+		if (!r->name[column(a)])
 			continue;
 		if ((int)f != open) {
 			add(&t, "%s<feature name=\"%s\">", open < 0 ? "" : "</feature>", feature_name[f]);
-			add_types(&t, f, a == GDB_I386 ? 4 : 8);
+			add_types(&t, f, a == GDB_X86_64 ? 8 : 4);
 			open = (int)f;
 		}
 		if (strcmp(r->type, "int") == 0)
-			snprintf(type, sizeof type, "int%u", r->bits[a]);
+			snprintf(type, sizeof type, "int%u", r->bits[column(a)]);
 		else
 			snprintf(type, sizeof type, "%s", r->type);
-		add(&t, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", r->name[a], r->bits[a], type, n++);
+		add(&t, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", r->name[column(a)], r->bits[column(a)], type, n++);
 		if (group_name[r->group])
 			add(&t, " group=\"%s\"", group_name[r->group]);
 		add(&t, "/>");

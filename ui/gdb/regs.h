@@ -5,10 +5,10 @@
 #include "ui/gdb/packet.h"
 #include "ui/gdb/view.h"
 
-enum gdb_arch { GDB_I386, GDB_X86_64 };
+enum gdb_arch { GDB_I386, GDB_X86_64, GDB_I8086 /* i386, disassembled as 16-bit code */ };
 
-/* The description gdb is given: by the kernel image, not by the mode of the moment, for gdb asks for it once. A 32-bit ELF is
- * i386; everything else is x86-64 on a CPU with Intel 64. */
+/* The description gdb is given, by what is booted and not by the mode of the moment, for gdb asks for it once: i386 for a
+ * 32-bit ELF and for what begins in real mode; everything else is x86-64 on a CPU with Intel 64. */
 enum gdb_arch gdb_arch_of(const struct run *face);
 const char *gdb_arch_name(enum gdb_arch a);             /* as in gdb's `set architecture` */
 

@@ -31,30 +31,45 @@ struct server {
 
 /* ---- where ---- */
 
-int gdb_where(const char *where, char *host, size_t n, char *port, size_t k, struct err *e)
+int gdb_where(const char *where, struct gdb_where *w, struct err *e)
 {
-	const char *colon = strrchr(where, ':'), *number = colon ? colon + 1 : where;
-	uint64_t v;
-	snprintf(host, n, "%.*s", colon ? (int)(colon - where) : 0, where);
-	if (host[0] == '[' && host[strlen(host) - 1] == ']') {          /* [::1] */
-		memmove(host, host + 1, strlen(host));
-		host[strlen(host) - 1] = '\0';
+	static const char *const arch[] = { [GDB_I386] = ",i386", [GDB_X86_64] = ",x86-64", [GDB_I8086] = ",i8086" };
+	char text[300];
+	unsigned long port;
+	snprintf(text, sizeof text, "%s", where);
+	w->arch = -1;
+	for (int i = 0; i < (int)ARRAY_LEN(arch); i++) {
+		char *comma = strstr(text, arch[i]);
+		if (comma && strcmp(comma, arch[i]) == 0) {
+			*comma = '\0';
+			w->arch = i;
+		}
 	}
-	if (!host[0])
-		snprintf(host, n, "%s", LOOPBACK);
-	if (!*number || strspn(number, "0123456789") != strlen(number) || !parse_number(number, &v) || v > 65535)
-		return err_set(e, "--gdb", "as in --gdb 1234 or --gdb 192.0.2.1:1234; port 0: any that is free", "'%s': expected [ADDRESS:]PORT", where);
-	snprintf(port, k, "%s", number);
+	char *colon = strrchr(text, ':'), *number = colon ? colon + 1 : text, *host = text;
+	if (!*number || strspn(number, "0123456789") != strlen(number) || (port = strtoul(number, NULL, 10)) > 65535)
+		return err_set(e, "--gdb", "as in --gdb 1234, --gdb 192.0.2.1:1234 or --gdb 1234,i386; port 0: any that is free",
+		               "'%s': expected [ADDRESS:]PORT", where);
+	w->port = (uint16_t)port;
+	if (colon)
+		*colon = '\0';
+	size_t n = colon ? strlen(host) : 0;
+	if (n > 1 && host[0] == '[' && host[n - 1] == ']') {            /* [::1] */
+		host[n - 1] = '\0';
+		host++;
+	}
+	snprintf(w->host, sizeof w->host, "%.255s", colon && *host ? host : LOOPBACK);
 	return 0;
 }
 
-static int listen_at(const char *host, const char *port, struct err *e)
+static int listen_at(const struct gdb_where *w, struct err *e)
 {
+	char port[8];
 	const struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	struct addrinfo *list = NULL;
-	int error = getaddrinfo(host, port, &hints, &list), on = 1, fd = -1, cause = 0;
+	snprintf(port, sizeof port, "%u", w->port);
+	int error = getaddrinfo(w->host, port, &hints, &list), on = 1, fd = -1, cause = 0;
 	if (error)
-		return err_set(e, "--gdb", NULL, "%s: %s", host, gai_strerror(error));
+		return err_set(e, "--gdb", NULL, "%s: %s", w->host, gai_strerror(error));
 	for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
 		fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
 		if (fd < 0) {
@@ -69,7 +84,7 @@ static int listen_at(const char *host, const char *port, struct err *e)
 		}
 	}
 	freeaddrinfo(list);
-	return fd >= 0 ? fd : err_set(e, "--gdb", NULL, "cannot listen on %s:%s: %s", host, port, strerror(cause));
+	return fd >= 0 ? fd : err_set(e, "--gdb", NULL, "cannot listen on %s:%s: %s", w->host, port, strerror(cause));
 }
 
 static unsigned port_of(int fd)
@@ -208,16 +223,17 @@ static int await(int fd)
 
 int gdb_serve(struct run *r, const char *where, struct err *e)
 {
-	char host[256], port[8];
+	struct gdb_where w;
 	int on = 1, result = GDB_ENDS;
-	if (gdb_where(where, host, sizeof host, port, sizeof port, e) != 0)
+	if (gdb_where(where, &w, e) != 0)
 		return -1;
-	int fd = listen_at(host, port, e);
+	int fd = listen_at(&w, e);
 	if (fd < 0)
 		return -1;
-	struct gdb *g = gdb_new(r);
-	fprintf(stderr, "vmscope: waiting for gdb: set architecture %s, target remote %s:%u\n", gdb_arch_name(g->arch),
-	        strcmp(host, LOOPBACK) == 0 ? "" : host, port_of(fd));
+	struct gdb *g = gdb_new(r, w.arch < 0 ? gdb_arch_of(run_face(r)) : (enum gdb_arch)w.arch);
+	bool v6 = strchr(w.host, ':') != NULL;
+	fprintf(stderr, "vmscope: waiting for gdb: set architecture %s, target remote %s%s%s:%u\n", gdb_arch_name(g->arch), v6 ? "[" : "",
+	        strcmp(w.host, LOOPBACK) == 0 ? "" : w.host, v6 ? "]" : "", port_of(fd));
 	fflush(stderr);
 	int client = await(fd);
 	close(fd);

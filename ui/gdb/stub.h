@@ -57,7 +57,7 @@ struct gdb {
 };
 
 /* ---- life (answer.c) ---- */
-struct gdb *gdb_new(struct run *r);
+struct gdb *gdb_new(struct run *r, enum gdb_arch arch);
 void gdb_free(struct gdb *g);
 /* One packet's data in, its answer out. False: none is sent (the packet k). */
 bool gdb_answer(struct gdb *g, const char *data, size_t n, struct gdb_reply *o);

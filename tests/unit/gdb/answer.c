@@ -36,7 +36,7 @@ static void open_on(const char *kernel, const char *cmdline, const char *mmu, co
 	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
 	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
 	run_face(r)->echo = false;
-	g = gdb_new(r);
+	g = gdb_new(r, gdb_arch_of(run_face(r)));
 	g->send = keep;
 }
 
