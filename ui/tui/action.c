@@ -156,11 +156,11 @@ static void act_command(struct tui *t) { t->prompt.kind = ':'; }
 static void act_search(struct tui *t) { t->prompt.kind = '/'; }
 static bool patience(void *who)
 {
-	(void)who;
-	return screen_waiting(false);
+	return tui_patience(who, "looking where the time went: Ctrl-C ends it early");
 }
 static void act_profile(struct tui *t)
 {
+	t->endless = false;
 	hotspots_take(&t->hot, t->run, t->timeline, 200000000, 3000, patience, t);
 	if (!t->hot.n)
 		tui_say(t, true, "nothing has run yet");

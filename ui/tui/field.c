@@ -6,7 +6,6 @@
 
 #include "models/cpu/vmx/vmx.h"
 #include "ui/export/ledger_text.h"
-#include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
 
 static bool vmcs_field_named(const struct tui *t, const char *name, uint64_t *v, struct field_row *row)
@@ -78,7 +77,7 @@ static struct moment go_over(struct tui *t, const char *name, struct values *k)
 			if (e->r.event == CPU_TRACE_VM_EXIT || e->r.event == CPU_TRACE_VM_ENTRY)
 				at[moments++] = e->at;
 		}
-		for (unsigned j = 0; j < moments && !(j % 32 == 31 && screen_waiting(false)); j++) {
+		for (unsigned j = 0; j < moments && !(j % 32 == 31 && tui_patience(t, "going over the past: Ctrl-C ends it early")); j++) {
 			timeline_goto(t->timeline, at[j]);
 			note(t, name, k);
 		}
@@ -86,7 +85,7 @@ static struct moment go_over(struct tui *t, const char *name, struct values *k)
 	}
 	timeline_goto(t->timeline, from);
 	note(t, name, k);
-	while (timeline_now(t->timeline).step < now.step && !(timeline_now(t->timeline).step % 256 == 0 && screen_waiting(false))) {
+	while (timeline_now(t->timeline).step < now.step && !(timeline_now(t->timeline).step % 256 == 0 && tui_patience(t, "going over the past: Ctrl-C ends it early"))) {
 		timeline_goto(t->timeline, (struct moment){ timeline_now(t->timeline).step + 1, 0 });
 		note(t, name, k);
 	}
@@ -107,6 +106,7 @@ void history_of_field(struct tui *t, const char *name)
 		free(k);
 		return;
 	}
+	t->endless = false;
 	struct moment from = go_over(t, name, k);
 	timeline_switch(t->timeline, branch, now);
 	FILE *f = open_memstream(&text, &size);

@@ -157,6 +157,7 @@ void screen_suspend(void)
 	refresh();
 }
 
+bool screen_is_open(void) { return screen.open; }
 void screen_size(int *w, int *h) { getmaxyx(stdscr, *h, *w); }
 bool screen_utf8(void) { return strcmp(nl_langinfo(CODESET), "UTF-8") == 0; }
 

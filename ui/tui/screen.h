@@ -11,6 +11,7 @@ enum { KEY_NONE_ = -1, SCREEN_UP = 0x110000, SCREEN_DOWN, SCREEN_LEFT, SCREEN_RI
 
 int screen_open(bool mono, struct err *e);      /* -1: no terminal */
 void screen_close(void);
+bool screen_is_open(void);
 void screen_size(int *w, int *h);
 bool screen_utf8(void);                         /* the locale's encoding */
 void screen_show(const struct canvas *k);

@@ -209,7 +209,7 @@ void travel_goto_cycle(struct tui *t, cycle_t at)
 	while (ok && timeline_now(t->timeline).cycle < at) {    /* where nobody has been: that can take time */
 		cycle_t now = timeline_now(t->timeline).cycle;
 		ok = timeline_run(t->timeline, at - now > 10000000 ? now + 10000000 : at, 0);
-		if (ok && screen_waiting(false)) {
+		if (ok && tui_patience(t, "running: Ctrl-C stops")) {
 			tui_say(t, false, "stopped by a key");
 			break;
 		}

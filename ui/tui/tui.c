@@ -253,7 +253,29 @@ void tui_key(struct tui *t, int key)
 /* Ctrl-C and Esc stop a long run; `continue`, which has no end of its own, is stopped by any key. */
 static bool key_waiting(void *who)
 {
-	const struct tui *t = who;
+	struct tui *t = who;
+	return tui_patience(t, t->endless ? "running: any key stops" : "running: Ctrl-C stops");
+}
+
+#define PROGRESS_MS 300
+
+/* While something takes long the first lines go on and the last one says how to stop it. */
+bool tui_patience(struct tui *t, const char *what)
+{
+	int64_t now = screen_ms();
+	if (!screen_is_open())
+		return false;
+	if (t->patience == 0 || now - t->last_asked > 2 * PROGRESS_MS)
+		t->patience = now;      /* something else than what was asked about before */
+	t->last_asked = now;
+	if (now - t->patience > PROGRESS_MS) {
+		t->patience = now;
+		banner_draw(t);
+		for (int x = 0; x < t->canvas.w; x++)
+			canvas_put(&t->canvas, x, t->canvas.h - 1, STYLE_NORMAL, ' ');
+		canvas_text(&t->canvas, 0, t->canvas.h - 1, t->canvas.w, STYLE_NUMBER, what);
+		screen_show(&t->canvas);
+	}
 	return screen_waiting(t->endless);
 }
 

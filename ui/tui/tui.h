@@ -80,6 +80,7 @@ struct tui {
 	bool echo[MACHINE_VMS_MAX];     /* of the virtual machines' consoles, before the screen */
 	enum pane_id focus;
 	bool zoomed, quit, mono, mouse;
+	int64_t patience, last_asked;   /* host's clock: when progress was shown, when somebody asked */
 	bool endless;                   /* it goes on until something stops it: any key does */
 	bool backwards;                 /* the last step went that way */
 	struct pane_view view[PANE_N];
@@ -109,6 +110,7 @@ struct tui *tui_new(struct run *r, int w, int h, bool ascii);
 void tui_free(struct tui *t);
 void tui_draw(struct tui *t);                   /* everything to the canvas */
 void tui_key(struct tui *t, int key);           /* one key, as from screen_key() */
+bool tui_patience(struct tui *t, const char *what);     /* asked now and then by what takes long: is it to stop? Says so meanwhile */
 void tui_printed(struct tui *t, const char *title);      /* what Lua printed: the message line, or a popup when it is longer */
 void tui_say(struct tui *t, bool bad, const char *fmt, ...) PRINTF(3, 4);
 /* Take over a run from the terminal until the user leaves: why the run stopped last. -1 with err: no terminal. */

@@ -466,3 +466,40 @@ Test(tui, each_machine_has_its_console)
 	cr_expect(shows(t, "nothing printed"));
 	close_it(t);
 }
+
+Test(tui, looking_changes_nothing_under_a_vmm)
+{
+	struct tui *t = open_under("shadow.wp", "build/guests/kernel64.elf", "forkwait n=2", 200, 60);
+	keys(t, "250000s1000s500srs");
+	uint64_t hash = machine_hash(t->m);
+	struct moment now = timeline_now(t->timeline);
+	for (unsigned i = 0; i < layout_rows_n; i++) {
+		keys(t, "L");
+		for (unsigned k = 0; k < PANE_N; k++)
+			keys(t, "\t]jjllk");
+	}
+	keys(t, "P:history rax\nq:history guest_cr3\nq++hhhh\033:explain cr0\nq:cpu.rip\n:vm.console\nq:m.stats:all()\nq");
+	cr_expect(eq(u64, machine_hash(t->m), hash));
+	cr_expect(eq(int, moment_compare(timeline_now(t->timeline), now), 0));
+	cr_expect(eq(sz, timeline_branches(t->timeline), 1));
+	close_it(t);
+}
+
+Test(tui, the_screen_is_a_function_of_the_moment)
+{
+	struct tui *t = open_under("ept", "build/guests/kernel64.elf", "forkwait n=2", 120, 40);
+	keys(t, "200000s:arrange exits\n20s");
+	char *there = canvas_dump(&t->canvas);
+	keys(t, "30000s30000srs");
+	tui_say(t, false, "%s", "");
+	keys(t, "20srs");
+	travel_goto(t, (struct moment){ 200000, 0 });
+	keys(t, "20s");
+	/* the banner says that it is the past: the panes are the same */
+	char *again = canvas_dump(&t->canvas), *a = strstr(there, "┌"), *b = strstr(again, "┌");
+	cr_assert(a && b);
+	cr_expect(eq(str, a, b));
+	free(there);
+	free(again);
+	close_it(t);
+}
