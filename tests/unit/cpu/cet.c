@@ -311,6 +311,70 @@ Test(cet_events, an_interrupt_stack_has_a_shadow_stack_too)
 	fixture_free(f);
 }
 
+/* From compatibility mode, whose own addresses have 32 bits, to a kernel whose stack lies above 4 GB; and back. */
+Test(cet_events, a_kernel_above_4_gb_is_entered_from_compatibility_mode)
+{
+	const uint64_t high = 8ull << 30;
+	struct fixture *f = cet_new(FIXTURE_LONG64, 3, CET_SH_STK_EN, CET_SH_STK_EN);
+	allow(f, 30);
+	IRETQ(f, 30);
+	put(f, 0x2000 + 8 * 8, PAGE_DIR | PTE_P | PTE_RW | PTE_US, 8);
+	f->cpu->s.pl_ssp[0] = high + TOKEN;
+	put(f, TOKEN, high + TOKEN, 8);
+	f->cpu->s.seg[SEG_CS].sel = 0x3b;
+	f->cpu->s.seg[SEG_CS].attr ^= SEG_L | SEG_DB;
+	cpu_restored(f->cpu);
+	cr_assert(eq(u8, f->cpu->s.mode, MODE_COMPAT32));
+	STEP(f, 0xcd, 30);
+	cr_expect(eq(u64, SSP(f), high + TOKEN));
+	cr_expect(eq(u64, WORD(f, TOKEN), (high + TOKEN) | 1));
+	/* "if returning to compatibility mode, SSP must be in low 4 GB": the kernel has put something else there */
+	f->cpu->s.pl_ssp[3] = high;
+	ist(f, VEC_GP, 1, SUPER_SS + 0x2018);
+	int v = fixture_run(f, 1);
+	EXPECT_FAULT(f, v, VEC_GP, 0);
+	cr_expect(eq(u64, f->fault_rip, STUB(30)));
+	fixture_free(f);
+}
+
+Test(cet_events, protected_mode_from_ring_3_and_back)
+{
+	struct fixture *f = cet_new(FIXTURE_PROT32, 3, CET_SH_STK_EN, CET_SH_STK_EN);
+	put(f, IDT_BASE + 30 * 8 + 5, 0xee, 1);
+	put(f, STUB(30), 0xcf, 1);
+	STEP(f, 0xcd, 30);
+	cr_expect(eq(u8, f->cpu->s.cpl, 0));
+	cr_expect(eq(u64, SSP(f), TOKEN));
+	cr_expect(eq(u64, WORD(f, TOKEN), TOKEN | 1));
+	cr_expect(eq(int, fixture_run(f, 1), NONE));
+	cr_expect(eq(u8, f->cpu->s.cpl, 3));
+	cr_expect(eq(u64, SSP(f), USER_SS + TOP));
+	cr_expect(eq(u64, WORD(f, TOKEN), TOKEN));
+	fixture_free(f);
+}
+
+/* Virtual-8086 mode knows nothing of it; IRET to it gives the kernel's stack back, and its interrupts take it again. */
+Test(cet_events, to_virtual_8086_mode_and_back)
+{
+	struct fixture *f = cet_new(FIXTURE_PROT32, 0, CET_SH_STK_EN | CET_ENDBR_EN, CET_SH_STK_EN);
+	const uint32_t frame[] = { 0, 0x1000, 2 | RFLAGS_VM | 3u << 12, 0xfff0, 0x2000, 0, 0, 0, 0 };
+	put(f, IDT_BASE + 30 * 8 + 5, 0xee, 1);
+	mem_write(&f->mem, HPA(FIXTURE_STACK), frame, sizeof frame);
+	put(f, TOKEN, TOKEN | 1, 8);
+	SSP(f) = TOKEN;
+	cr_expect(eq(int, STEP(f, 0xcf), NONE));
+	cr_assert(eq(u8, f->cpu->s.mode, MODE_V86));
+	cr_expect(eq(u32, f->cpu->cet, 0));
+	cr_expect(eq(u64, WORD(f, TOKEN), TOKEN));
+	f->cpu->s.pl_ssp[3] = 0x1234;
+	put(f, 0x10000, 0x1ecd, 2);     /* INT 30 */
+	fixture_run(f, 1);
+	cr_expect(eq(u8, f->cpu->s.cpl, 0));
+	cr_expect(eq(u64, SSP(f), TOKEN));
+	cr_expect(eq(u64, f->cpu->s.pl_ssp[3], 0x1234), "SSP was not a user's");
+	fixture_free(f);
+}
+
 /* "Contributory exceptions": #CP is one. A #GP while it is being delivered makes a double fault. */
 Test(cet_events, a_gp_while_delivering_cp_is_a_double_fault)
 {

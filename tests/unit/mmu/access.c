@@ -64,8 +64,15 @@ static unsigned entries(uint64_t *e, bool leaf, uint64_t reserved, bool nx)
 	return n;
 }
 
-static void enumerate(enum rig_mode mode, unsigned leaf_level, bool detailed)
+/* Shadow-stack accesses, and ordinary ones to shadow stacks: with CR4.CET, which needs CR0.WP. */
+static const unsigned shadow_accesses[] = {
+	ACC_READ | ACC_SS, ACC_WRITE | ACC_SS, ACC_READ | ACC_RMW | ACC_SS, ACC_READ | ACC_SS | ACC_USER, ACC_WRITE | ACC_SS | ACC_USER,
+	ACC_READ | ACC_RMW | ACC_SS | ACC_USER, ACC_READ, ACC_WRITE | ACC_USER,
+};
+
+static void enumerate(enum rig_mode mode, unsigned leaf_level, bool detailed, bool cet)
 {
+	const unsigned *list = cet ? shadow_accesses : accesses, n_list = cet ? ARRAY_LEN(shadow_accesses) : ARRAY_LEN(accesses);
 	struct mmu *m = r->m[0];
 	const uint64_t lin = mode >= RIG_LONG4 ? 0x7f1234600123 : 0xc1400123;
 	const unsigned top = mode == RIG_PAE ? 2 : rig_levels(mode);
@@ -78,18 +85,20 @@ static void enumerate(enum rig_mode mode, unsigned leaf_level, bool detailed)
 	mmu_set_detailed(m, detailed);
 	for (unsigned regs = 0; regs < 32; regs++) {
 		uint64_t cr4 = CR4_PSE | (regs & 1 ? CR4_SMEP : 0) | (regs & 2 ? CR4_SMAP : 0) | (regs & 4 ? CR4_PKE : 0);
-		rig_paging(m, mode, regs & 8 ? CR0_WP : 0, cr4, regs & 16 ? EFER_NXE : 0);
+		if (cet && !(regs & 8))
+			continue;
+		rig_paging(m, mode, regs & 8 ? CR0_WP : 0, cr4 | (cet ? CR4_CET : 0), regs & 16 ? EFER_NXE : 0);
 		for (unsigned rights = 0; rights < (regs & 4 && mode >= RIG_LONG4 ? 4 : 1); rights++) {
 			mmu_set_pkru(m, rights << 6);
 			for (unsigned i = 0; i < n_leaf; i++) {
 				for (unsigned k = 0; k < n_upper; k++) {
-					for (unsigned a = 0; a < ARRAY_LEN(accesses) * 2; a++) {
+					for (unsigned a = 0; a < n_list * 2; a++) {
 						if (upper_at)
 							rig_put(r, mode, upper_at, below | upper[k]);
 						rig_put(r, mode, leaf_at, page | leaf[i] | pkey);
 						m->ac = a & 1;
 						mmu_flush_all(m);
-						agree(m, mode, lin, accesses[a / 2], "leaf", leaf[i]);
+						agree(m, mode, lin, list[a / 2], "leaf", leaf[i]);
 					}
 				}
 			}
@@ -98,8 +107,9 @@ static void enumerate(enum rig_mode mode, unsigned leaf_level, bool detailed)
 }
 
 #define MODE(name, mode, level) \
-Test(access, name##_detailed) { enumerate(mode, level, true); } \
-Test(access, name##_fast)     { enumerate(mode, level, false); }
+Test(access, name##_detailed) { enumerate(mode, level, true, false); } \
+Test(access, name##_fast)     { enumerate(mode, level, false, false); } \
+Test(access, name##_shadow_stacks) { enumerate(mode, level, level & 1, true); }
 MODE(legacy_4k, RIG_LEGACY, 1)
 MODE(legacy_4m, RIG_LEGACY, 2)
 MODE(pae_4k,    RIG_PAE,    1)

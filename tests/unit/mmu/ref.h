@@ -29,9 +29,11 @@ static inline uint64_t ref_entry(struct mem *mem, int mode, uint64_t at)
 static inline struct ref_out ref_translate(struct mem *mem, const struct ref_regs *r, uint64_t lin, unsigned access)
 {
 	struct ref_out o = { 0 };
-	const bool fetch = access & ACC_EXEC, write = access & (ACC_WRITE | ACC_RMW), user = access & ACC_USER;
-	const uint32_t base = (write ? 2 : 0) | (user ? 4 : 0) | (fetch && (r->smep || (r->nxe && r->mode != 2)) ? 16 : 0);
-	bool w = true, u = true, x = true;
+	const bool fetch = access & ACC_EXEC, write = access & (ACC_WRITE | ACC_RMW), user = access & ACC_USER,
+	           shadow = access & ACC_SS;
+	const uint32_t base = (write ? 2 : 0) | (user ? 4 : 0) | (fetch && (r->smep || (r->nxe && r->mode != 2)) ? 16 : 0) |
+	                      (shadow ? 64 : 0);
+	bool above = true, w = true, u = true, x = true;
 	unsigned pkey = 0;
 	uint64_t table = r->cr3 & 0xffffffffff000, e = 0, at = 0;
 	const uint64_t high = r->phys_bits >= 52 ? 0 : (~0ull << r->phys_bits) & 0xfffffffffffff;
@@ -51,7 +53,7 @@ static inline struct ref_out ref_translate(struct mem *mem, const struct ref_reg
 			at = (e & 0xfffff000) + (lin >> 12 & 0x3ff) * 4;
 			e = ref_entry(mem, 2, at);
 			if (!(e & 1)) { o.fault = true; o.code = base; return o; }
-			w = w && e & 2; u = u && e & 4;
+			above = w; w = w && e & 2; u = u && e & 4;
 			o.pa = (e & 0xfffff000) | (lin & 0xfff);
 		}
 	} else {
@@ -76,7 +78,7 @@ static inline struct ref_out ref_translate(struct mem *mem, const struct ref_reg
 			if (ps && level == 2)
 				bad |= 0x1fe000;
 			if (e & bad) { o.fault = true; o.code = base | 9; return o; }
-			w = w && e & 2; u = u && e & 4; x = x && !(e >> 63);
+			above = w; w = w && e & 2; u = u && e & 4; x = x && !(e >> 63);
 			if (level == 1 || ps)
 				break;
 			o.after[o.n].at = at; o.after[o.n++].value = e | 0x20;
@@ -91,7 +93,8 @@ static inline struct ref_out ref_translate(struct mem *mem, const struct ref_reg
 		if (r->mode != 2 && !x) no = true;
 		if (!user && u && r->smep) no = true;
 	} else {
-		if (write && !w && (user || r->wp)) no = true;
+		if (write && !w && (user || r->wp) && !shadow) no = true;
+		if (shadow && (!above || e & 2 || !(e & 0x40) || user != u)) no = true;
 		if (!user && u && r->smap && ((access & ACC_IMPLICIT) || !r->ac)) no = true;
 		if (u && r->pke && r->mode >= 4) {
 			if (r->pkru >> (2 * pkey) & 1) pk = true;
