@@ -24,6 +24,8 @@ static const struct trace_form forms[FORMS] = {
 	[FORM_text]     = { .open = rows_open, .record = text_record, .close = text_close },
 	[FORM_jsonl]    = { .open = rows_open, .record = jsonl_record, .close = jsonl_close },
 	[FORM_csv]      = { .open = csv_open, .record = csv_record, .close = csv_close },
+	[FORM_perfetto] = { .events = perfetto_events, .open = perfetto_open, .record = perfetto_record, .close = perfetto_close,
+	                    .end = perfetto_end },
 	[FORM_vcd]      = { .events = vcd_events, .apart = true, .open = vcd_open, .record = vcd_record, .close = vcd_close },
 };
 

@@ -7,9 +7,11 @@
 void *rows_open(struct trace_target *t, const struct machine *m, const char *name, const uint64_t *wanted);
 void *csv_open(struct trace_target *t, const struct machine *m, const char *name, const uint64_t *wanted);
 void *vcd_open(struct trace_target *t, const struct machine *m, const char *name, const uint64_t *wanted);
-trace_sink text_record, jsonl_record, csv_record, vcd_record;
-void text_close(void *who), jsonl_close(void *who), csv_close(void *who), vcd_close(void *who);
+void *perfetto_open(struct trace_target *t, const struct machine *m, const char *name, const uint64_t *wanted);
+trace_sink text_record, jsonl_record, csv_record, vcd_record, perfetto_record;
+void text_close(void *who), jsonl_close(void *who), csv_close(void *who), vcd_close(void *who), perfetto_close(void *who);
+void perfetto_end(struct trace_target *t);
 
-extern const char vcd_events[];
+extern const char vcd_events[], perfetto_events[];
 
 #endif
