@@ -137,35 +137,51 @@ static void choose(struct cpu *c)
 {
 	struct pmu_state *p = &c->s.pmu;
 	p->counting = p->enabled = 0;
+	p->user = c->s.cpl > 0;
 	for (unsigned i = 0; i < PMU_COUNTERS; i++) {
-		bool now = counts(c, i, c->s.cpl > 0);
-		if (now || counts(c, i, c->s.cpl == 0))
-			p->enabled |= 1u << i;
+		bool now = counts(c, i, p->user);
+		if (now || counts(c, i, !p->user))
+			p->enabled |= (uint16_t)(1u << i);
 		if (now)
 			p->counting |= 1u << i;
 		p->from[i] = now ? happened(c, event_of(c, i)) : 0;
 	}
 }
 
-static void look_again(struct cpu *c)
+/* When an overflow is possible next. False: one has happened. */
+static bool look_again(struct cpu *c)
 {
 	const struct pmu_state *p = &c->s.pmu;
 	uint64_t least = NEVER;
-	for (unsigned i = 0; i < PMU_COUNTERS; i++)
-		if (p->counting >> i & 1 && PMU_MASK + 1 - p->count[i] < least)
-			least = PMU_MASK + 1 - p->count[i];
+	for (unsigned i = 0; i < PMU_COUNTERS; i++) {
+		if (!(p->counting >> i & 1))
+			continue;
+		uint64_t n = p->count[i] + happened(c, event_of(c, i)) - p->from[i];
+		if (n > PMU_MASK)
+			return false;
+		if (PMU_MASK + 1 - n < least)
+			least = PMU_MASK + 1 - n;
+	}
 	c->pmu_due = least == NEVER ? NEVER : c->ledger.now + least;
 	if (c->pmu_due < c->deadline)
 		c->deadline = c->pmu_due;
+	return true;
 }
 
 void pmu_changed(struct cpu *c)
 {
 	bool interrupt = settle(c);
 	choose(c);
-	look_again(c);
+	(void)look_again(c);
 	if (interrupt && c->lapic)
 		lapic_perf(c->lapic);
+}
+
+/* When this is asked follows from how the run is driven, so nothing of the state may come of it but overflows. */
+void pmu_look(struct cpu *c)
+{
+	if (!look_again(c))
+		pmu_changed(c);
 }
 
 /* ---- registers ---- */
@@ -201,5 +217,6 @@ void pmu_reset(struct cpu *c)
 
 void pmu_restored(struct cpu *c)
 {
-	look_again(c);
+	if (!look_again(c))
+		c->pmu_due = 0;
 }

@@ -15,7 +15,8 @@ struct pmu_state {
 	uint64_t from[PMU_COUNTERS];            /* of those that count: how much of its event there had been when `count` was right */
 	uint64_t lbr[3][LBR_MAX], lbr_select, lbr_tos;  /* last-branch registers: kept, nothing is recorded */
 	uint32_t counting;                      /* counters that have been counting since */
-	uint32_t enabled;                       /* counters that count at some privilege level */
+	uint16_t enabled;                       /* counters that count at some privilege level */
+	uint16_t user;                          /* `counting` are those of CPL 1-3 */
 };
 
 #endif

@@ -104,7 +104,7 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		if (c->icount_end && c->s.icount >= c->icount_end)
 			return STOP_ICOUNT;
 		if (unlikely(c->ledger.now >= c->pmu_due))
-			pmu_changed(c);
+			pmu_look(c);
 		if (c->attention || c->ledger.now >= c->vmx.timer_end) {
 			bool again = cpu_service(c);
 			if (again || c->s.activity != ACTIVITY_ACTIVE ||

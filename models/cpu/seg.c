@@ -390,7 +390,7 @@ void cpu_mode_changed(struct cpu *c)
 	if (c->seen_cpl != c->s.cpl)
 		trace(c->trace, c->ledger.now, c->number, CPU_TRACE_CPL, c->seen_cpl, c->s.cpl, 0,
 		      0);
-	if (c->s.pmu.enabled)
+	if (c->s.pmu.enabled && c->s.pmu.user != (c->s.cpl > 0))
 		pmu_changed(c);
 	c->seen_mode = (uint8_t)mode;
 	c->seen_cpl = c->s.cpl;

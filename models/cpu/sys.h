@@ -119,6 +119,7 @@ void random_reset(struct cpu *c);               /* random.c */
 void pmu_reset(struct cpu *c);
 void pmu_restored(struct cpu *c);
 void pmu_changed(struct cpu *c);                /* count up to now; what counts from now on, and when to look for overflows */
+void pmu_look(struct cpu *c);                   /* cpu->pmu_due has come */
 uint64_t pmu_read(struct cpu *c, unsigned i);   /* counter i of s.pmu */
 void pmu_write(struct cpu *c, unsigned i, uint64_t v);
 unsigned pmu_general(const struct cpu *c);      /* general counters there are */

@@ -4,7 +4,9 @@
 # The images are not part of this tree: build kvm-unit-tests for x86_64 and i386 and point --images at a folder that
 # holds them as x86_64/*.flat and i386/*.flat.  --baseline names a CSV with what other machines reach per row
 # (columns test, then <peer>_pass, <peer>_fail, ...); the best of its *_pass columns is the bar. Given again it names
-# another one: columns vmx_subtest, pass, fail, ... compare with the rows vmx.*, one a sub-test of the vmx image.
+# another one: columns vmx_subtest, pass, fail, ... compare with the rows vmx.*, one a sub-test of the vmx image; the
+# last part of its name (kvmut-vmx-bochs.csv) says whose it is. The end names every row, explained or not, with fewer
+# passes than a peer's: "behind bochs: vmx.some_test 3 of 4".
 #
 # Verdicts:
 #   ok         as many passes as the best peer, no failure, ran to its end
@@ -169,10 +171,12 @@ awk -v who="$who" -v rowsfile="$work/rows" -v bases="$work/baselines" -v csv="$c
 				if (!nb++) { for (i = 1; i <= NF; i++) head[i] = $i; continue }
 				name = $1
 				if (head[1] == "vmx_subtest") { gsub(/[^A-Za-z0-9_]/, "_", name); name = "vmx." name }
+				origin = basefile
+				sub(/.*\//, "", origin); sub(/\.csv$/, "", origin); sub(/.*-/, "", origin)
 				for (i = 2; i <= NF; i++)
 					if (head[i] ~ /(^|_)pass$/ && $i != "" && (!(name in best) || $i + 0 > best[name])) {
 						best[name] = $i + 0
-						peer[name] = head[i] == "pass" ? "peer" : substr(head[i], 1, length(head[i]) - 5)
+						peer[name] = head[i] == "pass" ? origin : substr(head[i], 1, length(head[i]) - 5)
 					}
 			}
 		}
@@ -214,12 +218,18 @@ awk -v who="$who" -v rowsfile="$work/rows" -v bases="$work/baselines" -v csv="$c
 			}
 		}
 		printf "%-46s %6d %5d %5d  %-7s %4d %6s %-7s %s\n", row, p, f, k, end, sec, known ? bar : "-", known ? peer[row] : "-", verdict
+		if (known && end != "later" && end != "missing") {
+			compared[peer[row]]++
+			if (p < bar) short[peer[row]] = short[peer[row]] ", " row " " p " of " bar
+		}
 		note = ended ? "" : end
 		v = verdict; gsub(/"/, "\"\"", v)
 		printf "%s,%d,%d,%d,%s,%s,%s,\"%s\"\n", row, p, f, k, note, known ? peer[row] : "", known ? bar : "", v >csv
 		tp += p; tf += f; tk += k
 	}
 	END {
+		for (i in compared)
+			printf "behind %s: %s (%d rows compared)\n", i, short[i] == "" ? "nowhere" : substr(short[i], 3), compared[i]
 		printf "sub-tests: %d passes, %d failures, %d skips; %d rows explained\n", tp, tf, tk, explained
 		printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 		exit failed > 0
