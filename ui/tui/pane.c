@@ -165,7 +165,28 @@ void put_field(struct pane_out *o, const char *name, const char *label, bool bit
 		snprintf(text, sizeof text, "%0*" PRIx64, r->size * 2, v);
 	snprintf(l.name, sizeof l.name, "%s", name);
 	put(o, STYLE_DIM, "%s ", label);
-	put_link(o, new ? STYLE_CHANGED : STYLE_NORMAL, &l, "%s", text);
+	/* names of bits go on below when they are more than fit */
+	size_t n = strlen(text);
+	for (char *p = text; *p;) {
+		int room = o->w - o->col;
+		if (n - (size_t)(p - text) > (size_t)(room > 0 ? room : 0) && room > 0) {
+			int cut = room;
+			while (cut > 0 && p[cut] != ' ')
+				cut--;
+			if (cut > 0)
+				p[cut] = '\0';
+		}
+		if (p == text)
+			put_link(o, new ? STYLE_CHANGED : STYLE_NORMAL, &l, "%s", p);
+		else
+			put(o, new ? STYLE_CHANGED : STYLE_NORMAL, "%s", p);
+		p += strlen(p);
+		if (p < text + n) {
+			nl(o);
+			put_at(o, 4);
+			p++;
+		}
+	}
 }
 
 /* ---- one pane ---- */
