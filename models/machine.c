@@ -422,7 +422,9 @@ static int build(struct machine *m, struct err *e)
 		.snaps = m->snaps, .apic = { apic_send, apic_eoi, m }, .intr = { intr_changed, m, 0 },
 		.nmi = { intr_changed, m, 1 }, .machine = { request, m },
 	};
+	m->components[0] = top->trace.components;
 	m->board = board_new(&bc, &bw, e);
+	m->components[1] = top->trace.components;
 	if (!m->board)
 		return -1;
 	for (unsigned i = 0; i < k->cpus; i++)

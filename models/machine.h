@@ -102,6 +102,7 @@ struct machine {
 	hpa_t base;
 	unsigned number;                /* of the virtual machine, from 1; 0: a real one */
 	char prefix[8];                 /* of its names: "vm1." */
+	unsigned components[2];         /* its devices' on the trace: from, up to */
 };
 
 struct machine *machine_new(const struct machine_config *config, struct err *e);

@@ -133,6 +133,23 @@
 ---@field cpu integer|nil the number when it was a CPU
 ---@field line string|nil of a console line
 
+---what may stop a run
+---@class Stop
+---@field id integer for unbreak
+---@field text string as it was written
+---@field hits integer how often it has stopped the run
+
+---what has stopped a run
+---@class StopHit
+---@field id integer of the stop
+---@field text string as it was written
+---@field why string a sentence
+---@field cpu integer which CPU
+---@field address integer of memory what was accessed, otherwise that of the next instruction
+---@field access "read"|"write"|nil of memory
+---@field before integer the value before, of memory and fields
+---@field after integer the value now
+
 ---a VM-entry check that failed
 ---@class EntryFailure
 ---@field check string its name (vmscope list checks)
@@ -282,7 +299,8 @@
 ---@field micro fun(self: Machine): MicroStep[] run one instruction; returns what happened inside it: phases, references of walks, TLB hits and fills, accesses
 ---@field on fun(self: Machine, event: string, fn: fun(e: Event): string|nil) call fn for each trace event of this name (vmscope list events; a trailing * matches more), or for each "console" line; fn may return "stop"
 ---@field break_at fun(self: Machine, where: integer|string, fn: nil|fun(m: Machine, id: integer): string|nil): integer stop before the instruction at a linear address or symbol; with fn, call it and run on unless it returns "stop"; returns the breakpoint's id
----@field unbreak fun(self: Machine, id: integer): boolean remove a breakpoint
+---@field stop_at fun(self: Machine, what: string|fun(m: Machine): any, fn: nil|fun(m: Machine, hit: StopHit): string|nil): integer stop at what the text says (vmscope list stop-kinds): "watch gpa:0x1000 8", "catch exit.cpuid", or when a function becomes true; with fn, call it and run on unless it returns "stop"; returns the stop's id
+---@field unbreak fun(self: Machine, id: integer): boolean remove a breakpoint or another stop
 ---@field stop fun(self: Machine) from a callback: let m:run return
 ---@field type fun(self: Machine, text: string) type text on COM1
 ---@field key fun(self: Machine, text: string) type text on the PS/2 keyboard
@@ -304,6 +322,8 @@
 ---@field hash fun(self: Machine): string hash of the whole state
 ---@field vm fun(self: Machine, options: VmOptions): Vm a virtual machine on it, its kernel loaded; it runs when the machine does
 ---@field entry_failures fun(self: Machine): EntryFailure[] the checks that the last VM entry of each CPU failed, in order; empty: none
+---@field stops Stop[] its breakpoints and other stops, those of its virtual machines too, with their hits
+---@field hit StopHit|nil what stopped the last run, when that was a stop
 ---@field stats Stats statistics by name
 ---@field ledger Ledger cycles by owner, all CPUs together
 ---@field console string what the guest printed on COM1
@@ -319,6 +339,9 @@
 
 ---@class Vm
 ---@field on fun(self: Vm, event: string, fn: fun(e: ExitEvent): string|nil) call fn before the VMM serves an exit (exit.cpuid, ..., exit.*): it may change e.regs and return "handled"; or for each line of its console
+---@field break_at fun(self: Vm, where: integer|string, fn: nil|fun(m: Machine, id: integer): string|nil): integer stop before the instruction at a linear address or symbol, when it is this guest that runs
+---@field stop_at fun(self: Vm, what: string|fun(vm: Vm): any, fn: nil|fun(m: Machine, hit: StopHit): string|nil): integer as of the machine, while this guest runs; gva and gpa are the guest's
+---@field unbreak fun(self: Vm, id: integer): boolean remove a breakpoint or another stop
 ---@field type fun(self: Vm, text: string) type text on its COM1
 ---@field key fun(self: Vm, text: string) type text on its PS/2 keyboard
 ---@field read fun(self: Vm, address: integer, n: integer): string bytes of guest-physical memory

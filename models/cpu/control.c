@@ -138,6 +138,7 @@ void insn_rdmsr(struct cpu *c, const struct uop *u)
 		v = vmx_tsc(c);
 	else if (!(vmx_guest(c) && vmx_x2apic_read(c, nr, &v)) && !msr_read(c, nr, &v))
 		cpu_gp0(c);
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_MSR_READ, nr, v, 0, 0);
 	c->s.r[R_RAX] = (uint32_t)v;
 	c->s.r[R_RDX] = v >> 32;
 }

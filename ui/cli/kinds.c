@@ -18,6 +18,7 @@
 #include "ui/compare/compare.h"
 #include "ui/lua/profile_rows.h"
 #include "ui/session/paths.h"
+#include "ui/session/stops.h"
 
 /* ---- the program itself ---- */
 
@@ -342,12 +343,20 @@ static void each_stop(item_fn *fn, void *arg)
 		{ MACHINE_STOP_SHUTDOWN, "a triple fault" },
 		{ MACHINE_STOP_RESET, "the guest asked for a reset; there is no firmware to start over from" },
 		{ MACHINE_STOP_IDLE, "every CPU is halted and nothing can wake one" },
-		{ MACHINE_STOP_BREAK, "a breakpoint" },
+		{ MACHINE_STOP_BREAK, "a breakpoint or another stop: list stop-kinds" },
 		{ MACHINE_STOP_USER, "Ctrl-C, or the input script's @exit" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
 		fn(arg, &(struct item){ stop_name(row[i].why), NULL, "", row[i].sentence, NULL });
+}
+
+static void each_stop_kind(item_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < STOP_KINDS; i++) {
+		const struct stop_kind_row *r = &stop_kind_rows[i];
+		fn(arg, &(struct item){ r->name, NULL, r->operands, r->sentence, r->more });
+	}
 }
 
 static void each_why(item_fn *fn, void *arg)

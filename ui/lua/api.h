@@ -19,6 +19,7 @@ struct scenario {
 	int status;                     /* so far: 1 after a failed check */
 	bool exited;                    /* exit() was called */
 	struct handler *handlers;       /* Lua functions that listen */
+	struct stop_fn *stop_fns;       /* those called when a stop was hit */
 	bool on_line;                   /* a line of the stepping screen is evaluated */
 	struct run *inside;             /* the machine that is running now: no second run inside */
 	struct run *pending_of;         /* a callback failed in here: its message is `pending` */
@@ -74,11 +75,18 @@ void api_not_inside(lua_State *L, const char *what);
 void api_not_on_line(lua_State *L, const char *what);   /* the stepping screen does it itself */
 /* line.c: the session's line_eval is this scenario's. */
 void line_install(struct scenario *s);
+/* A condition for stops_add_when(): the function at a registry reference, taken. */
+void *line_predicate(struct run *r, int fn);
 
 /* Listeners (events.c). */
 void api_push_event(lua_State *L, const struct machine *m, const struct trace_record *r);       /* as a table */
 void handlers_free(struct scenario *s);
-bool handler_break(lua_State *L, struct run *r, bool *stop);    /* call the function of the breakpoint that was hit; false: none */
+/* Stops (stops.c). */
+#define STOPS_AT_ONCE 64
+uint32_t api_break_at(lua_State *L, struct run *r, int i);      /* a breakpoint at the address or symbol at index i; its id */
+/* Call the functions of the stops that were hit; argument 1 is the machine. False: it was none of them. */
+bool handler_break(lua_State *L, struct run *r, bool *stop);
+void stop_fns_free(struct scenario *s);
 
 /* view.c: reading and writing a field by name; see there. */
 int view_index(lua_State *L, struct object *o, const char *key);

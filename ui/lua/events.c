@@ -1,5 +1,5 @@
 /* events.c - running from Lua, and Lua functions that listen: trace events, console lines,
- * breakpoints.
+ * the runs they stop.
  *
  * A listener is called while the machine is in the middle of an instruction. So it may look and
  * count but not run the machine or change it; and a Lua error in it must not unwind through the
@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/breakpoint.h"
 #include "models/symbols.h"
 #include "ui/lua/api.h"
 #include "ui/lua/watchdog.h"
+#include "ui/session/stops.h"
 #include "ui/session/travel.h"
 
 struct handler {
@@ -21,7 +21,6 @@ struct handler {
 	struct run *run;
 	/* registry reference; LUA_NOREF: ask to stop at the first event */
 	int fn;
-	uint32_t breakpoint;            /* its id, 0: a listener */
 	bool console;
 	bool exits;                     /* of a virtual machine, for the reason `reason`; EXIT_REASONS: any */
 	uint32_t reason;
@@ -51,7 +50,7 @@ static void handler_drop(struct handler *h)
 	while (*p != h)
 		p = &(*p)->next;
 	*p = h->next;
-	if (!h->breakpoint && !h->console && !h->exits)
+	if (!h->console && !h->exits)
 		trace_unlisten(&h->run->m->trace, on_record, h);
 	luaL_unref(h->L, LUA_REGISTRYINDEX, h->fn);
 	free(h);
@@ -352,105 +351,13 @@ int l_stop(lua_State *L)
 	return 0;
 }
 
-/* ---- breakpoints ---- */
-
-/* The address at index i: a number or a symbol. */
-static uint64_t address(lua_State *L, const struct run *r, int i)
-{
-	uint64_t v;
-
-	if (lua_type(L, i) != LUA_TSTRING)
-		return api_u64(L, i);
-	if (!symtab_find(run_face(r)->m->symbols, lua_tostring(L, i), &v)) {
-		lua_getfield(L, 1, "symbol");           /* for its message */
-		lua_pushvalue(L, 1);
-		lua_pushvalue(L, i);
-		lua_call(L, 2, 1);
-	}
-	return v;
-}
-
-static uint32_t add_breakpoint(lua_State *L, struct run *r, uint64_t at)
-{
-	uint32_t id = breakpoint_add(r->m->breakpoints, at, -1);
-
-	if (!id)
-		luaL_error(L, "more than %d breakpoints", BREAKPOINTS_MAX);
-	machine_stops_changed(r->m, false);
-	return id;
-}
-
-static bool remove_breakpoint(struct run *r, uint32_t id)
-{
-	bool was = breakpoint_remove(r->m->breakpoints, id);
-
-	machine_stops_changed(r->m, false);
-	return was;
-}
-
-int l_break_at(lua_State *L)
-{
-	struct run *r = api_self(L, API_MACHINE)->run;
-	struct handler *h;
-	uint32_t id;
-	bool with_fn = !lua_isnoneornil(L, 3);
-
-	api_not_inside(L, "m:break_at");
-	if (with_fn)
-		luaL_checktype(L, 3, LUA_TFUNCTION);
-	lua_settop(L, 3);
-	id = add_breakpoint(L, r, address(L, r, 2));
-	if (with_fn) {
-		lua_pushvalue(L, 3);
-		h = handler_new(L, r, luaL_ref(L, LUA_REGISTRYINDEX));
-		h->breakpoint = id;
-	}
-	lua_pushinteger(L, id);
-	return 1;
-}
-
-int l_unbreak(lua_State *L)
-{
-	struct run *r = api_self(L, API_MACHINE)->run;
-	uint32_t id = (uint32_t)api_u64(L, 2);
-
-	for (struct handler *h = scenario_of(L)->handlers; h; h = h->next)
-		if (h->run == r && h->breakpoint == id && id) {
-			handler_drop(h);
-			break;
-		}
-	lua_pushboolean(L, remove_breakpoint(r, id));
-	return 1;
-}
-
-/* A breakpoint was hit: call its function, if it has one. The machine is between instructions: it
- * may do anything but run. */
-bool handler_break(lua_State *L, struct run *r, bool *stop)
-{
-	uint32_t id = r->m->breakpoints->hit_id;
-
-	*stop = false;
-	for (struct handler *h = scenario_of(L)->handlers; h; h = h->next) {
-		if (h->run != r || h->breakpoint != id || !id)
-			continue;
-		lua_rawgeti(L, LUA_REGISTRYINDEX, h->fn);
-		lua_pushvalue(L, 1);
-		lua_pushinteger(L, id);
-		lua_call(L, 2, 1);
-		*stop = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "stop") == 0;
-		lua_pop(L, 1);
-		return true;
-	}
-	return false;
-}
-
 /* ---- running ---- */
 
 void api_not_inside(lua_State *L, const char *what)
 {
 	if (scenario_of(L)->inside)
 		luaL_error(L, "%s is not possible while the machine is inside an instruction\n"
-		           "    a listener may look and count; return \"stop\" and do it after m:run, or use m:break_at", what);
+		           "    a listener may look and count; return \"stop\" and do it after m:run, or use m:stop_at", what);
 }
 
 void api_not_on_line(lua_State *L, const char *what)
@@ -479,6 +386,11 @@ enum machine_stop api_run(lua_State *L, struct run *r, cycle_t until, uint64_t n
 		e = s->pending;
 		s->pending.text[0] = '\0';
 		lua_pushstring(L, e.text);      /* with the position of the listener's line */
+		lua_error(L);
+	}
+	if (r->session->late.text[0]) {
+		lua_pushstring(L, r->session->late.text);
+		r->session->late.text[0] = '\0';
 		lua_error(L);
 	}
 	if (why == MACHINE_STOP_USER && session_interrupted()) {
@@ -522,7 +434,7 @@ static void until_done(struct run *r, struct until *u)
 	if (u->event)
 		handler_drop(u->event);
 	if (u->breakpoint)
-		remove_breakpoint(r, u->breakpoint);
+		stops_remove(r, u->breakpoint);
 	r->watch = NULL;
 	r->watch_hit = false;
 }
@@ -550,9 +462,9 @@ static bool stretch(lua_State *L, struct run *r, struct until *u, cycle_t until,
 		return true;
 	}
 	if (why == MACHINE_STOP_BREAK) {
-		uint32_t id = r->m->breakpoints->hit_id;
+		const struct stop_hit *hit = stops_hit(r);
 
-		if (id == u->breakpoint && id) {
+		if (u->breakpoint && stops_was_hit(r, u->breakpoint)) {
 			lua_pushliteral(L, "address");
 			lua_pushinteger(L, (lua_Integer)cpu_rip(r->m->cpu[r->m->s.running]));
 			return true;
@@ -560,7 +472,7 @@ static bool stretch(lua_State *L, struct run *r, struct until *u, cycle_t until,
 		if (handler_break(L, r, &stop) && !stop)
 			return false;
 		lua_pushliteral(L, "break");
-		lua_pushinteger(L, id);
+		lua_pushinteger(L, hit ? hit->id : 0);
 		return true;
 	}
 	if (u->predicate && (why == MACHINE_STOP_ICOUNT || why == MACHINE_STOP_CYCLES)) {
@@ -628,7 +540,7 @@ static void read_until(lua_State *L, struct run *r, struct until *u)
 	}
 	lua_settop(L, 2);
 	if (lua_getfield(L, 2, "until_address") != LUA_TNIL)
-		u->breakpoint = add_breakpoint(L, r, address(L, r, 3));
+		u->breakpoint = api_break_at(L, r, 3);
 	lua_settop(L, 2);
 }
 

@@ -137,6 +137,130 @@ static bool failed(void *who, struct err *e)
 	return true;
 }
 
+/* ---- conditions that stop a run (stops.h) ---- */
+
+#define PREDICATE_INSTRUCTIONS 1000000ull       /* of one answer */
+
+struct predicate {
+	struct run *r;
+	int fn, env;                    /* registry references; env LUA_NOREF: a function of the scenario's */
+	int cpu;                        /* bound now */
+};
+
+/* Left on the stack: the environment of one expression, over the line's. */
+static void push_own_env(lua_State *L, struct run *r)
+{
+	struct run *host = r->host ? r->host : r;
+	lua_newtable(L);
+	api_push(L, API_MACHINE, host, -1);
+	lua_setfield(L, -2, "m");
+	if (host->vms) {
+		api_push(L, API_VM, r->host ? r : host->vm[0], -1);
+		lua_setfield(L, -2, "vm");
+	}
+	lua_newtable(L);
+	push_env(L);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+}
+
+static int compile(lua_State *L)
+{
+	struct predicate *p = lua_touserdata(L, 1);
+	push_own_env(L, p->r);
+	const char *expression = lua_pushfstring(L, "return %s", (const char *)lua_touserdata(L, 2));
+	if (load(L, expression, 3) != LUA_OK)
+		return lua_error(L);
+	p->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+	lua_settop(L, 3);
+	p->env = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+static void *predicate(void *who, struct run *r, const char *text, struct err *e)
+{
+	struct scenario *s = who;
+	struct predicate *p = xcalloc(1, sizeof *p);
+	lua_State *L = s->sandbox.L;
+	*p = (struct predicate){ r, LUA_NOREF, LUA_NOREF, -1 };
+	lua_pushcfunction(L, compile);
+	lua_pushlightuserdata(L, p);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)text);
+	if (sandbox_call(L, 2, 0, e) == 0)
+		return p;
+	free(p);
+	return NULL;
+}
+
+void *line_predicate(struct run *r, int fn)
+{
+	struct predicate *p = xcalloc(1, sizeof *p);
+	*p = (struct predicate){ r, fn, LUA_NOREF, -1 };
+	return p;
+}
+
+static int ask(lua_State *L)
+{
+	struct predicate *p = lua_touserdata(L, 1);
+	struct run *host = p->r->host ? p->r->host : p->r;
+	int cpu = (int)host->m->s.running;
+	if (p->env != LUA_NOREF && p->cpu != cpu) {
+		lua_rawgeti(L, LUA_REGISTRYINDEX, p->env);
+		struct object *o = api_push(L, API_CPU, host, cpu);
+		snprintf(o->prefix, sizeof o->prefix, "cpu%d", cpu);
+		lua_setfield(L, -2, "cpu");
+		p->cpu = cpu;
+	}
+	lua_rawgeti(L, LUA_REGISTRYINDEX, p->fn);
+	if (p->env == LUA_NOREF)
+		api_push(L, p->r->host ? API_VM : API_MACHINE, p->r, -1);
+	lua_call(L, p->env == LUA_NOREF, 1);
+	lua_pushboolean(L, lua_toboolean(L, -1));
+	return 1;
+}
+
+static bool holds(void *who, void *condition)
+{
+	struct scenario *s = who;
+	struct predicate *p = condition;
+	struct run *host = p->r->host ? p->r->host : p->r, *inside = s->inside;
+	lua_State *L = s->sandbox.L;
+	struct err e = { "" };
+	const uint64_t used = s->sandbox.instructions;
+	uint64_t limit;
+
+	if (s->pending.text[0] || !lua_checkstack(L, 8))
+		return false;
+	limit = sandbox_limit(&s->sandbox, used + PREDICATE_INSTRUCTIONS);
+	if (!host->travel && limit < used + PREDICATE_INSTRUCTIONS)
+		sandbox_limit(&s->sandbox, limit);
+	s->inside = host;
+	lua_pushcfunction(L, ask);
+	lua_pushlightuserdata(L, p);
+	int status = sandbox_call(L, 1, 1, &e);
+	s->inside = inside;
+	if (host->travel)               /* a person looks on, and can stop it */
+		s->sandbox.instructions = used;
+	sandbox_limit(&s->sandbox, limit);
+	if (status != 0) {
+		s->pending = e;
+		run_ask_stop(host);
+		return false;
+	}
+	bool yes = lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return yes;
+}
+
+static void forget(void *who, void *condition)
+{
+	struct scenario *s = who;
+	struct predicate *p = condition;
+	luaL_unref(s->sandbox.L, LUA_REGISTRYINDEX, p->fn);
+	luaL_unref(s->sandbox.L, LUA_REGISTRYINDEX, p->env);
+	free(p);
+}
+
 /* ---- completion ---- */
 
 struct wanted { const char *prefix; size_t base; void (*fn)(void *arg, const char *name); void *arg; };
@@ -211,5 +335,6 @@ void line_install(struct scenario *s)
 {
 	s->sandbox.print = print;
 	s->sandbox.print_who = s->session;
-	s->session->line = (struct line_eval){ .eval = eval, .names = names, .failed = failed, .who = s };
+	s->session->line = (struct line_eval){ .eval = eval, .names = names, .failed = failed, .predicate = predicate, .holds = holds,
+	                                         .forget = forget, .who = s };
 }

@@ -127,6 +127,21 @@ static const struct class options[] = {
 		{ "cpu", "integer|nil", "the number when it was a CPU" },
 		{ "line", "string|nil", "of a console line" },
 	} },
+	{ "Stop", "what may stop a run", {
+		{ "id", "integer", "for unbreak" },
+		{ "text", "string", "as it was written" },
+		{ "hits", "integer", "how often it has stopped the run" },
+	} },
+	{ "StopHit", "what has stopped a run", {
+		{ "id", "integer", "of the stop" },
+		{ "text", "string", "as it was written" },
+		{ "why", "string", "a sentence" },
+		{ "cpu", "integer", "which CPU" },
+		{ "address", "integer", "of memory what was accessed, otherwise that of the next instruction" },
+		{ "access", "\"read\"|\"write\"|nil", "of memory" },
+		{ "before", "integer", "the value before, of memory and fields" },
+		{ "after", "integer", "the value now" },
+	} },
 	{ "EntryFailure", "a VM-entry check that failed", {
 		{ "check", "string", "its name (vmscope list checks)" },
 		{ "title", "string", "of the section in SDM Vol. 3C" },

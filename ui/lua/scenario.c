@@ -54,6 +54,7 @@ static int finish(struct scenario *s, int status, struct err *e)
 			fprintf(stderr, "warning: --set %s: the scenario did not ask for it\n",
 			        s->o->set[i]);
 	handlers_free(s);
+	stop_fns_free(s);
 	memset(&s->session->line, 0, sizeof s->session->line);
 	for (size_t i = 0; i < s->session->n; i++)
 		s->session->runs[i]->console_line = NULL;

@@ -17,6 +17,7 @@
 #include "ui/session/progress.h"
 #include "ui/session/stops_impl.h"
 #include "ui/session/vm_entry.h"
+#include "ui/session/where.h"
 
 #define SLICE 20000000          /* cycles between two looks at progress and input */
 
@@ -340,6 +341,23 @@ void run_ask_stop(struct run *r)
 	machine_interrupt(r->m);
 }
 
+/* --stop, as the first run begins: its kernels are loaded, what the stops name is there. */
+static int add_stops(struct run *r, struct err *e)
+{
+	struct options *o = &r->session->o;
+	unsigned n = o->n_stops;
+
+	o->n_stops = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (!stops_add(run_face(r), o->stop[i], e)) {
+			struct err why = *e;
+
+			e->text[0] = '\0';
+			return err_set(e, "--stop", NULL, "%s", why.text);
+		}
+	return 0;
+}
+
 enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 {
 	const struct options *o = &r->session->o;
@@ -350,6 +368,8 @@ enum machine_stop run_until(struct run *r, cycle_t until, uint64_t n)
 	until = least(until, o->max_cycles);
 	if (o->max_instructions && (!end || end > o->max_instructions))
 		end = o->max_instructions;
+	if (add_stops(r, &r->session->late) != 0)
+		return r->last = MACHINE_STOP_USER;
 	if (r->session->stepper) {
 		int (*stepper)(void *, struct run *, struct err *) = r->session->stepper;
 
@@ -485,6 +505,7 @@ int run_status(const struct run *r)
 	case MACHINE_STOP_GUEST_EXIT:
 		return (int)(r->m->s.exit_status & 0xff);
 	case MACHINE_STOP_IDLE:
+	case MACHINE_STOP_BREAK:        /* where it was asked to */
 		return 0;
 	default:
 		return 1;
@@ -534,7 +555,9 @@ int session_finish(struct session *s, struct err *e)
 			if (s->n > 1)
 				fprintf(stderr, "%s: ", r->name);
 			fprintf(stderr, "%s\n", stop_sentence(r, text, sizeof text));
-			if (r->last != MACHINE_STOP_GUEST_EXIT || run_status(r))
+			if (r->last == MACHINE_STOP_BREAK)
+				where_print(stderr, r);
+			else if (r->last != MACHINE_STOP_GUEST_EXIT || run_status(r))
 				vm_entry_print(stderr, r->m);
 			(s->o.ledger ? ledger_text_full : ledger_text_short)(stderr, r->m);
 		} else if (s->o.ledger) {

@@ -16,6 +16,8 @@
 struct options {                /* what the common flags say */
 	const char *json, *stats[STATS_FILES_MAX], *trace[TRACE_FILES_MAX], *input, *keys, *save, *restore;
 	unsigned n_stats, n_traces;
+	const char *stop[32];           /* of the first run: stops.h */
+	unsigned n_stops;
 	const char *const *allow;       /* folders whose files may be read */
 	unsigned allows;
 	uint64_t seed, max_instructions;
@@ -70,6 +72,11 @@ struct session {
 		int (*eval)(void *who, struct run *r, unsigned cpu, const char *text, char **values, struct err *e);
 		void (*names)(void *who, struct run *r, unsigned cpu, const char *prefix, void (*fn)(void *arg, const char *name), void *arg);
 		bool (*failed)(void *who, struct err *e);       /* a listener's error that stopped the run: taken out */
+		/* A condition asked again and again from inside the run (stops.h, `when`): an expression with m, vm and cpu bound.
+		 * NULL: err says why. An error while it is asked ends the run, as a listener's does. */
+		void *(*predicate)(void *who, struct run *r, const char *text, struct err *e);
+		bool (*holds)(void *who, void *predicate);
+		void (*forget)(void *who, void *predicate);
 		void *who;
 	} line;
 	struct guide guide;             /* pages for the stepping screen; n 0: none */

@@ -9,9 +9,12 @@
 #include "models/cpu/block.h"
 #include "models/watch.h"
 
-struct stop_row { const char *name, *operands; stop_parse *parse; const char *sentence; };
-static const struct stop_row rows[STOP_KINDS] = {
-#define STOP(ID, name, operands, parse, sentence) [STOP_KIND_##ID] = { name, operands, parse, sentence },
+static stop_parse *const parsers[STOP_KINDS] = {
+#define STOP(ID, name, operands, parse, sentence, more) [STOP_KIND_##ID] = parse,
+#include "ui/session/stop.def"
+};
+const struct stop_kind_row stop_kind_rows[STOP_KINDS] = {
+#define STOP(ID, name, operands, parse, sentence, more) [STOP_KIND_##ID] = { name, operands, sentence, more },
 #include "ui/session/stop.def"
 };
 
@@ -22,7 +25,17 @@ static struct run *runner(const struct run *r)
 
 static void tell_machine(struct stops *k)
 {
+	stop_insn_changed(k);
+	stop_event_changed(k);
+	stop_look_changed(k);
 	machine_stops_changed(k->r->m, k->quiet != 0);
+}
+
+bool stop_arm_nothing(struct stops *k, struct stopper *p, bool on, struct err *e)
+{
+	(void)k, (void)on, (void)e;
+	p->fresh = true;
+	return true;
 }
 
 /* ---- hits ---- */
@@ -70,7 +83,7 @@ void stops_begin(struct stops *k)
 		return;
 	k->was_hit = k->any = false;
 	for (size_t i = 0; i < k->n; i++)
-		k->at[i]->noted = false;
+		k->at[i]->noted = k->at[i]->was_hit = false;
 }
 
 /* Every breakpoint at an address is hit at once; the machine names one. */
@@ -111,8 +124,19 @@ void stops_stopped(struct stops *k)
 			snprintf(k->hit.why + n, sizeof k->hit.why - n, ", %#llx", (unsigned long long)k->hit.before);
 	}
 	k->any = false;
-	for (size_t i = 0; i < k->n; i++)
+	for (size_t i = 0; i < k->n; i++) {
+		k->at[i]->was_hit = k->at[i]->noted;
 		k->at[i]->noted = false;
+	}
+}
+
+bool stops_was_hit(const struct run *r, uint32_t id)
+{
+	const struct stops *k = runner(r)->stops;
+	for (size_t i = 0; stops_hit(r) && i < k->n; i++)
+		if (k->at[i]->s.id == id)
+			return k->at[i]->was_hit;
+	return false;
 }
 
 const struct stop_hit *stops_hit(const struct run *r)
@@ -187,27 +211,39 @@ void stops_restore(struct run *r, const bool *was_off)
 
 /* ---- the list ---- */
 
+/* State was overwritten: what was before it is not known. */
+static void restored(void *who)
+{
+	struct stops *k = who;
+	k->any = false;
+	for (size_t i = 0; i < k->n; i++) {
+		k->at[i]->fresh = true;
+		k->at[i]->noted = false;
+	}
+}
+
 struct stops *stops_of(struct run *r)
 {
 	r = runner(r);
 	if (!r->stops) {
 		r->stops = xcalloc(1, sizeof *r->stops);
 		r->stops->r = r;
+		snaps_hook(r->m->snaps, NULL, restored, r->stops);
 	}
 	return r->stops;
 }
 
-static void drop(struct stopper *p)
+static void drop(struct stops *k, struct stopper *p)
 {
 	if (p->own_free)
-		p->own_free(p->own);
+		p->own_free(k, p->own);
 	free(p);
 }
 
 void stops_free(struct stops *k)
 {
 	for (size_t i = 0; k && i < k->n; i++)
-		drop(k->at[i]);
+		drop(k, k->at[i]);
 	if (k)
 		free(k->at);
 	free(k);
@@ -228,11 +264,11 @@ static uint32_t keep(struct stops *k, struct stopper *p, struct err *e)
 	p->s.id = k->next_id + 1;
 	if (k->n == STOPS_MAX) {
 		err_set(e, NULL, NULL, "there are %d stops already: delete one", STOPS_MAX);
-		drop(p);
+		drop(k, p);
 		return 0;
 	}
 	if (!p->arm(k, p, true, e)) {
-		drop(p);
+		drop(k, p);
 		return 0;
 	}
 	if (k->n == k->room) {
@@ -247,7 +283,7 @@ static uint32_t keep(struct stops *k, struct stopper *p, struct err *e)
 
 static const char *row_name(const void *table, size_t i)
 {
-	return ((const struct stop_row *)table)[i].name;
+	return ((const struct stop_kind_row *)table)[i].name;
 }
 
 uint32_t stops_add(struct run *r, const char *text, struct err *e)
@@ -257,18 +293,18 @@ uint32_t stops_add(struct run *r, const char *text, struct err *e)
 	char word[32];
 	stop_word(&operands, word, sizeof word);
 	for (int i = 0; i < STOP_KINDS; i++) {
-		if (strcmp(rows[i].name, word) != 0)
+		if (strcmp(stop_kind_rows[i].name, word) != 0)
 			continue;
 		struct stopper *p = stopper_new(r, (enum stop_kind)i);
-		snprintf(p->s.text, sizeof p->s.text, "%s %s", rows[i].name, operands);
+		snprintf(p->s.text, sizeof p->s.text, "%s %s", stop_kind_rows[i].name, operands);
 		for (size_t n = strlen(p->s.text); n && p->s.text[n - 1] == ' '; n--)
 			p->s.text[n - 1] = '\0';
-		if (rows[i].parse(k, r, p, operands, e) == 0)
+		if (parsers[i](k, r, p, operands, e) == 0)
 			return keep(k, p, e);
-		drop(p);
+		drop(k, p);
 		return 0;
 	}
-	const char *near = err_nearest(word, row_name, rows, STOP_KINDS);
+	const char *near = err_nearest(word, row_name, stop_kind_rows, STOP_KINDS);
 	char hint[160];
 	snprintf(hint, sizeof hint, "%s%s%sall kinds: vmscope list stop-kinds", near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
 	err_set(e, NULL, hint, *word ? "unknown kind of stop '%s'" : "a stop begins with its kind%s", word);
@@ -290,14 +326,14 @@ uint32_t stops_add_memory(struct run *r, enum stop_space space, uint64_t address
 	static const char *const names[] = { "gva", "gpa", "hpa" };
 	const enum stop_kind kind = access == STOP_READ ? STOP_KIND_RWATCH : access == STOP_WRITE ? STOP_KIND_WATCH : STOP_KIND_AWATCH;
 	struct stopper *p = stopper_new(r, kind);
-	snprintf(p->s.text, sizeof p->s.text, "%s %s:%#llx %u", rows[kind].name, names[space], (unsigned long long)address, n);
+	snprintf(p->s.text, sizeof p->s.text, "%s %s:%#llx %u", stop_kind_rows[kind].name, names[space], (unsigned long long)address, n);
 	p->space = space;
 	p->address = address;
 	p->n = n;
 	p->access = access;
 	if (stop_set_memory(stops_of(r), r, p, e) == 0)
 		return keep(stops_of(r), p, e);
-	drop(p);
+	drop(stops_of(r), p);
 	return 0;
 }
 
@@ -312,6 +348,14 @@ static struct stopper *find(const struct run *r, uint32_t id, size_t *at)
 	return NULL;
 }
 
+uint32_t stops_add_when(struct run *r, void *predicate, const char *text, struct err *e)
+{
+	struct stopper *p = stopper_new(r, STOP_KIND_WHEN);
+	snprintf(p->s.text, sizeof p->s.text, "when %s", text);
+	stop_set_when(p, predicate);
+	return keep(stops_of(r), p, e);
+}
+
 bool stops_remove(struct run *r, uint32_t id)
 {
 	size_t i;
@@ -322,7 +366,7 @@ bool stops_remove(struct run *r, uint32_t id)
 	if (!p->s.off)
 		p->arm(k, p, false, NULL);
 	memmove(&k->at[i], &k->at[i + 1], (--k->n - i) * sizeof *k->at);
-	drop(p);
+	drop(k, p);
 	tell_machine(k);
 	return true;
 }
@@ -335,6 +379,14 @@ bool stops_switch(struct run *r, uint32_t id, bool off)
 		return false;
 	tell_machine(runner(r)->stops);
 	return true;
+}
+
+void stops_forget_when(struct run *r)
+{
+	struct stops *k = runner(r)->stops;
+	for (size_t i = k ? k->n : 0; i-- > 0;)
+		if (k->at[i]->s.kind == STOP_KIND_WHEN)
+			stops_remove(r, k->at[i]->s.id);
 }
 
 size_t stops_count(const struct run *r)

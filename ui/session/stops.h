@@ -6,10 +6,13 @@
  *   break ADDRESS|SYMBOL                     before the instruction there
  *   watch|rwatch|awatch [gva:|gpa:|hpa:]ADDRESS|SYMBOL [N]   after a write, a read, or either, of any of N bytes (1)
  *   catch EVENT [if ARG OP VALUE [and ...]]  a trace event (exit.cpuid, exception, vmwrite, port ...) and its arguments
- *   insn MNEMONIC[,...]                      before an instruction of that name
+ *   insn MNEMONIC[,...]                      before an instruction of that name or class
  *   change FIELD                             after the instruction that changed it: cpu0.cr0, cpu0.vmcs.GUEST_RIP
  *   ledger ACCOUNT[/CAUSE] N                 when so many cycles are on it
- *   when LUA                                 a predicate, asked after each instruction
+ *   when LUA                                 when it becomes true, asked after each instruction
+ *
+ * A stop is at a boundary between two instructions, and a matter of state alone: the same moment whether the run is driven in
+ * one piece or step by step, again after going back, or searched backwards. What is already so does not stop it at once.
  *
  * A stop added to a virtual machine's run holds while that machine runs, and its gva and gpa are that machine's; hpa is
  * always the host's. Looking costs no simulated time. Stops are not part of snapshots: they stay when time is travelled,
@@ -21,10 +24,12 @@
 #include "ui/session/session.h"
 
 enum stop_kind {
-#define STOP(ID, name, operands, parse, sentence) STOP_KIND_##ID,
+#define STOP(ID, name, operands, parse, sentence, more) STOP_KIND_##ID,
 #include "ui/session/stop.def"
 	STOP_KINDS
 };
+struct stop_kind_row { const char *name, *operands, *sentence, *more; };
+extern const struct stop_kind_row stop_kind_rows[STOP_KINDS];
 enum stop_space { STOP_GVA, STOP_GPA, STOP_HPA };
 enum { STOP_READ = 1, STOP_WRITE = 2 };         /* access, as bits */
 
@@ -49,10 +54,14 @@ uint32_t stops_add(struct run *r, const char *text, struct err *e);    /* 0: e s
 /* For gdb: cpu -1: any. */
 uint32_t stops_add_break(struct run *r, uint64_t gva, int cpu, struct err *e);
 uint32_t stops_add_memory(struct run *r, enum stop_space space, uint64_t address, uint32_t n, unsigned access, struct err *e);
+/* `when`, with a predicate the scenario language has made (session->line): taken, also when it fails. */
+uint32_t stops_add_when(struct run *r, void *predicate, const char *text, struct err *e);
 bool stops_remove(struct run *r, uint32_t id);
 bool stops_switch(struct run *r, uint32_t id, bool off);
+void stops_forget_when(struct run *r);          /* the language they are in goes away */
 size_t stops_count(const struct run *r);
 const struct stop *stops_at(const struct run *r, size_t i);
+bool stops_was_hit(const struct run *r, uint32_t id);   /* one of those that did: several may be hit at once */
 /* What stopped the run last (run->last is MACHINE_STOP_BREAK), or NULL. */
 const struct stop_hit *stops_hit(const struct run *r);
 

@@ -1,7 +1,8 @@
 /* stops_impl.h - between the files of stops.h: the list, and how a kind hangs on the machine.
  *
  *   stops.c        the list, what was hit, silence while time is travelled
- *   stop_text.c    operands: numbers, symbols, fields, what a name was probably meant to be
+ *   stop_text.c    operands: words, numbers, symbols
+ *   stop_field.c   what has a value: fields, VMCS fields, the ledger
  *   stop_memory.c  break, watch       stop_insn.c   insn
  *   stop_event.c   catch              stop_look.c   change, ledger, when: asked at each boundary
  *
@@ -22,6 +23,7 @@ struct stopper {                /* one stop */
 	unsigned vm;                    /* holds while this virtual machine runs; 0: always */
 	uint32_t model_id;              /* of the breakpoint or watch in models/ */
 	bool noted;                     /* since the run stopped last */
+	bool was_hit;                   /* it is among what stopped it */
 	/* Hang it on the machine, or take it off. False: no room, e says so. */
 	bool (*arm)(struct stops *k, struct stopper *p, bool on, struct err *e);
 	/* break */
@@ -34,7 +36,22 @@ struct stopper {                /* one stop */
 	unsigned access;
 	/* the other kinds */
 	void *own;
-	void (*own_free)(void *own);
+	void (*own_free)(struct stops *k, void *own);
+	bool fresh;                     /* asked at each boundary: nothing is known of the boundary before */
+	uint64_t last;                  /* its value there */
+};
+
+/* What has a value that may change. */
+struct stop_value {
+	/* False: it has none now. */
+	bool (*read)(const struct stops *k, const struct stopper *p, const struct stop_value *v, uint64_t *x);
+	const struct field_group *group;        /* a field, bits hi..lo of it */
+	const struct field_row *row;
+	unsigned cpu, hi, lo;                   /* cpu: of the machine or, of a virtual one, the virtual CPU */
+	int vmcs;                               /* enum vmcs_field */
+	int account, why;                       /* ledger; -1: all of them */
+	uint64_t limit;
+	void *predicate;                        /* when */
 };
 
 struct stops {
@@ -47,6 +64,8 @@ struct stops {
 	struct stop_hit pending, hit;
 	bool was_hit;                   /* `hit` is what stopped the run last */
 	struct { bool known; uint64_t pa; unsigned n; } value;  /* where `after` is to be read; what pending is of */
+	struct { uint64_t icount, cycles, now; } looked;        /* the boundary looked at last */
+	bool listens;                   /* to the trace, for `catch` */
 };
 
 /* ---- stops.c ---- */
@@ -71,6 +90,11 @@ void stop_note_here(struct stops *k, struct stopper *p, const struct stop_hit *h
 bool stop_running(const struct stops *k, const struct stopper *p, unsigned cpu);        /* its machine runs there */
 void stop_sentence_of(struct stop_hit *h, const struct stopper *p, const char *fmt, ...) PRINTF(3, 4);
 
+/* ---- the list has changed, or silence has: hang the kinds on the machine ---- */
+void stop_look_changed(struct stops *k);
+void stop_insn_changed(struct stops *k);
+void stop_event_changed(struct stops *k);
+
 /* ---- stop_text.c ---- */
 const char *stop_word(const char **p, char *buf, size_t n);     /* the next one, by blanks; "" at the end */
 /* A number, a symbol of the kernel r shows, either with +N or -N. */
@@ -78,8 +102,12 @@ int stop_address(const struct run *r, const char *text, uint64_t *v, struct err 
 
 /* ---- kinds: read the operands, set what they need ---- */
 typedef int stop_parse(struct stops *k, struct run *r, struct stopper *p, const char *operands, struct err *e);
-#define STOP(ID, name, operands, parse, sentence) stop_parse parse;
+#define STOP(ID, name, operands, parse, sentence, more) stop_parse parse;
 #include "ui/session/stop.def"
+bool stop_arm_nothing(struct stops *k, struct stopper *p, bool on, struct err *e);      /* the list is looked through */
+/* stop_field.c: cr0, cpu1.cr0.pg, com1.lcr, vmcs.guest_rip, cpu0.vmcs.exit_reason. */
+int stop_find_field(struct stops *k, struct run *r, struct stopper *p, struct stop_value *v, const char *name, struct err *e);
+void stop_set_when(struct stopper *p, void *predicate);
 bool stop_arm_break(struct stops *k, struct stopper *p, bool on, struct err *e);
 int stop_set_memory(struct stops *k, struct run *r, struct stopper *p, struct err *e);  /* space, address, n, access are set */
 uint64_t stop_read(const struct machine *m, uint64_t pa, unsigned n);
