@@ -32,7 +32,9 @@ static const uint16_t registers[] = {
 
 static uint32_t page_get(const struct vcpu *v, unsigned off)
 {
-	return mem_read32(v->vm->vmm->p.mem, HPA(v->s.apic_page + off));
+	uint32_t x;
+	memcpy(&x, mem_ptr(v->vm->vmm->p.mem, HPA(v->s.apic_page)) + off, sizeof x);
+	return x;
 }
 
 static void page_put(const struct vcpu *v, unsigned off, uint32_t x)

@@ -304,6 +304,7 @@ bool vcpu_interpret(struct vcpu *v)
 {
 	struct cpu *m = v->model;
 	struct trace *const shown = m->trace;
+	const cycle_t before = v->cpu->ledger.now;
 	vcpu_now(v);
 	m->trace = m->mmu.trace = &v->vm->silent;       /* they are no events of a CPU's */
 	m->mmu.seen = seen;
@@ -330,5 +331,7 @@ bool vcpu_interpret(struct vcpu *v)
 		vmm_cost(v->cpu, VMM_COST_SIMPLE);
 	if (over)
 		leave(v);
+	else if (v->cpu->ledger.now == before)
+		ledger_charge(&v->cpu->ledger, WHY_EXIT_SERVICE, 1);    /* a scenario's costs are 0: time goes on */
 	return !over;
 }

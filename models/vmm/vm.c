@@ -143,7 +143,8 @@ static bool vcpu_valid(void *who, const void *state)
 	struct vcpu_state s;
 	const struct vcpu *v = who;
 	memcpy(&s, state, sizeof s);
-	return !(s.vmcs % PAGE_SIZE) && s.vmcs < v->vm->vmm->p.mem->low_size && s.runnable <= 1 && s.launched <= 1 && s.halted <= 1 &&
+	return !(s.vmcs % PAGE_SIZE) && s.vmcs < v->vm->vmm->p.mem->low_size && !(s.apic_page % PAGE_SIZE) &&
+	       mem_offset(v->vm->vmm->p.mem, HPA(s.apic_page)) >= 0 && s.apicv <= APICV_OFF && s.runnable <= 1 && s.launched <= 1 && s.halted <= 1 &&
 	       s.interpreting <= INTERPRET_MODEL;
 }
 

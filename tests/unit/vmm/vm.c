@@ -272,6 +272,37 @@ Test(vm, real_mode_is_interpreted_under_shadow_paging, .timeout = 60) { interpre
 Test(vm, real_mode_is_interpreted_under_a_virtual_tlb, .timeout = 60) { interpreted("shadow.flush", NULL); }
 Test(vm, real_mode_is_interpreted_without_unrestricted_guest, .timeout = 60) { interpreted("ept", "nehalem"); }
 
+/* A guest that halts in real mode, and a VMM that costs nothing: the physical CPU idles. */
+Test(vm, a_halt_in_real_mode_idles, .timeout = 60)
+{
+	static struct run r;
+	real_mode(&r, "shadow.wp", NULL);
+	static const uint8_t code[] = { 0xfa, 0xf4 };   /* cli; hlt */
+	for (unsigned i = 0; i < VMM_COSTS; i++)
+		r.m->vmm->cost[i] = 0;
+	mem_write(&r.vm[0]->mem, HPA(0x7c00), code, sizeof code);
+	machine_run(r.m, 1000000, 0);
+	machine_run(r.m, 2000000, 0);
+	cr_expect(eq(u64, r.m->vmm->vm[0]->stat[VMM_STAT_INTERPRETED], 2));
+	cr_expect(eq(u32, r.m->cpu[0]->s.activity, ACTIVITY_HLT), "its clock stands still");
+	cr_expect(lt(u64, r.m->cpu[0]->ledger.now, 100000));
+	audit(&r);
+	machine_free(r.m);
+}
+
+/* A triple fault there shuts the VM down. */
+Test(vm, a_triple_fault_in_real_mode_shuts_down, .timeout = 60)
+{
+	static struct run r;
+	real_mode(&r, "shadow.wp", NULL);
+	static const uint8_t code[] = { 0x0f, 0x01, 0x1e, 0x10, 0x7c, 0xcc };   /* lidt [7c10]: limit 0; int3 */
+	static const uint8_t zero[16] = { 0 };
+	mem_write(&r.vm[0]->mem, HPA(0x7c00), code, sizeof code);
+	mem_write(&r.vm[0]->mem, HPA(0x7c10), zero, sizeof zero);
+	cr_expect(eq(int, machine_run(r.m, LIMIT, 0), MACHINE_STOP_SHUTDOWN));
+	machine_free(r.m);
+}
+
 /* ---- several ---- */
 Test(vm, two_vms_share_one_cpu_and_neither_notices, .timeout = 120)
 {
