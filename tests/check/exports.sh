@@ -100,3 +100,27 @@ refuse() {      # TEXT ARGUMENTS...
 refuse "this form chooses its events itself" boot $g/hello64.elf --trace "$tmp/x.vcd:irq"
 refuse "--trace: more than 4 times" boot $g/hello64.elf --trace a --trace b --trace c --trace d --trace e
 refuse "cannot write" boot $g/hello64.elf --trace /nonexistent/x.vcd
+
+# diff: a run is the same as itself in every form and speed of the clock, and not as another.
+boot() { timeout 60 "$v" boot $g/kernel64.elf --quiet "$@" >/dev/null; }
+boot --append "forkwait n=3" --trace "$tmp/a.jsonl:exception,cr" --trace "$tmp/a.csv:exception,cr" --trace "$tmp/a.txt:exception,cr" --json "$tmp/a.json"
+boot --append "forkwait n=3" --profile haswell --trace "$tmp/b.jsonl:exception,cr"
+boot --append "forkwait n=4" --trace "$tmp/c.jsonl:exception,cr" --json "$tmp/c.json"
+expect() {      # STATUS TEXT ARGUMENTS...
+	status=$1 text=$2
+	shift 2
+	timeout 60 "$v" diff "$@" >"$tmp/out" 2>&1
+	[ $? = "$status" ] && { [ -z "$text" ] || grep -qF -- "$text" "$tmp/out"; }
+	verdict $? "diff$(echo " $*" | sed "s#$tmp/##g"): $status $text"
+}
+expect 0 "" "$tmp/a.jsonl" "$tmp/a.csv"
+expect 0 "" "$tmp/a.jsonl" "$tmp/b.jsonl"
+expect 1 "cycle differs" --by time "$tmp/a.jsonl" "$tmp/b.jsonl"
+expect 1 "then event differs" "$tmp/a.jsonl" "$tmp/c.jsonl"
+expect 1 "then value differs" "$tmp/a.jsonl" "$tmp/c.jsonl" --events cr
+expect 1 "machines.0.stats.cpu0.exception" "$tmp/a.json" "$tmp/c.json"
+expect 0 "" "$tmp/a.json" "$tmp/a.json"
+expect 2 "compare traces with traces" "$tmp/a.jsonl" "$tmp/c.json"
+expect 2 "run:1: this is no trace record" tests/golden/hello32-stats.run "$tmp/a.jsonl"
+expect 2 "expected order or time" --by size "$tmp/a.jsonl" "$tmp/c.jsonl"
+expect 2 "diff takes two files" "$tmp/a.jsonl"

@@ -6,7 +6,7 @@
 
 #include "ui/gdb/gdb.h"
 
-enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, CLASSIFY = 1 << CMD_CLASSIFY,
+enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, DIFF = 1 << CMD_DIFF, CLASSIFY = 1 << CMD_CLASSIFY,
        ANY = RUN | BOOT | STEP, ALL = ~0 };
 
 enum flag_id {
@@ -122,6 +122,28 @@ static int cpus(struct args *a, const char *v, struct err *e)
 	return 0;
 }
 
+/* diff's own flags. */
+static int diff_flag(struct args *a, enum flag_id id, const char *v, struct err *e)
+{
+	struct diff_options *o = &a->diff;
+	uint64_t n;
+
+	switch (id) {
+	case FLAG_EVENTS: o->events = v; return 0;
+	case FLAG_IGNORE: o->ignore = v; return 0;
+	case FLAG_BY:
+		if (strcmp(v, "order") != 0 && strcmp(v, "time") != 0)
+			return err_set(e, "--by", NULL, "'%s': expected order or time", v);
+		o->by_time = v[0] == 't';
+		return 0;
+	default:
+		if (!parse_number(v, &n) || n > DIFF_CONTEXT_MAX)
+			return err_set(e, "--context", NULL, "'%s': expected 0..%d", v, DIFF_CONTEXT_MAX);
+		o->context = (unsigned)n;
+		return 0;
+	}
+}
+
 static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *e)
 {
 	struct setup *s = &a->setup;
@@ -170,6 +192,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_ALL: a->all = true; return 0;
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
+	case FLAG_BY: case FLAG_EVENTS: case FLAG_IGNORE: case FLAG_CONTEXT: return diff_flag(a, id, v, e);
 	case FLAG_HELP: a->help = true; return 0;
 	case FLAG_WORKLOAD: case FLAG_TECHNIQUE: case FLAG_EXCEPT: case FLAG_IMAGE: case FLAG_SWEEP:
 	case FLAG_CONSOLE: case FLAG_N:
@@ -217,6 +240,7 @@ int args_parse(struct args *a, int argc, char **argv, struct err *e)
 	setup_init(&a->setup);
 	compare_options_init(&a->compare);
 	a->o.max_cycles = NEVER;
+	a->diff.context = 5;
 	if (argc < 2)
 		return err_set(e, NULL, "vmscope help", "a command is missing");
 	while (id < CMD_N && strcmp(command_rows[id].name, argv[1]) != 0)

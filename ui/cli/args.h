@@ -3,6 +3,7 @@
 #define UI_CLI_ARGS_H
 
 #include "ui/compare/options.h"
+#include "ui/diff/diff.h"
 #include "ui/session/session.h"
 
 enum command_id {
@@ -23,11 +24,12 @@ struct args {
 	struct compare_options compare;
 	const char *csv, *plot, *show;  /* compare's */
 	const char *gdb;                /* where a debugger is waited for, or NULL */
+	struct diff_options diff;
 	bool help, mono, ascii, umip, all;
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
-command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_list, cmd_explain, cmd_classify, cmd_later, cmd_help;
+command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_diff, cmd_list, cmd_explain, cmd_classify, cmd_later, cmd_help;
 
 struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
 extern const struct command_row command_rows[CMD_N];
