@@ -10,7 +10,7 @@
 #include "ui/gdb/stub.h"
 #include "ui/session/stops.h"
 
-#define TRIES 16        /* instructions of all CPUs looked back for one of a thread's before the timeline is searched */
+#define LOOK_BACK 8192  /* instructions of all CPUs looked back for one of a thread's before the timeline is searched */
 
 void gdb_settle(struct gdb *g)
 {
@@ -216,11 +216,16 @@ static enum travelled step_range(struct gdb *g, unsigned thread, uint64_t low, u
 
 struct wanted { struct gdb *g; unsigned thread; struct position now; };
 
+static bool elsewhere(const struct wanted *w, struct position p)
+{
+	return p.icount < w->now.icount || (w->g->view.vm && p.rip != w->now.rip);
+}
+
 static bool before_it(void *arg)
 {
 	const struct wanted *w = arg;
 	struct position p = position(w->g, w->thread);
-	return p.loaded && p.icount < w->now.icount;
+	return p.loaded && elsewhere(w, p);
 }
 
 /* From an earlier moment up to `until`: the last one at which the thread was loaded and somewhere else than it is there. */
@@ -231,7 +236,7 @@ static bool last_before(const struct wanted *w, struct moment until, struct mome
 	bool found = false;
 	for (struct moment now; moment_compare(now = timeline_now(t), until) < 0;) {
 		struct position p = position(w->g, w->thread);
-		if (p.loaded && (p.icount < w->now.icount || p.rip != w->now.rip) && (!last.loaded || went(w->g, last, p))) {
+		if (p.loaded && elsewhere(w, p) && (!last.loaded || went(w->g, last, p))) {
 			last = p;
 			*at = now;
 			found = true;
@@ -251,7 +256,7 @@ static enum travelled undo(struct gdb *g, unsigned thread)
 	struct moment at;
 	if (!g->view.vm && view_threads(&g->view) == 1)
 		return travel_back(g->travel, 1);
-	for (unsigned n = g->view.vm ? 0 : 1; n < TRIES; n++) {
+	for (unsigned n = g->view.vm ? 0 : 1; n <= LOOK_BACK; n = n ? 2 * n : 1) {
 		const struct moment from = { now.step > first.step + n ? now.step - n : first.step, 0 };
 		travel_quietly(g->travel, true);
 		timeline_goto(t, from);
@@ -263,7 +268,14 @@ static enum travelled undo(struct gdb *g, unsigned thread)
 		if (from.step == first.step)
 			return TRAVEL_NONE;
 	}
-	return timeline_back(t, before_it, &w) ? TRAVEL_DONE : TRAVEL_NONE;
+	if (!timeline_back(t, before_it, &w))
+		return TRAVEL_NONE;
+	travel_quietly(g->travel, true);        /* that asked between instructions: VM entries after it are still to be looked at */
+	at = timeline_now(t);
+	last_before(&w, now, &at);
+	timeline_goto(t, at);
+	travel_quietly(g->travel, false);
+	return TRAVEL_DONE;
 }
 
 /* Does what is executed next touch something watched? Now stays, as it was. */

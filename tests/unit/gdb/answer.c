@@ -402,3 +402,55 @@ Test(gdb_guest, an_interrupt_ends_a_continue)
 	EXPECT("c", "T02thread:1;");
 	cr_expect(eq(u64, number("insns"), 3000000));
 }
+
+/* Whatever lies between two steps of a CPU (exits, other CPUs' turns, interrupts), each is found again backwards. */
+static void there_and_back(unsigned thread, unsigned n)
+{
+	struct { uint64_t rip, insns, cycle; } way[200];
+	char step[40];
+	snprintf(step, sizeof step, "vCont;s:%x;c", thread);
+	snprintf(sent, sizeof sent, "Hg%x", thread);
+	EXPECT(sent, "OK");
+	uint64_t hash = machine_hash(g->r->m);
+	for (unsigned i = 0; i < n; i++) {
+		way[i].rip = number("rip");
+		way[i].insns = number("insns");
+		way[i].cycle = number("cycle");
+		ask(step);
+	}
+	for (unsigned i = n; i-- > 0;) {
+		ask("bs");
+		cr_assert(eq(u64, number("rip"), way[i].rip), "step %u", i);
+		cr_assert(eq(u64, number("insns"), way[i].insns), "step %u", i);
+		cr_assert(eq(u64, number("cycle"), way[i].cycle), "step %u", i);
+	}
+	if (g->r->m->config.cpus == 1)
+		cr_expect(eq(u64, machine_hash(g->r->m), hash));
+}
+
+static void there_and_back_under(const char *mmu, const char *cmdline, const char *from)
+{
+	open_on("build/guests/kernel64.elf", cmdline, mmu, "1");
+	EXPECT(at("Z0,%llx,1", from), "OK");
+	ask("c");
+	EXPECT(at("z0,%llx,1", from), "OK");
+	there_and_back(1, 100);
+}
+Test(gdb_guest, back_over_exits) { there_and_back_under("ept", "cpuid n=40", "roi_begin"); }
+Test(gdb_guest, back_over_exits_of_a_shadowed_guest) { there_and_back_under("shadow.wp", "ptemod n=40", "roi_begin"); }
+Test(gdb_guest, back_over_input_and_output) { there_and_back_under("ept", "uart n=20", "roi_begin"); }
+Test(gdb_guest, back_over_page_faults) { there_and_back_under("native", "pgfault n=20", "roi_begin"); }
+
+/* The first processor waits for the second one, which counts. */
+static void there_and_back_among(const char *mmu)
+{
+	open_on("build/guests/kernel64.elf", "smp n=1", mmu, "2");
+	EXPECT("Z0,8000,1", "OK");
+	EXPECT("c", "T05thread:2;");
+	EXPECT("z0,8000,1", "OK");
+	there_and_back(2, 60);
+	there_and_back(1, 30);
+	there_and_back(2, 60);
+}
+Test(gdb_guest, back_with_another_processor_at_work) { there_and_back_among("native"); }
+Test(gdb_guest, back_with_another_virtual_processor_at_work) { there_and_back_among("ept"); }
