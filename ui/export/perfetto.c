@@ -7,7 +7,8 @@
  *   m0 devices    pit, com1 ...  what devices did; a record without a duration is drawn 1 ns long
  *   m0 interrupt lines  irq0 ... a slice while the line is high
  *   counters      of perfetto.def, exits by reason, cycles by owner
- * Arrows: from a VMM's service to the device it drives; from an interrupt line to where the interrupt is delivered or injected.
+ * Arrows: from a VMM's service to the device it drives; from an interrupt line to where the
+ * interrupt is delivered.
  * Counters are totals so far, sampled when something first happens after each 100 us of simulated time.
  * A flow's phases are told when they end, the flow's own slice must stand before them: phases wait until their flow is over. */
 #include "ui/export/chrome.h"
@@ -27,10 +28,11 @@
 #define PHASES_MAX 48
 
 const char perfetto_events[] = "exception,interrupt,soft_int,nmi,phase,cpl,halt,wake,shutdown,reset,sipi,ipi,task,vm_exit,vm_entry,"
-	"exit_served,inject,vcpu_halt,world_switch,refused,vmm_phase,irq,pic_ack,pic_eoi,ioapic_msg,pit_program,rtc_irq,kbd_command,"
+	"vcpu_halt,world_switch,refused,vmm_phase,irq,pic_ack,pic_eoi,ioapic_msg,pit_program,rtc_irq,kbd_command,"
 	"kbd_byte,uart_tx,uart_rx,pci_config,ide_command,ide_done,dma,acpi_sleep,post,board_reset,guest_exit";
 
-enum lane_state { LANE_NEW, LANE_GUEST, LANE_HALTED, LANE_WAITING, LANE_EXIT /* an exit's slice */, LANE_SERVICE /* within it */ };
+enum lane_state { LANE_NEW, LANE_GUEST, LANE_HALTED, LANE_WAITING, LANE_EXIT /* an exit's slice */, LANE_SERVICE /* within it */,
+                  LANE_ENTRY /* one that ends no exit */ };
 struct lane {                   /* a virtual CPU */
 	struct track t;
 	enum lane_state state;
@@ -44,7 +46,7 @@ struct face {                   /* a physical CPU */
 	char state[24];                 /* name of the slice open on t */
 	struct lane *lane;              /* in or under VMX non-root operation; NULL: never was */
 	unsigned vm, vcpu;              /* whose it is */
-	bool entered, injecting;        /* a VM entry's phases wait */
+	bool entered;                   /* a VM entry's phases wait */
 	cycle_t exit_end;               /* of the last exit's hardware part */
 	char event[32];                 /* the exception or interrupt under way */
 	unsigned event_vector;
@@ -65,7 +67,6 @@ struct perfetto {
 	struct track device[TRACE_COMPONENTS];
 	struct line line[MACHINE_VMS_MAX + 1][16];
 	uint8_t by_vector[MACHINE_VMS_MAX + 1][256];            /* line + 1 that a vector stands for */
-	uint8_t injected[MACHINE_VMS_MAX + 1][CPUS_MAX];        /* line + 1 */
 	cycle_t next_sample, last;
 	uint64_t sampled[CPUS_MAX][64];                         /* sums, to leave out what has not changed */
 };
@@ -184,7 +185,7 @@ static void guest_begins(struct perfetto *p, struct face *f, cycle_t at)
 {
 	char name[24];
 
-	f->entered = f->injecting = false;
+	f->entered = false;
 	lane_close(p, f->lane, at);
 	begin(p, &f->lane->t, at, "guest");
 	f->lane->state = LANE_GUEST;
@@ -213,13 +214,9 @@ static void put_flow(struct perfetto *p, struct face *f, const struct phase *x)
 	if (x->flow == FLOW_INTERRUPT && f->event_interrupt) {
 		const unsigned vm = f->lane && f->lane->state == LANE_GUEST ? f->vm : 0;
 
-		if (!f->entered)
-			line_arrow(p, vm, p->by_vector[vm][f->event_vector & 0xff], t, x->from);
+		line_arrow(p, vm, p->by_vector[vm][f->event_vector & 0xff], t, x->from);
+		p->by_vector[vm][f->event_vector & 0xff] = 0;
 		f->event_interrupt = false;
-	}
-	if (x->flow == FLOW_VM_ENTRY && p->injected[f->vm][f->vcpu]) {
-		line_arrow(p, f->vm, p->injected[f->vm][f->vcpu], t, x->from);
-		p->injected[f->vm][f->vcpu] = 0;
 	}
 }
 
@@ -282,23 +279,26 @@ static void entry_begins(struct perfetto *p, struct face *f, unsigned cpu, cycle
 		f->lane->state = LANE_EXIT;
 	} else if (f->lane->state != LANE_EXIT) {
 		lane_close(p, f->lane, at);
+		f->lane->state = LANE_ENTRY;
 	}
 }
 
 static void on_phase(struct perfetto *p, struct face *f, const struct trace_record *r)
 {
 	const struct phase x = { r->cycle - r->a[2], r->cycle, (uint16_t)r->a[0], (uint16_t)r->a[1] };
-	const bool inside = f->injecting && x.flow != FLOW_VM_ENTRY && x.flow != FLOW_VM_EXIT;
 
-	if (f->n == PHASES_MAX || (first_phase(x.phase) && !inside))
+	if (f->n == PHASES_MAX || first_phase(x.phase))
 		flush(p, f);
+	for (unsigned i = 0; i < f->n; i++)     /* system calls are told as a whole, at their end: their phases follow each other */
+		if ((x.flow == FLOW_SYSCALL || x.flow == FLOW_SYSRET) && f->wait[i].flow == x.flow) {
+			f->wait[i].from -= r->a[2];
+			f->wait[i].to -= r->a[2];
+		}
 	if (x.phase == PHASE_VM_ENTRY_CHECKS)
 		entry_begins(p, f, r->component, x.from);
 	else if (x.flow != FLOW_VM_EXIT && x.flow != FLOW_VM_ENTRY && !f->n && f->lane && f->lane->state == LANE_EXIT)
 		service_begins(p, f, x.from);           /* of a hypervisor that takes interrupts of its own */
 	f->wait[f->n++] = x;
-	if (x.phase == PHASE_VM_ENTRY_INJECT)
-		flush(p, f);
 }
 
 /* ---- what happens on a CPU ---- */
@@ -403,29 +403,26 @@ static void of_cpu(struct perfetto *p, const struct trace_record *r)
 {
 	struct face *f = face(p, r->component);
 
-	if (!f->state[0])
+	if (!f->state[0]) {
+		char ring[16];
+
+		snprintf(ring, sizeof ring, "ring %u", p->m->cpu[r->component]->seen_cpl & 3);
+		begin(p, &f->ring, r->cycle, ring);
 		owner(p, f, r->cycle, p->m->cpu[r->component]->s.activity == ACTIVITY_ACTIVE ? p->m->vmm ? "VMM" : "running" : "idle");
+	}
 	switch (r->event) {
 	case CPU_TRACE_PHASE: on_phase(p, f, r); return;
 	case CPU_TRACE_CPL: on_ring(p, f, r); return;
 	case CPU_TRACE_EXCEPTION: case CPU_TRACE_INTERRUPT: case CPU_TRACE_SOFT_INT: case CPU_TRACE_NMI:
-		if (!f->injecting)
-			flush(p, f);
+		flush(p, f);
 		on_event(f, r);
 		return;
 	case CPU_TRACE_VM_ENTRY:
 		f->entered = true;
-		f->injecting = r->a[2] >> 31 & 1;
 		return;
-	case VMM_TRACE_INJECT:
-		if ((r->a[2] >> 8 & 7) == 0)
-			p->injected[r->a[0] & 15][r->a[1] & 15] = p->by_vector[r->a[0] & 15][r->a[2] & 0xff];
-		return;
-	case VMM_TRACE_SERVE: return;
 	default: break;
 	}
-	if (r->event != VMM_TRACE_PHASE || !f->entered)
-		flush(p, f);
+	flush(p, f);
 	switch (r->event) {
 	case CPU_TRACE_VM_EXIT: on_vm_exit(p, f, r); break;
 	case CPU_TRACE_HALT: on_halt(p, f, r->cycle); break;

@@ -7,6 +7,7 @@
 
 #include "ui/export/json.h"
 #include "ui/export/outfile.h"
+#include "ui/export/trace_format.h"
 
 /* ---- every number by name ---- */
 
@@ -87,6 +88,28 @@ static void text_line(void *arg, const char *name, uint64_t value, const char *u
 	fprintf(t->f, "%-44s %20" PRIu64 "                       # %s (%s)\n", full, value, sentence, unit);
 }
 
+/* What gem5 calls time, by its names, for tools that read its statistics. */
+static void gem5_lines(FILE *f, const struct machine *m, const char *prefix)
+{
+	static const struct { const char *name, *what; } row[] = {
+		{ "simSeconds", "Number of seconds simulated (Second)" },
+		{ "simTicks", "Number of ticks simulated (Tick)" },
+		{ "simFreq", "The number of ticks per simulated second ((Tick/Second))" },
+		{ "simInsts", "Number of instructions simulated (Count)" },
+	};
+	const uint64_t per_second = 1000000000000, hz = m->config.profile.hz;
+	char value[4][40], full[64];
+
+	trace_seconds(machine_now(m), hz, value[0], sizeof value[0]);
+	snprintf(value[1], sizeof value[1], "%" PRIu64, trace_units(machine_now(m), hz, per_second));
+	snprintf(value[2], sizeof value[2], "%" PRIu64, per_second);
+	snprintf(value[3], sizeof value[3], "%" PRIu64, machine_icount(m));
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(full, sizeof full, "%s%s", prefix, row[i].name);
+		fprintf(f, "%-44s %20s                       # %s\n", full, value[i], row[i].what);
+	}
+}
+
 static void csv_line(void *arg, const char *name, uint64_t value, const char *unit,
                      const char *sentence)
 {
@@ -137,6 +160,8 @@ int result_stats(const struct session *s, const char *path, struct err *e)
 
 		if (s->n > 1)   /* one machine needs no name */
 			snprintf(prefix, sizeof prefix, "%s.", s->runs[i]->name);
+		if (!json && !csv)
+			gem5_lines(f, s->runs[i]->m, prefix);
 		result_each(s->runs[i]->m, json ? json_line : csv ? csv_line : text_line, &t);
 	}
 	if (json)

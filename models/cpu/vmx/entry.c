@@ -203,8 +203,9 @@ static void inject(struct cpu *c)
 
 static void begin(struct cpu *c, bool launch)
 {
+	const uint64_t info = vmx_get(c, ENTRY_INTR_INFO);
 	c->stat[CPU_STAT_VM_ENTRY]++;
-	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_ENTRY, c->s.rip, launch, vmx_get(c, ENTRY_INTR_INFO), 0);
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_ENTRY, c->s.rip, launch, info >> 31 ? info : 0, 0);
 }
 
 static void guest_runs(struct cpu *c)
