@@ -17,10 +17,11 @@ void monitor_off(struct cpu *c)
 	c->s.monitor_pa = MONITOR_NONE;         /* the page keeps its flag until it is next written */
 }
 
-/* "#UD if the current privilege level is not 0", or the feature is off in IA32_MISC_ENABLE. */
+/* "#UD if the current privilege level is not 0", or the feature is off in IA32_MISC_ENABLE; or hidden: a virtual CPU's model
+ * that interprets decodes what its host has. */
 static void need_monitor(struct cpu *c)
 {
-	if (c->s.cpl || !(c->s.misc_enable & MISC_ENABLE_MONITOR))
+	if (c->s.cpl || !(c->s.misc_enable & MISC_ENABLE_MONITOR) || !cpu_has(c, FEATURE_MONITOR))
 		cpu_raise(c, VEC_UD);
 }
 

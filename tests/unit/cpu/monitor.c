@@ -64,6 +64,15 @@ Test(monitor, misc_enable_turns_it_off_and_cpuid_says_so)
 	cr_expect(eq(int, STEP(f, MWAIT), VEC_UD));
 }
 
+Test(monitor, what_is_hidden_is_undefined)
+{
+	f->cpu->hidden[FEATURE_MONITOR / 64] |= BIT(FEATURE_MONITOR % 64);
+	cpuid_init(f->cpu);
+	cr_expect(eq(int, STEP(f, MONITOR), VEC_UD));
+	cpu_reset(f->cpu, false);
+	cr_expect(not(cpu_has(f->cpu, FEATURE_MONITOR)), "over a reset too");
+}
+
 /* "If the preceding MONITOR instruction did not successfully arm an address range ... execution will resume at the
  * instruction following the MWAIT" */
 Test(monitor, mwait_without_an_armed_line_goes_on)
