@@ -40,11 +40,46 @@ static const char *wrap(const char *p, int w, int *n)
 	return q == end && *end == '\n' ? end + 1 : q;
 }
 
-static int count_lines(const char *text, int w)
+/* Where the last column of a line that looks like a table begins: what goes on below is put there. */
+static int hang(const char *p, int n)
 {
-	int lines = 0, n;
-	for (const char *p = text; *p; lines++)
-		p = wrap(p, w, &n);
+	int at = 0;
+	for (int i = 0; i + 2 < n && i < 44; i++)
+		if (p[i] == ' ' && p[i + 1] != ' ' && i > 0 && p[i - 1] == ' ')
+			at = i + 1;
+	return at;
+}
+
+/* The text in lines of at most w columns. */
+static char *folded(const char *text, int w)
+{
+	char *out;
+	size_t size;
+	FILE *f = open_memstream(&out, &size);
+	for (const char *p = text; *p;) {
+		const char *end = p + strcspn(p, "\n");
+		int indent = 0, n;
+		do {
+			const char *rest = wrap(p, w - indent, &n);
+			fprintf(f, "%*s%.*s\n", indent, "", n, p);
+			if (!indent && rest <= end && rest[-1] != '\n')
+				indent = hang(p, n);
+			if (indent > w / 2)
+				indent = 0;
+			p = rest;
+		} while (p < end);
+		if (p == end && *p == '\n')
+			p++;
+	}
+	fclose(f);
+	return out;
+}
+
+static int count_lines(const char *text)
+{
+	int lines = 0;
+	for (; *text; text++)
+		lines += *text == '\n';
 	return lines;
 }
 
@@ -52,10 +87,11 @@ void popup_draw(struct tui *t)
 {
 	struct popup *u = &t->popup;
 	struct canvas *k = &t->canvas;
-	int room = k->h - BANNER_ROWS - 1, w = k->w - 4, h, n, line = 0;
+	int room = k->h - BANNER_ROWS - 1, w = k->w - 4, h, line = 0;
 	if (room < 3 || w < 4)
 		return;
-	u->lines = count_lines(u->text, w);
+	char *text = folded(u->text, w);
+	u->lines = count_lines(text);
 	h = u->lines + 2 < room ? u->lines + 2 : room;
 	u->shown = h - 2;
 	if (u->top > u->lines - u->shown)
@@ -71,33 +107,33 @@ void popup_draw(struct tui *t)
 		snprintf(where, sizeof where, "page %d of %d: Space, PgUp; ", (u->top + u->shown - 1) / u->shown + 1, (u->lines + u->shown - 1) / u->shown);
 	snprintf(title, sizeof title, " %s: %sEsc closes ", u->title, where);
 	canvas_box(k, 0, y0, k->w, h, STYLE_FOCUS, title);
-	for (const char *p = u->text; *p && line < u->top + u->shown; line++) {
-		const char *rest = wrap(p, w, &n);
-		char text[1024];
-		snprintf(text, sizeof text, "%.*s", n, p);
-		bool head = n > 1 && p[n - 1] == ':' && p[0] != ' ';
-		bool found = t->search[0] && strstr(text, t->search);
+	for (const char *p = text, *end; *p && line < u->top + u->shown; line++, p = end + 1) {
+		char one[1024];
+		end = p + strcspn(p, "\n");
+		snprintf(one, sizeof one, "%.*s", (int)(end - p), p);
+		bool head = end > p + 1 && end[-1] == ':' && p[0] != ' ';
+		bool found = t->search[0] && strstr(one, t->search);
 		if (line >= u->top)
-			canvas_text(k, 2, y0 + 1 + line - u->top, k->w - 2, found ? STYLE_FOUND : head ? STYLE_TITLE : STYLE_NORMAL, text);
-		p = rest;
+			canvas_text(k, 2, y0 + 1 + line - u->top, k->w - 2, found ? STYLE_FOUND : head ? STYLE_TITLE : STYLE_NORMAL, one);
 	}
+	free(text);
 }
 
 /* To the next or last line that has the searched text. */
 static void find(struct tui *t, int by)
 {
 	struct popup *u = &t->popup;
-	int line = 0, n, w = t->canvas.w - 4, best = -1;
-	for (const char *p = u->text; *p && t->search[0]; line++) {
-		const char *rest = wrap(p, w, &n);
-		char text[1024];
-		snprintf(text, sizeof text, "%.*s", n, p);
-		if (strstr(text, t->search) && (by > 0 ? line > u->top && best < 0 : line < u->top))
+	char *text = folded(u->text, t->canvas.w - 4);
+	int line = 0, best = -1;
+	for (char *p = text, *end; *p && t->search[0]; line++, p = end + 1) {
+		end = p + strcspn(p, "\n");
+		*end = '\0';
+		if (strstr(p, t->search) && (by > 0 ? line > u->top && best < 0 : line < u->top))
 			best = line;
-		p = rest;
 	}
 	if (best >= 0)
 		u->top = best;
+	free(text);
 }
 
 bool popup_key(struct tui *t, int key)
