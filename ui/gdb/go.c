@@ -10,7 +10,7 @@
 #include "ui/gdb/stub.h"
 #include "ui/session/stops.h"
 
-#define LOOK_BACK 8192  /* instructions of all CPUs looked back for one of a thread's before the timeline is searched */
+#define LOOK_BACK 4096  /* instructions of all CPUs looked back for one of a thread's before the timeline is searched */
 
 void gdb_settle(struct gdb *g)
 {
@@ -256,7 +256,7 @@ static enum travelled undo(struct gdb *g, unsigned thread)
 	struct moment at;
 	if (!g->view.vm && view_threads(&g->view) == 1)
 		return travel_back(g->travel, 1);
-	for (unsigned n = g->view.vm ? 0 : 1; n <= LOOK_BACK; n = n ? 2 * n : 1) {
+	for (unsigned n = g->view.vm ? 0 : 1; n <= LOOK_BACK; n = n ? 8 * n : 1) {
 		const struct moment from = { now.step > first.step + n ? now.step - n : first.step, 0 };
 		travel_quietly(g->travel, true);
 		timeline_goto(t, from);

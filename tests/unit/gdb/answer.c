@@ -442,15 +442,15 @@ Test(gdb_guest, back_over_input_and_output) { there_and_back_under("ept", "uart 
 Test(gdb_guest, back_over_page_faults) { there_and_back_under("native", "pgfault n=20", "roi_begin"); }
 
 /* The first processor waits for the second one, which counts. */
-static void there_and_back_among(const char *mmu)
+static void there_and_back_among(const char *mmu, unsigned n)
 {
 	open_on("build/guests/kernel64.elf", "smp n=1", mmu, "2");
 	EXPECT("Z0,8000,1", "OK");
 	EXPECT("c", "T05thread:2;");
 	EXPECT("z0,8000,1", "OK");
-	there_and_back(2, 60);
-	there_and_back(1, 30);
-	there_and_back(2, 60);
+	there_and_back(2, n);
+	there_and_back(1, n / 2);
+	there_and_back(2, n);
 }
-Test(gdb_guest, back_with_another_processor_at_work) { there_and_back_among("native"); }
-Test(gdb_guest, back_with_another_virtual_processor_at_work) { there_and_back_among("ept"); }
+Test(gdb_guest, back_with_another_processor_at_work) { there_and_back_among("native", 60); }
+Test(gdb_guest, back_with_another_virtual_processor_at_work) { there_and_back_among("ept", 12); }
