@@ -215,7 +215,7 @@ void stops_restore(struct run *r, const bool *was_off)
 static void restored(void *who)
 {
 	struct stops *k = who;
-	k->any = false;
+	k->any = k->was_hit = false;
 	for (size_t i = 0; i < k->n; i++) {
 		k->at[i]->fresh = true;
 		k->at[i]->noted = false;
@@ -387,6 +387,15 @@ void stops_forget_when(struct run *r)
 	for (size_t i = k ? k->n : 0; i-- > 0;)
 		if (k->at[i]->s.kind == STOP_KIND_WHEN)
 			stops_remove(r, k->at[i]->s.id);
+}
+
+uint32_t stops_break_at(const struct run *r, uint64_t lin)
+{
+	const struct stops *k = runner(r)->stops;
+	for (size_t i = 0; k && i < k->n; i++)
+		if (k->at[i]->s.kind == STOP_KIND_BREAK && k->at[i]->lin == lin)
+			return k->at[i]->s.id;
+	return 0;
 }
 
 size_t stops_count(const struct run *r)

@@ -59,6 +59,7 @@ uint32_t stops_add_when(struct run *r, void *predicate, const char *text, struct
 bool stops_remove(struct run *r, uint32_t id);
 bool stops_switch(struct run *r, uint32_t id, bool off);
 void stops_forget_when(struct run *r);          /* the language they are in goes away */
+uint32_t stops_break_at(const struct run *r, uint64_t lin);    /* the breakpoint there, 0: none */
 size_t stops_count(const struct run *r);
 const struct stop *stops_at(const struct run *r, size_t i);
 bool stops_was_hit(const struct run *r, uint32_t id);   /* one of those that did: several may be hit at once */

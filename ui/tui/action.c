@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "models/breakpoint.h"
 #include "models/cpu/block.h"
 #include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
@@ -27,18 +26,7 @@ static void act_rcontinue(struct tui *t) { travel(t, TRAVEL_CONTINUE, true, 1); 
 static void act_begin(struct tui *t) { travel_goto(t, timeline_begin(t->timeline)); }
 static void act_end(struct tui *t) { travel_goto(t, timeline_end(t->timeline)); }
 
-static void act_break(struct tui *t)
-{
-	uint64_t lin = block_linear(looked_at(t));
-	struct breakpoints *b = t->m->breakpoints;
-	bool was = false;
-	for (unsigned i = 0; i < b->n && !was; i++)
-		if (b->at[i].lin == lin)
-			was = breakpoint_remove(b, b->at[i].id);
-	if (!was && !breakpoint_add(b, lin, -1))
-		tui_say(t, true, "no room for another breakpoint: delete one");
-	machine_stops_changed(t->m, false);
-}
+static void act_break(struct tui *t) { stops_toggle_here(t); }
 
 static void move_focus(struct tui *t, unsigned by)
 {

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/breakpoint.h"
 #include "models/symbols.h"
 #include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
@@ -60,35 +59,6 @@ static int cmd_goto(struct tui *t, char *args, struct err *e)
 		travel_goto(t, (struct moment){ n, 0 });
 	else
 		travel_goto_cycle(t, n);
-	return 0;
-}
-
-static int cmd_break(struct tui *t, char *args, struct err *e)
-{
-	uint64_t lin;
-	if (address(t, args, &lin, e) != 0)
-		return -1;
-	if (!breakpoint_add(t->m->breakpoints, lin, -1))
-		return err_set(e, NULL, NULL, "there are %d breakpoints already: delete one", BREAKPOINTS_MAX);
-	machine_stops_changed(t->m, false);
-	tui_say(t, false, "breakpoint at %#" PRIx64, lin);
-	return 0;
-}
-
-static int cmd_delete(struct tui *t, char *args, struct err *e)
-{
-	struct breakpoints *b = t->m->breakpoints;
-	uint64_t lin = 0;
-	unsigned gone = 0;
-	if (*args && address(t, args, &lin, e) != 0)
-		return -1;
-	for (unsigned i = b->n; i-- > 0;)
-		if (!*args || b->at[i].lin == lin) {
-			breakpoint_remove(b, b->at[i].id);
-			gone++;
-		}
-	machine_stops_changed(t->m, false);
-	tui_say(t, false, "%u breakpoint%s deleted", gone, gone == 1 ? "" : "s");
 	return 0;
 }
 
@@ -311,6 +281,11 @@ static bool is_lua(struct tui *t, const char *line)
 	l->names(l->who, t->run, t->cpu, word, is_known, &k);
 	return k.yes;
 }
+
+#define STOP(ID, name, operands, parse, sentence, more) int cmd_stop_##ID(struct tui *t, char *args, struct err *e);
+#include "ui/session/stop.def"
+int cmd_stops(struct tui *t, char *args, struct err *e), cmd_delete(struct tui *t, char *args, struct err *e);      /* stops.c */
+int cmd_enable(struct tui *t, char *args, struct err *e), cmd_disable(struct tui *t, char *args, struct err *e);
 
 const struct command tui_commands[] = {
 #define COMMAND(name, operands, fn, sentence) { name, operands, sentence, fn },

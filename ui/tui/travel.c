@@ -6,6 +6,7 @@
 #include "models/breakpoint.h"
 #include "models/cpu/block.h"
 #include "ui/tui/screen.h"
+#include "ui/session/stops.h"
 #include "ui/tui/tui.h"
 
 /* ---- marks of what changed ---- */
@@ -51,6 +52,8 @@ static void tell(struct tui *t, enum travelled how, const char *none)
 		tui_say(t, false, "stopped by a key");
 	else if (how == TRAVEL_NONE)
 		tui_say(t, false, "%s", none);
+	else if (how == TRAVEL_DONE && stops_hit(t->run))
+		tui_say(t, false, "%s", stops_hit(t->run)->why);
 	else if (how == TRAVEL_STOPPED && t->run->last != MACHINE_STOP_ICOUNT && !(t->run->last == MACHINE_STOP_USER && t->run->stop_asked))
 		tui_say(t, t->run->last == MACHINE_STOP_SHUTDOWN, "%s", stop_sentence(t->run, text, sizeof text));
 }

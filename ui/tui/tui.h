@@ -130,6 +130,7 @@ void travel_record(struct tui *t);
 void travel_goto_cycle(struct tui *t, cycle_t cycle);
 int travel_nth(struct tui *t, const char *what, uint64_t n, struct err *e);
 bool travel_hit(const struct tui *t, uint64_t lin);     /* a breakpoint there */
+void stops_toggle_here(struct tui *t);  /* stops.c: a breakpoint at the next instruction, or none */
 
 /* ---- panes (pane.c) ---- */
 struct pane_out {
