@@ -108,10 +108,9 @@ static void cell(struct pane_out *o, const struct grid *g, int row, unsigned lin
 		snprintf(text, sizeof text, "%c%2u %-3s%4u%s", bad ? '!' : here ? '>' : ' ', w->number[row], served_short[r->served <= LEVEL_NONE ? r->served : LEVEL_NONE],
 		         r->cycles, w->flags[row] ? "+" : "");
 	else if (line == 1)
-		snprintf(text, sizeof text, "  %s[%03x] %" PRIx64, table_name((enum walk_dim)r->dim, r->level) + (r->dim == WALK_EPT ? 4 : r->dim == WALK_SHADOW ? 7 : 0),
-		         r->index, r->table);
+		snprintf(text, sizeof text, "   [%03x] %" PRIx64, r->index, r->table);
 	else
-		snprintf(text, sizeof text, "  %s %" PRIx64, bits, (uint64_t)(r->entry & MASK(52) & PAGE_MASK));
+		snprintf(text, sizeof text, "   %s %" PRIx64, bits, (uint64_t)(r->entry & MASK(52) & PAGE_MASK));
 	const enum style s = bad ? STYLE_BAD : here ? STYLE_HERE : line ? STYLE_DIM : r->dim == WALK_EPT ? STYLE_VMM : r->dim == WALK_SHADOW ? STYLE_HARDWARE : STYLE_KERNEL;
 	if (line == 0 && !g->would_be) {
 		const struct link l = { .kind = LINK_ACT, .act = go_to_step, .address = w->step[row] };
@@ -121,15 +120,25 @@ static void cell(struct pane_out *o, const struct grid *g, int row, unsigned lin
 	}
 }
 
+/* The level whose entry maps a large page, once it is known; below it there are no tables. 0: none. */
+static unsigned large_page(const struct micro_walk *w)
+{
+	for (uint32_t i = 0; i < w->rec.n; i++)
+		if (w->rec.ref[i].dim != WALK_EPT && w->number[i] && w->lit[i] && w->rec.ref[i].level > 1 && w->rec.ref[i].entry & 1 && w->rec.ref[i].entry & 1 << 7)
+			return w->rec.ref[i].level;
+	return 0;
+}
+
 static void draw_grid(struct pane_out *o, const struct grid *g)
 {
 	const struct micro_walk *w = g->w;
 	const unsigned top = top_level(w), n = w->ept_levels;
 	const int label = n ? 4 : 0;
+	const unsigned large = large_page(w);
 	int width = (o->w - label) / (int)(g->cols ? g->cols : 1);
 	if (width > 36)
 		width = 36;
-	const bool tall = width >= 24 && o->h >= (int)(3 * g->rows + 9);
+	const bool tall = width >= (n ? 24 : 18) && o->h >= (int)(3 * g->rows + 9);
 	for (unsigned x = 0; x < g->cols; x++) {
 		put_at(o, label + (int)x * width);
 		if (n && x < n)
@@ -148,9 +157,14 @@ static void draw_grid(struct pane_out *o, const struct grid *g)
 				else
 					put(o, STYLE_DIM, "gPA");
 			}
-			for (unsigned x = 0; x < g->cols; x++) {
-				put_at(o, label + (int)x * width);
-				cell(o, g, g->at[y][x], line, width);
+			if (n && line == 0 && y < top && top - y < large && g->at[y][n] == NOTHING) {
+				put_at(o, label);
+				put(o, STYLE_DIM, " none: the %s entry maps %s", table_name(WALK_GUEST, large), large == 3 ? "1 GB" : w->levels == 2 ? "4 MB" : "2 MB");
+			} else {
+				for (unsigned x = 0; x < g->cols; x++) {
+					put_at(o, label + (int)x * width);
+					cell(o, g, g->at[y][x], line, width);
+				}
 			}
 			nl(o);
 		}
@@ -290,9 +304,7 @@ static void last(struct tui *t, struct pane_out *o)
 	const int now = micro_walk_now(t->micro);
 	char more[80];
 	if (now < 0) {
-		put(o, STYLE_TITLE, "last");
-		put(o, STYLE_DIM, micro_valid(t->micro) ? " the last instruction translated nothing: its code page is at hand, it touched no memory" :
-		                                          " no record yet: s steps, m makes a micro-step");
+		put(o, STYLE_DIM, micro_valid(t->micro) ? "the last instruction translated nothing: it touched no memory" : "no record yet: s steps, m makes a micro-step");
 		nl(o);
 		put(o, STYLE_DIM, "] shows what the next instruction's fetch and operands would do");
 		nl(o);

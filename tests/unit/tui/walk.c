@@ -124,10 +124,12 @@ Test(walk_pane, four_references_native, .timeout = 120)
 	LINE(0, "last user fetch of 0x#, 1 of 2; ] the next");
 	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
 	LINE(2, "  1 L1    4          2 L1    4          3 L1    4          4 L1    4+");
-	LINE(3, "4 PT, from the L1 cache, 4 cycles; accessed or dirty set");
-	LINE(4, "  [000] at # = # P US A");
-	LINE(5, "physical 0x# 4 KB U read-only fetch");
-	LINE(6, "4 references, 621 cycles");
+	LINE(3, "   [000] #       [000] #       [002] #       [000] #");
+	LINE(4, "   WUA- #        WUA- #        WUA- #        -UA- #");
+	LINE(5, "4 PT, from the L1 cache, 4 cycles; accessed or dirty set");
+	LINE(6, "  [000] at # = # P US A");
+	LINE(7, "physical 0x# 4 KB U read-only fetch");
+	LINE(8, "4 references, 621 cycles");
 	close_it();
 }
 
@@ -169,12 +171,14 @@ Test(walk_pane, the_guests_own_page_fault_native, .timeout = 120)
 	LINE(0, "last user fetch of 0x#, 1 of 12; ] the next");
 	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
 	LINE(2, "  1 L1    4        ! 2 L1    4");
-	LINE(3, "2 PDPT, from the L1 cache, 4 cycles");
-	LINE(4, "  [000] at # = # not present");
-	LINE(5, "#PF, error code 0x4: P=0 not present, W/R=0 read, U/S=1 user");
-	LINE(6, "the PDPT entry 0 at 0x# has P = 0: nothing is mapped there");
-	LINE(7, "whose: the system's own page fault; its #PF handler gets it, CR2 = 0x#");
-	LINE(8, "2 references, 13 cycles");
+	LINE(3, "   [000] #       [000] #");
+	LINE(4, "   WUA- #        absent 0");
+	LINE(5, "2 PDPT, from the L1 cache, 4 cycles");
+	LINE(6, "  [000] at # = # not present");
+	LINE(7, "#PF, error code 0x4: P=0 not present, W/R=0 read, U/S=1 user");
+	LINE(8, "the PDPT entry 0 at 0x# has P = 0: nothing is mapped there");
+	LINE(9, "whose: the system's own page fault; its #PF handler gets it, CR2 = 0x#");
+	LINE(10, "2 references, 13 cycles");
 	close_it();
 }
 
@@ -207,31 +211,59 @@ Test(walk_pane, a_hidden_fault_of_the_shadow, .timeout = 120)
 	LINE(0, "last kernel fetch of 0x#, 1 of 1; ] the next");
 	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
 	LINE(2, " = walkcache        = walkcache        = walkcache       ! 1 L3   45");
-	LINE(3, "1 shadow PT, from the L3 cache, 45 cycles");
-	LINE(4, "  [103] at # = # not present");
-	LINE(5, "#PF, error code 0x10: P=0 not present, W/R=0 read, U/S=0 supervisor, I/D=1");
-	LINE(6, "fetch");
-	LINE(7, "the shadow PT entry 0x103 at 0x# has P = 0: nothing is mapped there");
-	LINE(8, "whose: hidden: the guest's own tables allow it (guest-physical 0x#); its");
-	LINE(9, "VMM fixes the shadow, the guest never hears of it");
-	LINE(10, "1 reference, 50 cycles");
+	LINE(3, "                                                            [103] #");
+	LINE(4, "                                                            absent 0");
+	LINE(5, "1 shadow PT, from the L3 cache, 45 cycles");
+	LINE(6, "  [103] at # = # not present");
+	LINE(7, "#PF, error code 0x10: P=0 not present, W/R=0 read, U/S=0 supervisor, I/D=1");
+	LINE(8, "fetch");
+	LINE(9, "the shadow PT entry 0x103 at 0x# has P = 0: nothing is mapped there");
+	LINE(10, "whose: hidden: the guest's own tables allow it (guest-physical 0x#); its");
+	LINE(11, "VMM fixes the shadow, the guest never hears of it");
+	LINE(12, "1 reference, 50 cycles");
 	close_it();
 }
+
+static bool user_fault(const struct micro_walk *w) { return w->rec.fault.kind == MMU_PF && w->rec.access & ACC_USER; }
+static bool denied(const struct micro_walk *w) { return w->rec.fault.kind == MMU_PF && w->rec.fault.error_code & PFEC_P; }
 
 Test(walk_pane, the_guests_own_fault_in_the_shadow, .timeout = 120)
 {
 	open_under("shadow.wp", "pgfault n=3", true);
-	keys("ex");
-	LINE(0, "last kernel write of 0x#, 1 of 1; ] the next");
+	to_user();
+	to_walk(user_fault);
+	LINE(0, "last user fetch of 0x#, 1 of 12; ] the next");
 	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
-	LINE(2, " = walkcache        = walkcache        = walkcache       ! 1 L1    4");
-	LINE(3, "1 shadow PT, from the L1 cache, 4 cycles");
-	LINE(4, "  [14f] at # = # not present");
-	LINE(5, "#PF, error code 0x2: P=0 not present, W/R=1 write, U/S=0 supervisor");
-	LINE(6, "the shadow PT entry 0x14f at 0x# has P = 0: nothing is mapped there");
-	LINE(7, "whose: hidden: the guest's own tables allow it (guest-physical 0x#); its");
-	LINE(8, "VMM fixes the shadow, the guest never hears of it");
-	LINE(9, "1 reference, 9 cycles");
+	LINE(2, "! 1 L1    4");
+	LINE(3, "   [000] #");
+	LINE(4, "   absent 0");
+	LINE(5, "1 shadow PML4, from the L1 cache, 4 cycles");
+	LINE(6, "  [000] at # = # not present");
+	LINE(7, "#PF, error code 0x14: P=0 not present, W/R=0 read, U/S=1 user, I/D=1 fetch");
+	LINE(8, "the shadow PML4 entry 0 at 0x# has P = 0: nothing is mapped there");
+	LINE(9, "whose: the guest's own: its tables deny it too, #PF 0x4 (P=0 not present,");
+	LINE(10, "W/R=0 read, U/S=1 user); the VMM injects it");
+	LINE(11, "1 reference, 9 cycles");
+	close_it();
+}
+
+/* A child's first write to a page it shares with its parent: copy-on-write. */
+Test(walk_pane, a_write_that_the_rights_deny, .timeout = 120)
+{
+	open_under("native", "forkwait n=1", true);
+	to_user();
+	to_walk(denied);
+	LINE(0, "last user write of 0x#, 1 of 12; ] the next");
+	LINE(1, "  L4 PML4            L3 PDPT            L2 PD              L1 PT");
+	LINE(2, "  1 L1    4          2 L1    4          3 L1    4        ! 4 L1    4");
+	LINE(3, "   [000] #       [001] #       [1ff] #       [1ef] #");
+	LINE(4, "   WUA- #        WUA- #        WUA- #        -UAD #");
+	LINE(5, "4 PT, from the L1 cache, 4 cycles");
+	LINE(6, "  [1ef] at # = # P US A D");
+	LINE(7, "#PF, error code 0x7: P=1 rights, W/R=1 write, U/S=1 user");
+	LINE(8, "the PT entry 0x1ef at 0x# has R/W = 0: what is below it may only be read");
+	LINE(9, "whose: the system's own page fault; its #PF handler gets it, CR2 = 0x#");
+	LINE(10, "4 references, 25 cycles, begun anew from the root: what was cached denied it");
 	close_it();
 }
 
@@ -245,7 +277,7 @@ Test(walk_pane, an_ept_violation, .timeout = 120)
 	LINE(2, "gL4  = walkcache   = walkcache   = walkcache   = walkcache   = walkcache");
 	LINE(3, "gL3  = walkcache   = walkcache   = walkcache   = walkcache   = walkcache");
 	LINE(4, "gL2  = nestedTLB   = nestedTLB   = nestedTLB   = nestedTLB    1 L1    4");
-	LINE(5, "gL1");
+	LINE(5, "gL1  none: the PD entry maps 2 MB");
 	LINE(6, "gPA   2 L2   12     3 L2   12     4 L2   12   ! 5 L1    4");
 	LINE(7, "5 EPT PT for the final guest-physical 0x#, from the L1 cache, 4 cycles");
 	LINE(8, "  [103] at # = # not present");
@@ -271,7 +303,7 @@ Test(walk_pane, an_ept_misconfiguration_ahead, .timeout = 120)
 	LINE(2, "gL4   1 rwx         2 rwx         3 rwx         4 rwx         5 WUA-");
 	LINE(3, "gL3   6 rwx         7 rwx         8 rwx         9 rwx        10 WUA-");
 	LINE(4, "gL2  11 rwx        12 rwx        13 rwx        14 rwx        15 W-ADL");
-	LINE(5, "gL1");
+	LINE(5, "gL1  none: the PD entry maps 2 MB");
 	LINE(6, "gPA  16 rwx        17 rwx        18 rwx       !19 -wx");
 	LINE(7, "19 EPT PT for the final guest-physical 0x#");
 	LINE(8, "  [101] at # = # W X WB");
