@@ -118,7 +118,11 @@ static void folded(const struct tui *t, struct pane_out *o, size_t from, size_t 
 		fields += event == CPU_TRACE_VMREAD || event == CPU_TRACE_VMWRITE;
 	}
 	put(o, STYLE_HARDWARE, " %6" PRIu64 " ", sum);
-	put(o, STYLE_DIM, "%s%zu step%s: %zu references and accesses, %zu VMREADs and VMWRITEs", indented ? "  " : "", to - from, to - from == 1 ? "" : "s", refs, fields);
+	put(o, STYLE_DIM, "%s%zu steps", indented ? "  " : "", to - from);
+	if (refs)
+		put(o, STYLE_DIM, ", %zu to memory", refs);
+	if (fields)
+		put(o, STYLE_DIM, ", %zu VMREAD, VMWRITE", fields);
 	nl(o);
 }
 

@@ -339,7 +339,7 @@ Test(transition_pane, a_vm_exit, .timeout = 120)
 	keys("3000sx");
 	look_at(PANE_TRANSITION);
 	LINE(0, "411 cycles in 21 steps, 350 in phases; micro-cursor 21; ] unfolds");
-	LINE(1, "     61 17 steps: 6 references and accesses, 0 VMREADs and VMWRITEs");
+	LINE(1, "     61 17 steps, 6 to memory");
 	LINE(2, "     52 VM exit: recognise         ###############");
 	LINE(3, "    140 VM exit: save guest state  #######################################");
 	LINE(4, "      0 VM exit: MSR areas");
