@@ -36,7 +36,7 @@ attach() {
 	{
 		grep -E '^== |^(Old|New) value|^Value =|in section |^No more reverse|^\[Inferior|^(Hardware|.*Thread [0-9]+ hit)|^\[ PE|Thread [0-9]+ \(CPU|Error in|^0x100000: |^=> ' "$tmp/all" |
 			sed -e 's/ + [0-9]* in section/ in section/' -e 's/\(Thread [0-9]* (CPU[^)]*)\).*/\1/' -e 's/^.*Thread \([0-9]*\) (/thread \1 (/' \
-			    -e "s,$tmp,," -e 's, at /[^ ]*/scenarios/, at scenarios/,'
+			    -e 's/\(hit Breakpoint [0-9.]*, [^ ]*\).*/\1/'
 		echo "-- console"
 		cat "$tmp/console"
 		echo "status $status"
