@@ -42,6 +42,8 @@ static void lay_out(struct grid *g, const struct micro_walk *w)
 		const struct walk_ref *r = &w->rec.ref[i];
 		if (r->level > (r->dim == WALK_EPT ? n : top) || r->for_level > top)
 			continue;
+		if (!w->number[i] && !w->lit[i])
+			continue;               /* what is saved is not known yet */
 		const unsigned y = !n ? 0 : r->dim == WALK_EPT ? top - r->for_level : top - r->level;
 		const unsigned x = !n ? top - r->level : r->dim == WALK_EPT ? n - r->level : n;
 		if (r->served == LEVEL_NTLB) {

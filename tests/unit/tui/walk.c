@@ -451,3 +451,21 @@ Test(tables_pane, shadow_beside_the_guests_own, .timeout = 120)
 	LINE(6, "guest-physical 0x#                physical 0x#");
 	close_it();
 }
+
+/* What the walk caches save shows when the walk comes to it. */
+Test(walk_pane, skipped_cells_light_up_too, .timeout = 120)
+{
+	open_under("ept", "pgfault n=3", true);
+	to_user();
+	to_walk(user_fault);
+	static struct micro_walk w;
+	micro_walk(t->micro, (size_t)micro_walk_now(t->micro), &w);
+	micro_goto(t->micro, w.first + 1);
+	tui_draw(t);
+	cr_expect(not(strstr(line(2), "nestedTLB") != NULL));
+	for (int i = 0; i < 20 && !strstr(line(2), "nestedTLB"); i++)
+		keys("m");
+	cr_expect(strstr(line(2), "gL4  = nestedTLB   = nestedTLB   = nestedTLB   = nestedTLB") != NULL, "%s", line(2));
+	cr_expect(strstr(line(3), "EPT cache") == NULL, "%s", line(3));
+	close_it();
+}
