@@ -210,8 +210,12 @@ static void soft_fill(struct mmu *m, const struct hit *h, unsigned access)
 	}
 	e->host = (uintptr_t)page - lin_page;
 	e->pa_slot = (h->pa & PAGE_MASK) | (m->detailed ? h->entry : 0);
-	if (!h->entry || !is_large_data(h->id))
+	if (!h->entry)
 		return;
+	if (!is_large_data(h->id)) {
+		m->views[h->entry] |= (uint8_t)(1 << view);
+		return;
+	}
 	struct soft_list *l = list_of(m, h->entry);
 	uint16_t at = (uint16_t)(view * SOFT_TLB_N + index);
 	for (unsigned i = 0; i < l->n; i++)
@@ -244,8 +248,10 @@ static void soft_kill(struct mmu *m, uint8_t id, uint32_t entry)
 					f[i].tag = SOFT_NONE;
 		}
 	} else if (!is_large_data(id)) {
-		for (unsigned t = 0; t < SOFT_SLOW; t++)
-			soft_kill_range(&m->table[t][(first >> 12) & (SOFT_TLB_N - 1)], first, shift);
+		for (unsigned t = 0; m->views[entry] >> t; t++)
+			if (m->views[entry] >> t & 1)
+				soft_kill_range(&m->table[t][(first >> 12) & (SOFT_TLB_N - 1)], first, shift);
+		m->views[entry] = 0;
 	} else {
 		struct soft_list *l = list_of(m, entry);
 		for (unsigned i = 0; i < l->n; i++)
@@ -399,15 +405,16 @@ static void flush(struct mmu *m, enum flush_scope scope, unsigned pcid)
 	flush_of(m, scope, pcid, vpid_of(m));
 }
 
-/* Write a translation into one array, as the piece of it that fits there. 0: the array does not take this size. */
-static uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin, uint64_t info, unsigned info_shift, bool global)
+/* Write a translation into one array, as the piece of it that fits there. 0: the array does not take this size. fresh: it was
+ * looked for and is not there. */
+static uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
 {
 	struct tlb_set *t = m->tlbs;
 	if (id == NO_ARRAY || !(t->array[id].size_mask >> size & 1) || size_shift[size] > info_shift)
 		return 0;
 	unsigned shift = size_shift[size];
 	uint64_t piece = INFO_ADDR(info) | (lin & MASK(info_shift) & ~MASK(shift));
-	uint32_t entry = tlb_find(t, (enum tlb_id)id, lin, shift, size, m->paging.pcid, m->context);
+	uint32_t entry = fresh ? 0 : tlb_find(t, (enum tlb_id)id, lin, shift, size, m->paging.pcid, m->context);
 	if (!entry)
 		entry = tlb_victim(t, (enum tlb_id)id, lin, shift);
 	if (id <= FLAT_I_1G && t->tag[entry])
@@ -421,11 +428,11 @@ static uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin,
 }
 
 /* The largest piece the first level takes. */
-static void put_first(struct mmu *m, bool fetch, uint64_t lin, uint64_t info, unsigned info_shift, bool global, struct hit *h)
+static void put_first(struct mmu *m, bool fetch, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh, struct hit *h)
 {
 	for (int size = SIZE_1G; size >= SIZE_4K; size--) {
 		uint8_t id = first_level[fetch][m->detailed][size];
-		uint32_t entry = put(m, id, (enum tlb_size)size, lin, info, info_shift, global);
+		uint32_t entry = put(m, id, (enum tlb_size)size, lin, info, info_shift, global, fresh);
 		if (!entry)
 			continue;
 		h->entry = entry;
@@ -438,11 +445,11 @@ static void put_first(struct mmu *m, bool fetch, uint64_t lin, uint64_t info, un
 	}
 }
 
-static void put_second(struct mmu *m, uint64_t lin, uint64_t info, unsigned info_shift, bool global)
+static void put_second(struct mmu *m, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
 {
 	for (int size = SIZE_1G; size >= SIZE_4K; size--) {
 		/* a large page whose size the second level does not keep is not kept at all */
-		if (put(m, size == SIZE_1G ? STLB_1G : STLB_4K, (enum tlb_size)size, lin, info, info_shift, global) || (size == SIZE_2M && info_shift > 12))
+		if (put(m, size == SIZE_1G ? STLB_1G : STLB_4K, (enum tlb_size)size, lin, info, info_shift, global, fresh) || (size == SIZE_2M && info_shift > 12))
 			return;
 	}
 }
@@ -547,7 +554,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 			ledger_charge(m->ledger, WHY_TLB_L2, m->profile->stlb_latency);
 			found(m, h, id, entry, size_shift[size]);
 			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 2, access);
-			put_first(m, fetch, lin, h->info, size_shift[size], h->tag & TAG_G, h);
+			put_first(m, fetch, lin, h->info, size_shift[size], h->tag & TAG_G, true, h);
 			return 0;
 		}
 		m->stat[MMU_STAT_STLB_MISS] += !stale;
@@ -564,8 +571,8 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 	h->info = w.info;
 	h->pa = INFO_ADDR(w.info) | (lin & MASK(shift));
 	if (m->detailed)
-		put_second(m, lin, w.info, shift, w.global);
-	put_first(m, fetch, lin, w.info, shift, w.global, h);
+		put_second(m, lin, w.info, shift, w.global, !stale);
+	put_first(m, fetch, lin, w.info, shift, w.global, !stale, h);
 	return 0;
 }
 
@@ -1070,6 +1077,7 @@ int mmu_init(struct mmu *m, unsigned cpu, struct mem *mem, struct ledger *l, con
 	if (!m->tlbs)
 		return -1;
 	m->lists = xcalloc(m->tlbs->array[FLAT_D_4K].base - m->tlbs->array[DTLB_2M].base, sizeof *m->lists);
+	m->views = xcalloc(m->tlbs->n, 1);
 	m->tlb_stamp = m->tlbs->stamp;
 	m->detailed = 1;
 	struct cache_core *core = &caches->core[cpu];
@@ -1101,11 +1109,13 @@ void mmu_fini(struct mmu *m)
 {
 	tlb_free(m->tlbs);
 	free(m->lists);
+	free(m->views);
 	free(m->contexts);
 	free(m->table_block);
 	m->table_block = NULL;
 	m->tlbs = NULL;
 	m->lists = NULL;
+	m->views = NULL;
 }
 
 /* From a snapshot file: the entries used last are entries. Registers are the CPU's again when it is restored. */

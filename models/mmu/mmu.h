@@ -172,6 +172,7 @@ struct mmu {
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;
 	struct soft_list *lists;
+	uint8_t *views;         /* per entry of a data TLB of 4 KB pages: the soft tables that may hold what hangs on it */
 	/* derived from the registers: walk.c */
 	struct paging {
 		uint8_t levels;         /* 0: paging is off; 2, 3 (PAE), 4, 5 */
