@@ -817,6 +817,7 @@ void machine_stops_changed(struct machine *m, bool quiet)
 		c->breakpoints = !quiet && (m->breakpoints->n || m->breakpoints->insn);
 		c->mmu.watches_page = m->watches->linear ? watch_page : NULL;
 		c->mmu.watch_seen = m->watches->linear && !quiet ? watch_linear : NULL;
+		c->mmu.watch_walk = c->mmu.watch_seen ? watch_walk : NULL;
 		c->mmu.watch_who = m->watches;
 	}
 }

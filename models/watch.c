@@ -104,6 +104,14 @@ bool watch_page(void *who, const struct mmu *m, uint64_t lin)
 	return false;
 }
 
+void watch_walk(void *who, const struct mmu *m, gpa_t gpa, unsigned size, bool write)
+{
+	struct watches *s = who;
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->at[i].space == WATCH_GUEST)
+			tell(s, &s->at[i], (struct watch_access){ .cpu = m->cpu, .address = gpa.v, .size = size, .write = write, .by = WATCH_BY_WALK });
+}
+
 void watch_linear(void *who, const struct mmu *m, uint64_t lin, hpa_t pa, unsigned size, bool write)
 {
 	struct watches *s = who;

@@ -51,9 +51,10 @@ uint32_t watch_add(struct watches *s, const struct watch *w);
 bool watch_remove(struct watches *s, uint32_t id);
 const char *watch_by_text(enum watch_by by);
 
-/* ---- hooks: mem->watched, mmu->watches_page, mmu->seen ---- */
+/* ---- hooks: mem->watched, mmu->watches_page, mmu->watch_seen, mmu->watch_walk ---- */
 void watch_physical(struct watches *s, hpa_t pa, unsigned len, bool write, enum mem_by by);
 bool watch_page(void *who, const struct mmu *m, uint64_t lin);
+void watch_walk(void *who, const struct mmu *m, gpa_t gpa, unsigned size, bool write);
 void watch_linear(void *who, const struct mmu *m, uint64_t lin, hpa_t pa, unsigned size, bool write);
 
 #endif

@@ -168,6 +168,7 @@ struct mmu {
 	 * of it watched? Told of each access that came the slow way, writes before the bytes change. NULL: nobody does. */
 	bool (*watches_page)(void *who, const struct mmu *m, uint64_t lin);
 	void (*watch_seen)(void *who, const struct mmu *m, uint64_t lin, hpa_t pa, unsigned size, bool write);
+	void (*watch_walk)(void *who, const struct mmu *m, gpa_t gpa, unsigned size, bool write);       /* a walk's, under EPT */
 	void *watch_who;
 	struct cache_hier *caches;
 	struct tlb_set *tlbs;

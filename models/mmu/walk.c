@@ -218,6 +218,13 @@ static bool locate(struct walk *w, struct table *t, uint64_t entry, unsigned lev
 	return true;
 }
 
+/* A guest's own table under EPT: whoever watches guest-physical memory is told, unless its place came out of a cache alone. */
+static void watched(const struct mmu *m, const struct table *t, hpa_t at, unsigned n, bool write)
+{
+	if (unlikely(m->watch_walk != NULL) && m->guest.ept && !t->shadow && !t->combined)
+		m->watch_walk(m->watch_who, m, GPA(t->gpa + (at.v - t->host)), n, write);
+}
+
 /* Read entry `index` of a table. */
 static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index, hpa_t *where, uint64_t *entry)
 {
@@ -242,6 +249,7 @@ static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index,
 	if (m) {
 		m->stat[shadow ? MMU_STAT_REF_SHADOW : MMU_STAT_REF_GUEST]++;
 		mem_before_read(m->mem, *where, n, MEM_BY_WALKER);
+		watched(m, t, *where, n, false);
 		walk_timed(w, r, *where, shadow ? WHY_WALK_SHADOW : WHY_WALK_GUEST);
 		trace(m->trace, m->ledger->now, m->cpu, shadow ? MMU_TRACE_SHADOW_REF : MMU_TRACE_WALK_REF, level, where->v, v, r->served);
 	}
@@ -260,6 +268,7 @@ static bool update(struct walk *w, const struct table *t, unsigned level, hpa_t 
 			return false;
 	}
 	*entry |= set;
+	watched(m, t, where, m->paging.entry_bytes, true);
 	mem_write_by(m->mem, where, entry, m->paging.entry_bytes, MEM_BY_WALKER);
 	m->stat[MMU_STAT_AD_UPDATE]++;
 	walk_updated(w, where);

@@ -90,6 +90,38 @@ Test(stop_kinds, a_walk_that_sets_a_flag_is_seen)
 	rig_close(&g);
 }
 
+/* Of the machine, gpa are those of whichever guest runs: its tables are walked through EPT. */
+Test(stop_kinds, guest_physical_memory_under_ept_on_the_machine)
+{
+	struct rig g;
+	rig_open(&g, "ept", "1", KERNEL);
+	uint32_t id = rig_add(&g, g.r, "catch walk_ad");
+	for (int i = 0; i < 8; i++)
+		travel_continue(g.v);
+	const struct walk_record *w = &g.r->m->cpu[0]->mmu.last_walk;
+	uint64_t table = 0;
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->ref[i].dim == WALK_GUEST && w->ref[i].served != LEVEL_PSC)
+			table = w->ref[i].table;
+	cr_assert(ne(u64, table, 0));
+	stops_remove(g.r, id);
+	timeline_goto(travel_timeline(g.v), timeline_begin(travel_timeline(g.v)));
+	char text[60];
+	snprintf(text, sizeof text, "awatch gpa:%#llx 0x1000", (unsigned long long)table);
+	rig_add(&g, g.r, text);
+	bool walked = false;
+	for (int i = 0; i < 3000 && !walked && travel_continue(g.v) == TRAVEL_STOPPED && stops_hit(g.r); i++)
+		walked = strstr(stops_hit(g.r)->why, "a page walk") != NULL;
+	cr_expect(walked);
+	struct moment at = timeline_now(travel_timeline(g.v));
+	uint64_t hash = machine_hash(g.r->m);
+	travel_continue(g.v);
+	cr_expect(eq(int, travel_back_continue(g.v), TRAVEL_DONE));
+	cr_expect(eq(int, moment_compare(at, timeline_now(travel_timeline(g.v))), 0));
+	cr_expect(eq(u64, machine_hash(g.r->m), hash));
+	rig_close(&g);
+}
+
 Test(stop_kinds, the_vmm_that_reads_a_guests_tables_is_seen)
 {
 	struct rig g;
