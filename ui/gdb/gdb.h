@@ -1,7 +1,7 @@
 /* gdb.h - a run that a gdb steps through, by the remote serial protocol over TCP.
  *
  *   packet.c  bytes to packets and back           point.c   break- and watchpoints (Z0 to Z4)
- *   view.c    what gdb looks at: host or VM       go.c      steps and continues, both ways; stop replies
+ *   go.c      steps and continues, both ways; stop replies (what gdb looks at, host or VM: ui/session/view.h)
  *   regs.c    registers, target description       monitor.c what `monitor` can be told (monitor.def)
  *   answer.c  a packet, its answer                server.c  the socket
  *

@@ -3,7 +3,7 @@
 #define UI_GDB_REGS_H
 
 #include "ui/gdb/packet.h"
-#include "ui/gdb/view.h"
+#include "ui/session/view.h"
 
 enum gdb_arch { GDB_I386, GDB_X86_64, GDB_I8086 /* i386, disassembled as 16-bit code */ };
 

@@ -5,7 +5,7 @@
 #include "ui/gdb/gdb.h"
 #include "ui/gdb/packet.h"
 #include "ui/gdb/regs.h"
-#include "ui/gdb/view.h"
+#include "ui/session/view.h"
 #include "ui/session/travel.h"
 
 #define POINTS_MAX 256          /* more than stops.h has room for */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "models/cpu/sys.h"
+#include "models/symbols.h"
+#include "ui/session/view.h"
 
 const char *symbol_of(const struct symtab *symbols, uint64_t addr, char *buf, size_t n)
 {
@@ -20,7 +22,7 @@ const char *symbol_of(const struct symtab *symbols, uint64_t addr, char *buf, si
 	return buf;
 }
 
-unsigned disassemble_at(const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n)
+unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n)
 {
 	static const struct { uint8_t machine, stack; } modes[] = {
 		[MODE_REAL16] = { ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16 },
@@ -37,9 +39,7 @@ unsigned disassemble_at(const struct cpu *c, const struct symtab *symbols, uint6
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	uint8_t bytes[15];
-	size_t have = 15;
-	while (have && !mmu_peek_bytes(&c->mmu, lin, bytes, have))
-		have--;
+	size_t have = view_bytes(top, c, lin, bytes, sizeof bytes);
 	buf[0] = '\0';
 	if (!have)
 		return 0;

@@ -2,11 +2,10 @@
 #ifndef UI_SESSION_DISASM_H
 #define UI_SESSION_DISASM_H
 
-#include "models/cpu/cpu.h"
-#include "models/symbols.h"
+#include "ui/session/session.h"
 
 /* At a linear address, in the CPU's mode: text, and its length in bytes; 0: unreadable. */
-unsigned disassemble_at(const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n);
+unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n);
 const char *symbol_of(const struct symtab *symbols, uint64_t addr, char *buf, size_t n);        /* "name+0x12" or "" */
 
 #endif

@@ -32,7 +32,7 @@ static void print_field(FILE *f, const struct cpu *c, const char *name, const ch
 	fprintf(f, "%s %s%s", name, text, end);
 }
 
-void where_print(FILE *f, const struct run *r)
+void where_print(FILE *f, struct run *r)
 {
 	const struct machine *m = r->m;
 	const struct stop_hit *h = stops_hit(r);
@@ -47,7 +47,7 @@ void where_print(FILE *f, const struct run *r)
 		fprintf(f, ", in the VMM");
 	symbol_of(symbols, lin, name, sizeof name);
 	fprintf(f, "\n  %0*" PRIx64 " %s%s", c->s.mode == MODE_LONG64 ? 16 : 8, lin, name, *name ? ": " : "");
-	fprintf(f, "%s\n", cpu_root_modelled(c) ? "(a VM exit: the VMM is about to serve it)" : disassemble_at(c, symbols, lin, text, sizeof text) ? text : "(unreadable)");
+	fprintf(f, "%s\n", cpu_root_modelled(c) ? "(a VM exit: the VMM is about to serve it)" : disassemble_at(r, c, symbols, lin, text, sizeof text) ? text : "(unreadable)");
 	for (size_t i = 0; i < (c->s.mode == MODE_LONG64 ? 16u : 8u); i++)
 		fprintf(f, "%s%-3s %0*" PRIx64 "%s", i % 4 ? " " : "  ", names[i].name, c->s.mode == MODE_LONG64 ? 16 : 8,
 		        c->s.mode == MODE_LONG64 ? c->s.r[names[i].r] : c->s.r[names[i].r] & 0xffffffff, i % 4 == 3 ? "\n" : "");

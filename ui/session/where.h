@@ -7,6 +7,6 @@
 
 #include "ui/session/session.h"
 
-void where_print(FILE *f, const struct run *r);
+void where_print(FILE *f, struct run *r);
 
 #endif

@@ -9,5 +9,5 @@ const char *symbol_text(const struct tui *t, uint64_t addr, char *buf, size_t n)
 
 unsigned disassemble(const struct tui *t, uint64_t lin, char *buf, size_t n)
 {
-	return disassemble_at(looked_at(t), run_face(t->run)->m->symbols, lin, buf, n);
+	return disassemble_at(t->run, looked_at(t), run_face(t->run)->m->symbols, lin, buf, n);
 }

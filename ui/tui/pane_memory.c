@@ -5,6 +5,7 @@
 
 #include "models/cpu/block.h"
 #include "models/cpu/sys.h"
+#include "ui/session/view.h"
 #include "ui/tui/tui.h"
 
 void draw_memory(struct tui *t, struct pane_out *o);
@@ -42,7 +43,7 @@ void draw_memory(struct tui *t, struct pane_out *o)
 		put_link(o, STYLE_DIM, &l, "%0*" PRIx64, digits, at);
 		put(o, STYLE_NORMAL, " ");
 		for (unsigned k = 0; k < per; k++) {
-			bool ok = mmu_peek_bytes(&c->mmu, at + k, b + k, 1);
+			bool ok = view_bytes(t->run, c, at + k, b + k, 1) == 1;
 			if (ok)
 				put(o, fresh(&t->memory.now, &t->memory.before, at + k, b[k]) ? STYLE_CHANGED : STYLE_NORMAL, "%02x", b[k]);
 			else
@@ -73,7 +74,7 @@ void draw_stack(struct tui *t, struct pane_out *o)
 			continue;
 		}
 		put(o, i ? STYLE_DIM : STYLE_HERE, "+%03x", i * size);
-		if (!mmu_peek_bytes(&c->mmu, at, &v, size)) {
+		if (view_bytes(t->run, c, at, &v, size) != size) {
 			put(o, STYLE_BAD, " not mapped");
 			nl(o);
 			return;

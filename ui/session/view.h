@@ -1,13 +1,13 @@
-/* view.h - the machine as gdb sees it: the host with its CPUs, or one virtual machine with its virtual ones. Each CPU is
- * a thread, numbered from 1.
+/* view.h - a machine as a debugger sees it: the host with its CPUs, or one virtual machine with its virtual ones. Each CPU
+ * is a thread, numbered from 1.
  *
  * A virtual CPU's registers are where the VMM left them: in the physical CPU while it runs there, else in its VMCS and in
  * what the VMM keeps beside it. Control registers are as the guest believes them to be.
  * A guest's linear addresses go through its own page tables; its physical ones are those of its window on host memory,
  * which EPT or shadow tables lead to as well, once they are filled.
  * Looking changes nothing: no TLB fill, no accessed flag, no statistic, no cycle. */
-#ifndef UI_GDB_VIEW_H
-#define UI_GDB_VIEW_H
+#ifndef UI_SESSION_VIEW_H
+#define UI_SESSION_VIEW_H
 
 #include "models/cpu/cpu.h"
 #include "ui/session/session.h"
@@ -39,6 +39,9 @@ bool view_loaded(const struct view *v, unsigned thread); /* its next instruction
 
 /* How many of the n bytes from `at` on could be read. */
 size_t view_peek(const struct view *v, unsigned thread, enum view_memory how, uint64_t at, void *buf, size_t n);
+/* How many of the n bytes at a linear address of a physical CPU can be seen: as its translations are now, or, where the VMM
+ * of a guest that runs there has not filled its tables yet, as the guest's own tables say. */
+size_t view_bytes(struct run *top, const struct cpu *c, uint64_t lin, void *buf, size_t n);
 /* Everything or nothing. A change of the machine: the caller tells the timeline. */
 bool view_poke(const struct view *v, unsigned thread, enum view_memory how, uint64_t at, const void *buf, size_t n);
 /* The physical address behind a linear one, as the view's machine means it. */

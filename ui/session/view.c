@@ -1,5 +1,5 @@
 /* view.c - see view.h. */
-#include "ui/gdb/view.h"
+#include "ui/session/view.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -256,6 +256,20 @@ size_t view_peek(const struct view *v, unsigned thread, enum view_memory how, ui
 		if (!m || !mem_peek(m, pa, (char *)buf + done, k))
 			break;
 		done += k;
+	}
+	return done;
+}
+
+size_t view_bytes(struct run *top, const struct cpu *c, uint64_t lin, void *buf, size_t n)
+{
+	size_t done = n;
+	while (done && !mmu_peek_bytes(&c->mmu, lin, buf, done))
+		done--;
+	for (unsigned vm = 1; done < n && vm <= top->vms; vm++) {
+		const struct view v = { top, vm };
+		for (unsigned thread = 1; thread <= view_threads(&v); thread++)
+			if (view_cpu(&v, thread) == c && view_loaded(&v, thread))
+				return view_peek(&v, thread, VIEW_LINEAR, lin, buf, n);
 	}
 	return done;
 }
