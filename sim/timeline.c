@@ -8,7 +8,7 @@
 #define INTERVAL_MIN 100000ull  /* instructions: some milliseconds of re-execution */
 #define SNAPSHOTS_MAX 2048      /* of one branch */
 
-struct stop { struct moment at; struct snap *snap; size_t inputs, answers; uint64_t mark; };    /* played before it */
+struct stop { struct moment at; struct snap *snap; size_t inputs, answers; uint64_t mark; bool changed; };      /* played before it; changed: by hand, just then */
 struct answer { size_t n; void *bytes; };
 struct input_record { struct moment at; unsigned channel; size_t n; uint8_t *bytes; };
 
@@ -78,14 +78,14 @@ uint64_t timeline_bytes(const struct timeline *t)
 
 /* ---- snapshots ---- */
 
-/* Every second one goes, but a branch's first. */
+/* Every second one goes, but a branch's first, and what was changed by hand: nothing else knows it. */
 static void thin(struct timeline *t)
 {
 	for (size_t k = 0; k < t->branches; k++) {
 		struct branch *b = &t->branch[k];
 		size_t kept = 0;
 		for (size_t i = 0; i < b->stops; i++) {
-			if (i % 2)
+			if (i % 2 && !b->stop[i].changed)
 				snap_drop(t->snaps, b->stop[i].snap);
 			else
 				b->stop[kept++] = b->stop[i];
@@ -95,7 +95,8 @@ static void thin(struct timeline *t)
 	t->interval *= 2;
 }
 
-static void take(struct timeline *t)
+/* False: there is no room for another. */
+static bool take(struct timeline *t)
 {
 	struct branch *b = here(t);
 	while (b->stops > 1 && (b->stops == SNAPSHOTS_MAX || timeline_bytes(t) > t->budget)) {
@@ -105,12 +106,13 @@ static void take(struct timeline *t)
 			break;
 	}
 	if (b->stops == SNAPSHOTS_MAX)
-		return;
+		return false;
 	b->stop = xrealloc(b->stop, SNAPSHOTS_MAX * sizeof *b->stop);
 	b->stop[b->stops++] = (struct stop){
 		.at = timeline_now(t), .snap = snap_take(t->snaps, b->name), .inputs = t->played, .answers = t->answered,
 		.mark = t->d.mark ? t->d.mark(t->d.who) : 0,
 	};
+	return true;
 }
 
 /* The newest stop of branch k that is not after `at`; the branch whose it is in *of. */
@@ -164,10 +166,23 @@ static bool at_end(const struct timeline *t)
 
 void timeline_changed(struct timeline *t)
 {
-	if (!at_end(t))
+	bool new = !at_end(t);
+	if (new)
 		grow(t, (int)t->present);
 	here(t)->end = timeline_now(t);
-	take(t);
+	if (take(t))
+		here(t)->stop[here(t)->stops - 1].changed = !new;       /* a branch begins with what was changed */
+}
+
+/* The next moment at which something was changed by hand, with all that was: the last of its snapshots. NULL: none. */
+static const struct stop *next_change(const struct timeline *t, struct moment now)
+{
+	const struct branch *b = here(t);
+	const struct stop *found = NULL;
+	for (size_t i = b->stops; i-- > 0 && moment_compare(b->stop[i].at, now) > 0;)
+		if (b->stop[i].changed && (!found || moment_compare(b->stop[i].at, found->at) < 0))
+			found = &b->stop[i];
+	return found;
 }
 
 void timeline_input(struct timeline *t, unsigned channel, const void *bytes, size_t n)
@@ -251,8 +266,15 @@ static bool piece(struct timeline *t, cycle_t until, uint64_t to_step)
 		if (in.step == now.step && in.cycle < until)
 			until = in.cycle;
 	}
+	const struct stop *change = next_change(t, now);
+	if (change && change->at.step > now.step && change->at.step < stop)
+		stop = change->at.step;
+	if (change && change->at.step == now.step && change->at.cycle < until)
+		until = change->at.cycle;
 	bool ok = t->d.run(t->d.who, until, stop == UINT64_MAX ? 0 : stop - now.step);
 	now = timeline_now(t);
+	if (change && moment_compare(now, change->at) == 0)
+		restore(t, t->present, change);
 	if (moment_compare(now, b->end) > 0)
 		b->end = now;
 	play_due(t);

@@ -172,3 +172,31 @@ Test(timeline, back_to_the_last_hit)
 	cr_expect(eq(u64, machine_hash(w.m), hash), "not found: now is as it was");
 	end(&w);
 }
+
+Test(timeline, a_change_at_the_end_happens_again)
+{
+	struct world w;
+	begin(&w, "build/guests/kernel64.elf", "forkwait n=2", 1, 64 << 20);
+	timeline_run(w.t, NEVER, 250000);
+	const uint64_t at = timeline_now(w.t).step;
+	w.m->cpu[0]->s.r[R_R15] ^= 0x1234;
+	timeline_changed(w.t);
+	w.m->cpu[0]->s.r[R_R14] ^= 0x1234;
+	timeline_changed(w.t);
+	const uint64_t changed = machine_hash(w.m);
+	timeline_run(w.t, NEVER, 300000);
+	const uint64_t later = machine_hash(w.m);
+	const struct moment last = timeline_now(w.t);
+	cr_expect(eq(sz, timeline_branches(w.t), 1), "there was nothing after it");
+	for (unsigned back = 1; back < 200000; back *= 7) {
+		cr_assert(timeline_goto(w.t, (struct moment){ at - back, 0 }));
+		timeline_run(w.t, NEVER, back);
+		cr_expect(eq(u64, machine_hash(w.m), changed), "%u back", back);
+		cr_assert(timeline_goto(w.t, (struct moment){ at - back, 0 }));
+		cr_assert(timeline_goto(w.t, last));
+		cr_expect(eq(u64, machine_hash(w.m), later), "%u back, then to the end", back);
+	}
+	cr_assert(timeline_goto(w.t, (struct moment){ at, 0 }));
+	cr_expect(eq(u64, machine_hash(w.m), changed));
+	end(&w);
+}
