@@ -23,13 +23,13 @@ void symtab_free(struct symtab *t)
 	free(t);
 }
 
-void symtab_add(struct symtab *t, const char *name, uint64_t addr, uint64_t size, bool function)
+void symtab_add(struct symtab *t, const char *name, uint64_t addr, uint64_t size, bool function, bool global)
 {
 	if (t->n == t->room) {
 		t->room = t->room ? t->room * 2 : 256;
 		t->sym = xrealloc(t->sym, t->room * sizeof *t->sym);
 	}
-	t->sym[t->n] = (struct symbol){ xstrdup(name), addr, size, (uint32_t)t->n, function };
+	t->sym[t->n] = (struct symbol){ xstrdup(name), addr, size, (uint32_t)t->n, function, global };
 	t->n++;
 }
 
@@ -53,12 +53,15 @@ void symtab_sort(struct symtab *t)
 
 bool symtab_find(const struct symtab *t, const char *name, uint64_t *addr)
 {
+	bool found = false;
 	for (size_t i = 0; t && i < t->n; i++)
-		if (!strcmp(t->sym[i].name, name)) {
+		if ((!found || t->sym[i].global) && !strcmp(t->sym[i].name, name)) {
 			*addr = t->sym[i].addr;
-			return true;
+			found = true;
+			if (t->sym[i].global)
+				break;
 		}
-	return false;
+	return found;
 }
 
 const struct symbol *symtab_at(const struct symtab *t, uint64_t addr, uint64_t *offset)

@@ -185,7 +185,7 @@ struct symtab *elf_symbols(const struct file *f)
 			if (!text || !*text || !memchr(text, 0, str.size - name) ||
 			    shndx == SHN_UNDEF || type > STT_FUNC)
 				continue;
-			symtab_add(t, text, value, size, type == STT_FUNC);
+			symtab_add(t, text, value, size, type == STT_FUNC, (x.wide ? p[4] : p[12]) >> 4 != STB_LOCAL);
 		}
 	}
 	symtab_sort(t);

@@ -56,7 +56,7 @@ Test(verify, first_byte_of_memory_that_differs_with_its_symbol)
 	struct symtab *t = symtab_new();
 	char *text;
 
-	symtab_add(t, "ticks", 0xFFFFFFFF80102010, 8, false);
+	symtab_add(t, "ticks", 0xFFFFFFFF80102010, 8, false, true);
 	symtab_sort(t);
 	b->page[1].bytes[0x13] = 'x';
 	b->page[1].hash++;
