@@ -27,8 +27,8 @@ int record_line(struct record_file *f, char *buf, struct err *e)
 	n = strlen(buf);
 	if (n && buf[n - 1] == '\n')
 		buf[--n] = '\0';
-	else if (n == LINE_BYTES - 1)
-		return bad(f, e, "a line of more than 8190 bytes");
+	else if (!feof(f->f))
+		return bad(f, e, n == LINE_BYTES - 1 ? "a line of more than 8190 bytes" : "a NUL byte: this is no text");
 	if (n && buf[n - 1] == '\r')
 		buf[n - 1] = '\0';
 	return 1;

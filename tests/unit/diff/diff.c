@@ -116,6 +116,14 @@ Test(diff, refuses_lines_that_are_too_long_and_nesting_that_is_too_deep)
 	free(text);
 }
 
+Test(diff, refuses_what_is_no_text_even_without_an_end)
+{
+	struct err e = { "" };
+
+	cr_expect(eq(int, diff_files(stdout, "/dev/zero", "/dev/zero", OPTIONS(), &e), -1));
+	cr_expect(ne(ptr, strstr(e.text, "/dev/zero:1: a NUL byte"), NULL), "%s", e.text);
+}
+
 Test(diff, a_missing_file_is_the_users_mistake)
 {
 	struct err e = { "" };
