@@ -14,30 +14,11 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/timing.h"
 #include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static void summary(const char *what, double *ms, unsigned n)
-{
-	qsort(ms, n, sizeof *ms, by_value);
-	fprintf(stderr, "  %-10s median %6.2f ms   95 %% under %6.2f ms   longest %6.2f ms\n", what, ms[n / 2], ms[n * 95 / 100], ms[n - 1]);
-}
 
 /* Standard input and output become a terminal of this size. */
 static pid_t terminal(int w, int h)
@@ -104,10 +85,10 @@ static int measure(const char *mmu, int w, int h, unsigned steps, uint64_t skip)
 	double took = now_ms() - from;
 	screen_close();
 	fprintf(stderr, "%s, %dx%d, %zu panes: %.0f steps a second, each drawn\n", mmu, w, h, (size_t)t->places, steps * 1e3 / took);
-	summary("step", step, steps);
-	summary("draw", draw, steps);
-	summary("show", show, steps);
-	summary("all", all, steps);
+	summary(stderr, "step", step, steps);
+	summary(stderr, "draw", draw, steps);
+	summary(stderr, "show", show, steps);
+	summary(stderr, "all", all, steps);
 	tui_free(t);
 	session_fini(&s);
 	free(step), free(draw), free(show), free(all);

@@ -8,29 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/timing.h"
 #include "sim/rng.h"
 #include "ui/session/travel.h"
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static void summary(const char *what, double *ms, unsigned n)
-{
-	qsort(ms, n, sizeof *ms, by_value);
-	printf("  %-34s median %7.1f ms   95 %% under %7.1f ms   longest %7.1f ms   (%u)\n", what, ms[n / 2], ms[n * 95 / 100], ms[n - 1], n);
-}
 
 static int measure(const char *const *keys, size_t n_keys, const struct boot_image *image, cycle_t cycles, unsigned samples)
 {
@@ -73,9 +54,9 @@ static int measure(const char *const *keys, size_t n_keys, const struct boot_ima
 		travel_back_event(v, "exception,interrupt", &e);
 		event[i] = now_ms() - from;
 	}
-	summary("a step back", first, samples);
-	summary("one more", second, samples);
-	summary("to the last exception or interrupt", event, samples);
+	summary(stdout, "a step back", first, samples);
+	summary(stdout, "one more", second, samples);
+	summary(stdout, "to the last exception or interrupt", event, samples);
 	free(ms);
 	travel_close(v);
 	session_fini(&s);
