@@ -36,6 +36,9 @@ m.cpu[0].r15 = 77
 m:step(10)
 check(not m.past, "a change in the past is a new present")
 check(not pcall(m.go, m, {}), "nowhere to go")
+check(not pcall(m.go, m, { instruction = -1 }), "before the beginning")
+check(not pcall(m.go, m, { cycle = -1 }), "before the beginning, in cycles")
+check(not pcall(m.back, m, -1), "back is not forth")
 check(not pcall(m.go, m, { event = "exit.nothing" }), "an unknown exit")
 print "done"
 --! done

@@ -416,7 +416,7 @@ int l_step(lua_State *L)
 	struct run *r = api_self(L, API_MACHINE)->run;
 	uint64_t n = lua_isnoneornil(L, 2) ? 1 : api_u64(L, 2);
 
-	luaL_argcheck(L, n > 0, 2, "at least one instruction");
+	luaL_argcheck(L, n > 0 && n <= INT64_MAX, 2, "at least one instruction");
 	lua_pushstring(L, stop_name(api_run(L, r, NEVER, n)));
 	return 1;
 }

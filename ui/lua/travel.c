@@ -34,7 +34,7 @@ int l_back(lua_State *L)
 {
 	struct travel *v = recording(L, "m:back");
 	uint64_t n = lua_isnoneornil(L, 2) ? 1 : api_u64(L, 2);
-	luaL_argcheck(L, n > 0, 2, "at least one instruction");
+	luaL_argcheck(L, n > 0 && n <= INT64_MAX, 2, "at least one instruction");
 	lua_pushboolean(L, travel_back(v, n) == TRAVEL_DONE);
 	return 1;
 }
@@ -50,6 +50,15 @@ int l_back_to(lua_State *L)
 	return 1;
 }
 
+/* Of the value on the top. */
+static uint64_t count(lua_State *L, const char *what)
+{
+	uint64_t n = api_u64(L, -1);
+	if (n > INT64_MAX)
+		luaL_error(L, "m:go: %s = %I: none is negative", what, (LUAI_UACINT)n);
+	return n;
+}
+
 int l_go(lua_State *L)
 {
 	static const char *const keys[] = { "instruction", "cycle", "event", "n", NULL };
@@ -60,11 +69,11 @@ int l_go(lua_State *L)
 	luaL_checktype(L, 2, LUA_TTABLE);
 	lua_settop(L, 2);
 	api_keys(L, 2, keys);
-	uint64_t n = lua_getfield(L, 2, "n") == LUA_TNIL ? 1 : api_u64(L, -1);
+	uint64_t n = lua_getfield(L, 2, "n") == LUA_TNIL ? 1 : count(L, "n");
 	if (lua_getfield(L, 2, "instruction") != LUA_TNIL) {
-		there = timeline_goto(t, (struct moment){ api_u64(L, -1), 0 });
+		there = timeline_goto(t, (struct moment){ count(L, "instruction"), 0 });
 	} else if (lua_getfield(L, 2, "cycle") != LUA_TNIL) {
-		there = timeline_goto_cycle(t, api_u64(L, -1));
+		there = timeline_goto_cycle(t, count(L, "cycle"));
 	} else if (lua_getfield(L, 2, "event") != LUA_TNIL) {
 		enum travelled how = travel_to_nth(v, luaL_checkstring(L, -1), n, &e);
 		if (how == TRAVEL_REFUSED)
