@@ -243,6 +243,7 @@ struct cpu {
 	struct cpu_event fault;         /* what was raised */
 	uint8_t attention;              /* something to look at between instructions: set by cpu_attention() */
 	uint8_t stop_request;
+	uint8_t dispatched;             /* where there are no tail calls: the uop that was returned is to be run (exec.h) */
 	uint8_t breakpoints;            /* some are set: ask break_hit before each instruction */
 	uint8_t number;                 /* CPU number; APIC ID too */
 	uint8_t watch;                  /* data breakpoints enabled in DR7, a bit each: every access takes the slow way and asks debug_data() */

@@ -3,8 +3,8 @@
  *
  * A hot handler does its work and ends with NEXT(c, u): charge the base cost, stop when the
  * deadline is reached, else go to the next uop by a tail call. Built without optimisation or
- * with sanitizers there are no tail calls: then a handler returns the uop to run next and run.c
- * loops. Stopped in a block: the uop not yet executed is returned. Stopped having left it:
+ * with sanitizers there are no tail calls: then a handler returns the uop to run next, says so in
+ * c->dispatched, and run.c loops: it stops where the tail calls would. Stopped in a block: the uop not yet executed is returned. Stopped having left it:
  * c->block is NULL. */
 #ifndef CPU_EXEC_H
 #define CPU_EXEC_H
@@ -26,7 +26,7 @@
 #endif
 
 #ifdef UOP_LOOP
-#define DISPATCH(c, u) return (u)
+#define DISPATCH(c, u) do { (c)->dispatched = 1; return (u); } while (0)
 #else
 #define DISPATCH(c, u) return (u)->fn((c), (u))
 #endif

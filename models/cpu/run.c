@@ -137,9 +137,10 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 		if (!u)
 			u = block_enter(c, NULL, 0)->uop;
 #ifdef UOP_LOOP
-		do
+		do {
+			c->dispatched = 0;
 			u = u->fn(c, u);
-		while (c->block && c->ledger.now < c->deadline);
+		} while (c->dispatched);
 #else
 		u = u->fn(c, u);
 #endif

@@ -274,7 +274,7 @@ static void drop_entry(struct mmu *m, uint8_t id, uint32_t entry)
 	tlb_kill(m->tlbs, (enum tlb_id)id, entry);
 }
 
-static uint32_t find(const struct mmu *m, uint8_t id, uint64_t lin, enum tlb_size size)
+static inline uint32_t find(const struct mmu *m, uint8_t id, uint64_t lin, enum tlb_size size)
 {
 	return tlb_find(m->tlbs, (enum tlb_id)id, lin, size_shift[size], size, m->paging.pcid, m->context);
 }
@@ -407,7 +407,7 @@ static void flush(struct mmu *m, enum flush_scope scope, unsigned pcid)
 
 /* Write a translation into one array, as the piece of it that fits there. 0: the array does not take this size. fresh: it was
  * looked for and is not there. */
-static uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
+static inline uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
 {
 	struct tlb_set *t = m->tlbs;
 	if (id == NO_ARRAY || !(t->array[id].size_mask >> size & 1) || size_shift[size] > info_shift)

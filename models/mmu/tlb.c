@@ -116,28 +116,6 @@ void tlb_free(struct tlb_set *t)
 	free(t);
 }
 
-uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift)
-{
-	const struct tlb_array *a = &t->array[id];
-	uint32_t first = tlb_set_base(a, tlb_page(lin, shift)), best = first;
-	for (uint32_t i = first; i < first + a->ways; i++) {
-		if (!t->tag[i])
-			return i;
-		if (t->stamp[i] < t->stamp[best])
-			best = i;
-	}
-	return best;
-}
-
-void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info)
-{
-	t->live[id] += !t->tag[entry];
-	t->tag[entry] = tag;
-	t->context[entry] = context;
-	t->info[entry] = info;
-	tlb_use(t, entry);
-}
-
 /* The whole entry goes, so that equal histories leave equal bytes. */
 void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry)
 {

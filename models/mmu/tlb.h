@@ -131,9 +131,25 @@ static inline void tlb_use(struct tlb_set *t, uint32_t entry)
 	t->stamp[0] = t->stamp[entry] = now;
 }
 
-/* The entry a new translation of this page would replace: an invalid way, else the one unused longest. */
-uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift);
-void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info);
+/* The entry a new translation of this page would replace: an invalid way, whose stamp is 0, else the one unused longest. */
+static inline uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift)
+{
+	const struct tlb_array *a = &t->array[id];
+	uint32_t best = tlb_set_base(a, tlb_page(lin, shift)), end = best + a->ways;
+	for (uint32_t i = best + 1; i < end; i++)
+		best = t->stamp[i] < t->stamp[best] ? i : best;
+	return best;
+}
+
+static inline void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info)
+{
+	t->live[id] += !t->tag[entry];
+	t->tag[entry] = tag;
+	t->context[entry] = context;
+	t->info[entry] = info;
+	tlb_use(t, entry);
+}
+
 void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry);
 
 /* Invalidate the entries of one array with (tag & mask) == want and (context & context_mask) == context. */
