@@ -123,8 +123,7 @@ Test(pmu, an_overflow_is_found_at_its_instruction)
 }
 Test(pmu, an_overflow_interrupts_by_the_local_apic)
 {
-	struct lapic *l = lapic_new(f->cpu, &f->evq, &f->cpu->apic);
-	f->cpu->lapic = l;
+	struct lapic *l = f->cpu->lapic;
 	lapic_mmio_write(l, 0xf0, 0x1ff);
 	lapic_mmio_write(l, 0x340, 4 << 8);                     /* an NMI */
 	wr(SELECT0, INSTRUCTIONS | OS | EN | INT);
@@ -135,8 +134,6 @@ Test(pmu, an_overflow_interrupts_by_the_local_apic)
 	fixture_run(f, 1);
 	cr_expect(eq(u64, get(f, REG(f, R_RSP), 8), FIXTURE_CODE + 10), "it strikes behind the tenth instruction");
 	cr_expect(ne(u32, lapic_mmio_read(l, 0x340) & 1 << 16, 0), "the entry is masked now");
-	f->cpu->lapic = NULL;
-	lapic_free(l);
 }
 Test(pmu, rdpmc)
 {
