@@ -1,6 +1,4 @@
-/* lab.c - see lab.h.
- *
- * Memory (flat; 64-bit mode maps it one to one, all of it for ring 3 too): */
+/* lab.c - see lab.h. Memory is flat; 64-bit mode maps it one to one, all of it for ring 3 too. */
 #include "ui/classify/lab.h"
 
 #include <inttypes.h>
@@ -133,7 +131,7 @@ static void vary(struct lab *l, enum lab_resource resource)
 	case RESOURCE_CR0: s->cr0 &= ~(uint64_t)CR0_NE; break;
 	case RESOURCE_CR4: s->cr4 &= ~(uint64_t)CR4_OSXSAVE; break;
 	case RESOURCE_IF: s->flags &= ~(uint64_t)RFLAGS_IF; break;
-	case RESOURCE_NT: s->flags |= BIT(12); break;
+	case RESOURCE_IOPL: s->flags |= BIT(12); break;
 	case RESOURCE_TSC: s->tsc_offset += 123456789; break;
 	case RESOURCE_AUX: s->tsc_aux = 5; break;
 	case RESOURCE_PMC: s->pmu.count[0] += 1000; break;

@@ -6,6 +6,7 @@
 
 #include "models/symbols.h"
 #include "models/vmm/vmm.h"
+#include "tests/unit/guest_run.h"
 #include "ui/gdb/stub.h"
 
 static struct session session;
@@ -22,19 +23,7 @@ static void keep(void *who, const char *data, size_t n)
 
 static void open_on(const char *kernel, const char *cmdline, const char *mmu, const char *cpus)
 {
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "cpus", cpus, "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	struct run *r = session_machine(&session, &setup, &e);
-	cr_assert(r != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	struct run *r = guest_run(&session, kernel, cmdline, "mmu=%s cpus=%s", mmu, cpus);
 	run_face(r)->echo = false;
 	g = gdb_new(r, gdb_arch_of(run_face(r)));
 	g->send = keep;

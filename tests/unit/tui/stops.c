@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/guest_run.h"
 #include "ui/session/stops.h"
 #include "ui/tui/tui.h"
 
@@ -11,18 +12,7 @@ static struct session session;
 
 static struct tui *open_it(const char *mmu)
 {
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	struct run *r = session_machine(&session, &setup, &e);
-	cr_assert(r != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = "build/guests/kernel64.elf", .cmdline = "forkwait n=2" };
-	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	struct run *r = guest_run(&session, "build/guests/kernel64.elf", "forkwait n=2", "mmu=%s", mmu);
 	return tui_new(r, 120, 40, false);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/guest_run.h"
 #include "ui/lua/scenario.h"
 #include "ui/tui/screen.h"
 #include "ui/tui/tui.h"
@@ -13,18 +14,7 @@ static struct scenario *line;
 
 static struct tui *open_under(const char *mmu, const char *kernel, const char *cmdline, int w, int h)
 {
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	struct run *r = session_machine(&session, &setup, &e);
-	cr_assert(r != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	struct run *r = guest_run(&session, kernel, cmdline, "mmu=%s", mmu);
 	return tui_new(r, w, h, false);
 }
 

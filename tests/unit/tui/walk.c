@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/cpu/sys.h"
+#include "tests/unit/guest_run.h"
 #include "ui/tui/tui.h"
 
 #define KERNEL64 "build/guests/kernel64.elf"
@@ -15,21 +16,7 @@ static enum pane_id pane = PANE_WALK;
 /* caches false: nothing shortens a walk, so that every reference is made. */
 static void open_under(const char *mmu, const char *cmdline, bool caches)
 {
-	static const char *const bare[] = { "psc.pde=0", "psc.pdpte=0", "psc.pml4e=0", "nested.tlb=0", "ept.psc=0" };
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
-	for (size_t i = 0; !caches && i < ARRAY_LEN(bare); i++)
-		cr_assert(eq(int, setup_set_pair(&setup, bare[i], "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	struct run *r = session_machine(&session, &setup, &e);
-	cr_assert(r != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = KERNEL64, .cmdline = cmdline };
-	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	struct run *r = guest_run(&session, KERNEL64, cmdline, "mmu=%s %s", mmu, caches ? "" : NO_WALK_CACHES);
 	t = tui_new(r, 80, 24, true);
 	for (const char *k = ":arrange walk\n\t"; *k; k++)
 		tui_key(t, *k);

@@ -6,6 +6,7 @@
 #include "models/mmu/mmu.h"
 #include "models/cpu/sys.h"
 #include "sim/rng.h"
+#include "tests/unit/guest_run.h"
 #include "ui/session/micro.h"
 
 #define KERNEL64 "build/guests/kernel64.elf"
@@ -16,25 +17,11 @@ static struct travel *v;
 static struct micro *u;
 
 /* With nothing that shortens a walk: every reference is made. */
-static const char *const no_walk_caches[] = { "psc.pde=0", "psc.pdpte=0", "psc.pml4e=0", "nested.tlb=0", "ept.psc=0" };
 static bool bare_walks;
 
 static void open_on(const char *mmu, const char *kernel, const char *cmdline)
 {
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	cr_assert(eq(int, setup_set(&setup, "ram", "64M", "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_set(&setup, "mmu", mmu, "test", &e), 0), "%s", e.text);
-	for (size_t i = 0; bare_walks && i < ARRAY_LEN(no_walk_caches); i++)
-		cr_assert(eq(int, setup_set_pair(&setup, no_walk_caches[i], "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	r = session_machine(&session, &setup, &e);
-	cr_assert(r != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, run_boot(r, &image, &e), 0), "%s", e.text);
+	r = guest_run(&session, kernel, cmdline, "mmu=%s %s", mmu, bare_walks ? NO_WALK_CACHES : "");
 	v = travel_open(r);
 	u = micro_open(v, r);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/rng.h"
+#include "tests/unit/guest_run.h"
 #include "ui/lua/scenario.h"
 #include "ui/session/travel.h"
 
@@ -13,20 +14,9 @@ static struct session session;
 static struct run *run;
 static struct travel *travel;
 
-static void begin(const char *const *keys, const char *kernel, const char *cmdline)
+static void begin(const char *keys, const char *kernel, const char *cmdline)
 {
-	static const struct options o = { .max_cycles = NEVER, .quiet = true };
-	struct err e = { "" };
-	struct setup setup;
-	session_init(&session, &o);
-	setup_init(&setup);
-	for (; *keys; keys++)
-		cr_assert(eq(int, setup_set_pair(&setup, *keys, "test", &e), 0), "%s", e.text);
-	cr_assert(eq(int, setup_finish(&setup, &e), 0), "%s", e.text);
-	run = session_machine(&session, &setup, &e);
-	cr_assert(run != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, run_boot(run, &image, &e), 0), "%s", e.text);
+	run = guest_run(&session, kernel, cmdline, "ram=32M %s", keys);
 	travel = travel_open(run);
 }
 
@@ -64,55 +54,54 @@ static void there_and_back(uint64_t length, unsigned times, const char *event)
 	end();
 }
 
-#define KEYS(...) (const char *const[]){ "ram=32M", __VA_ARGS__, NULL }
 #define KERNEL64 "build/guests/kernel64.elf"
 #define KERNEL32 "build/guests/kernel32.elf"
 
 Test(travel, exceptions_and_interrupts)
 {
-	begin(KEYS("cpus=1"), KERNEL64, "forkwait n=3");
+	begin("cpus=1", KERNEL64, "forkwait n=3");
 	there_and_back(2000000, 600, "exception,interrupt");
 }
 
 Test(travel, two_cpus)
 {
-	begin(KEYS("cpus=2"), KERNEL32, "ctxsw n=200");
+	begin("cpus=2", KERNEL32, "ctxsw n=200");
 	there_and_back(2000000, 600, NULL);
 }
 
 Test(travel, exits_under_ept)
 {
-	begin(KEYS("cpu=vmx", "mmu=ept"), KERNEL64, "in n=200");
+	begin("cpu=vmx mmu=ept", KERNEL64, "in n=200");
 	there_and_back(1000000, 600, "vm_exit");
 }
 
 Test(travel, shadow_fills_and_syncs)
 {
-	begin(KEYS("cpu=vmx", "mmu=shadow.unsync"), KERNEL64, "mmapchurn n=20");
+	begin("cpu=vmx mmu=shadow.unsync", KERNEL64, "mmapchurn n=20");
 	there_and_back(1000000, 600, "vm_exit");
 }
 
 Test(travel, write_protected_shadows)
 {
-	begin(KEYS("cpu=vmx", "mmu=shadow.wp"), KERNEL32, "forkwait n=3");
+	begin("cpu=vmx mmu=shadow.wp", KERNEL32, "forkwait n=3");
 	there_and_back(1000000, 600, "vm_exit");
 }
 
 Test(travel, agile)
 {
-	begin(KEYS("cpu=vmx", "mmu=agile"), KERNEL64, "forkwait n=3");
+	begin("cpu=vmx mmu=agile", KERNEL64, "forkwait n=3");
 	there_and_back(1000000, 400, "vm_exit");
 }
 
 Test(travel, two_virtual_cpus_on_one)
 {
-	begin(KEYS("cpu=vmx", "mmu=ept", "cpus=2", "host_cpus=1"), KERNEL64, "ctxsw n=50");
+	begin("cpu=vmx mmu=ept cpus=2 host_cpus=1", KERNEL64, "ctxsw n=50");
 	there_and_back(2000000, 400, "vm_entry");
 }
 
 Test(travel, devices_interrupt)
 {
-	begin(KEYS("cpu=vmx", "mmu=ept"), KERNEL32, "timer n=8");
+	begin("cpu=vmx mmu=ept", KERNEL32, "timer n=8");
 	there_and_back(1000000, 300, "interrupt");
 }
 
