@@ -65,6 +65,7 @@ struct vm_config {
 
 struct vm;
 struct vmm;
+struct virt;
 
 /* One virtual CPU. */
 struct vcpu_state {             /* plain */
@@ -125,6 +126,10 @@ struct pager {
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
 	bool (*agile)(const struct vcpu *v);            /* enter it with agile paging; NULL: never */
+	/* For guests that run beside the VMM (ring/ring.h). The virtual CPL has become 0, or another: of two roots for one CR3, the
+	 * one for it (Intel 64); and writes to a guest page are to trap, or no longer: pager->write() tells ring_hooks.written. */
+	void (*privilege)(struct vcpu *v, bool kernel);
+	void (*trace)(struct vcpu *v, uint64_t frame, bool on);
 };
 extern const struct pager pager_shadow_flush, pager_shadow_vtlb, pager_shadow_wp, pager_shadow_unsync, pager_agile;
 extern const struct pager *const pagers[];
@@ -136,6 +141,8 @@ struct vm {
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
 	hpa_t tables;                   /* the pager's: pager->needs() bytes */
 	struct mem mem;                 /* a window on it: guest-physical addresses */
+	const struct virt *virt;        /* virt.h */
+	void *technique;                /* its own */
 	struct vm_parts {               /* what it consists of before the VMM knows it: built and booted like a bare machine */
 		struct mem *mem;                /* the window on its RAM */
 		hpa_t base;                     /* where that is in host-physical memory; contiguous */
