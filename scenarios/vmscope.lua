@@ -92,6 +92,7 @@
 ---@field sweep? string "name=a..b[:step|xN]": a profile row or a parameter of the workload
 ---@field except? string[]|string final memory that may differ: a symbol or LOW-HIGH
 ---@field memory? boolean false: only the consoles are compared
+---@field all? boolean every pair of techniques that is modelled
 ---@field show? string parts of the text: summary,why,exits,walks,ledger
 ---@field max_cycles? integer of each case
 ---@field seed? integer of every random stream

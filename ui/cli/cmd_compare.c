@@ -24,7 +24,10 @@ int cmd_compare(struct args *a, struct err *e)
 	if (a->operands)
 		return err_set(e, NULL, "workloads: --workload gups,forkwait; vmscope help compare", "compare takes no operand, '%s' was given",
 		               a->operand[0]);
-	if (show_parse(&show, a->show, e) != 0 || (a->plot && plot_check(a->plot, e) != 0))
+	o->all = a->all;
+	if (o->all && o->technique.n)
+		return err_set(e, "--all", "one of the two", "--all is every technique, --technique some of them");
+	if (show_parse(&show, a->show ? a->show : a->all ? "matrix" : NULL, e) != 0 || (a->plot && plot_check(a->plot, e) != 0))
 		return -1;
 	o->quiet = a->o.quiet;
 	o->seed = a->o.seed;

@@ -14,6 +14,7 @@ struct case_spec {
 	char *image, *initrd;           /* paths; initrd may be NULL */
 	char *technique;                /* "vmx/ept:2M" */
 	char cpu[16], mmu[24], page[8]; /* its parts; page: "" or the largest EPT page */
+	bool whatif;                    /* on the machine whose critical instructions trap */
 	char *profile;
 	char **set;                     /* KEY=VALUE of machines, borrowed from the options */
 	size_t sets;

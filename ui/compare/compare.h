@@ -5,7 +5,8 @@
  *   case.c     one case, one machine         table.c     text, 80 columns
  *   record.c   its record as bytes           why.c       one sentence per workload
  *   pool.c     worker processes              files.c     JSON and CSV
- *   store.c    results kept in a folder      plot.c      pictures by gnuplot */
+ *   store.c    results kept in a folder      plot.c      pictures by gnuplot
+ *   matrix.c   all techniques side by side   all.def     which those are */
 #ifndef UI_COMPARE_COMPARE_H
 #define UI_COMPARE_COMPARE_H
 
@@ -77,7 +78,7 @@ size_t native_of(const struct comparison *c, size_t at);
 
 /* ---- what is said ---- */
 
-struct show { bool summary, why, exits, walks, ledger; };
+struct show { bool summary, why, exits, walks, ledger, matrix; };
 int show_parse(struct show *s, const char *text, struct err *e);       /* "summary,why"; NULL: all */
 void comparison_print(const struct comparison *c, const struct show *s, FILE *f);
 /* One sentence: who wins, by how much and why. value: index in the sweep. */

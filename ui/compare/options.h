@@ -21,6 +21,7 @@ struct compare_options {
 	char *results;                  /* the folder of results, or NULL: none is kept */
 	unsigned cpus;                  /* of each machine; 0: one */
 	unsigned jobs;                  /* 0: as many as CPUs are online */
+	bool all;                       /* every pair of techniques: all.def */
 	bool fresh, quiet, console_only;/* console_only: final memory is not compared */
 	uint64_t seed;
 	bool seed_given;

@@ -14,9 +14,14 @@
 
 #define NATIVE "native/native"
 #define RAM_MAX (16ull << 30)
+#define WHATIF ":whatif"
 static const char *const standard_techniques[] = { NATIVE, "vmx/shadow.wp", "vmx/ept", "vmx/ept:2M" };
+static const char *const all_techniques[] = {
+#define PAIR(technique) technique,
+#include "ui/compare/all.def"
+};
 
-/* "vmx/ept:2M" -> cpu, mmu, page; without a cpu it is vmx, but for native. */
+/* "vmx/ept:2M" -> cpu, mmu, page; "trap/shadow.wp:whatif" -> cpu, mmu, on that machine. Without a cpu it is vmx, but for native. */
 static int split_technique(const char *text, struct case_spec *c, struct err *e)
 {
 	static const char hint[] = "for example: native, ept, ept:2M, shadow.wp, vmx/shadow.wp; vmscope list techniques";
@@ -32,6 +37,13 @@ static int split_technique(const char *text, struct case_spec *c, struct err *e)
 	else
 		snprintf(c->cpu, sizeof c->cpu, "%s", strcmp(c->mmu, "native") == 0 ? "native" : "vmx");
 	snprintf(c->page, sizeof c->page, "%s", colon ? colon + 1 : "");
+	c->whatif = strcmp(c->page, WHATIF + 1) == 0;
+	if (c->whatif && strcmp(c->cpu, "trap") != 0)
+		return err_set(e, NULL, "trap/shadow.wp:whatif", "technique '%s': the others need no critical instruction to trap", text);
+	if (c->whatif) {
+		c->page[0] = '\0';
+		return technique_check(c->cpu, c->mmu, e);
+	}
 	if (colon && strcmp(c->page, "4K") != 0 && strcmp(c->page, "2M") != 0 && strcmp(c->page, "1G") != 0)
 		return err_set(e, NULL, "EPT maps with pages of 4K, 2M or 1G", "technique '%s': unknown page size '%s'", text, c->page);
 	if (colon && strcmp(c->mmu, "ept") != 0)
@@ -62,8 +74,8 @@ static int add_technique(struct plan *p, const struct compare_options *o, const 
 
 	if (split_technique(name, &c, e) != 0)
 		return -1;
-	snprintf(text, sizeof text, "%s/%s%s%s", c.cpu, c.mmu, c.page[0] && strcmp(c.page, "4K") != 0 ? ":" : "",
-	         strcmp(c.page, "4K") != 0 ? c.page : "");
+	snprintf(text, sizeof text, "%s/%s%s%s%s", c.cpu, c.mmu, c.page[0] && strcmp(c.page, "4K") != 0 ? ":" : "",
+	         strcmp(c.page, "4K") != 0 ? c.page : "", c.whatif ? WHATIF : "");
 	if (strcmp(c.mmu, "ept") != 0 || c.page[0] || !o->page.n) {
 		add_once(&p->technique, text);
 		return 0;
@@ -87,22 +99,28 @@ static int add_technique(struct plan *p, const struct compare_options *o, const 
 	return 0;
 }
 
+static int add_modelled(struct plan *p, const struct compare_options *o, const char *const *name, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct err ignored = { "" };
+		struct case_spec c = { .workload = NULL };
+
+		if (split_technique(name[i], &c, &ignored) == 0 && add_technique(p, o, name[i], e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int plan_techniques(struct plan *p, const struct compare_options *o, struct err *e)
 {
 	names_add(&p->technique, NATIVE, strlen(NATIVE));       /* first: it is what the others are measured against */
 	for (size_t i = 0; i < o->technique.n; i++)
 		if (add_technique(p, o, o->technique.v[i], e) != 0)
 			return -1;
-	for (size_t i = 0; !o->technique.n && i < ARRAY_LEN(standard_techniques); i++) {
-		struct err ignored = { "" };
-		struct case_spec c = { .workload = NULL };
-
-		if (split_technique(standard_techniques[i], &c, &ignored) != 0)
-			continue;       /* not modelled: not standard yet */
-		if (add_technique(p, o, standard_techniques[i], e) != 0)
-			return -1;
-	}
-	return 0;
+	if (o->technique.n)
+		return 0;
+	return o->all ? add_modelled(p, o, all_techniques, ARRAY_LEN(all_techniques), e) :
+	                add_modelled(p, o, standard_techniques, ARRAY_LEN(standard_techniques), e);
 }
 
 static void plan_workloads(struct plan *p, const struct compare_options *o)

@@ -10,12 +10,12 @@ enum { COLUMNS = 80, LABEL_MAX = 26, CELL = 6 };
 
 int show_parse(struct show *s, const char *text, struct err *e)
 {
-	static const char *const name[] = { "summary", "why", "exits", "walks", "ledger" };
-	bool *const part[] = { &s->summary, &s->why, &s->exits, &s->walks, &s->ledger };
+	static const char *const name[] = { "summary", "why", "exits", "walks", "ledger", "matrix" };
+	bool *const part[] = { &s->summary, &s->why, &s->exits, &s->walks, &s->ledger, &s->matrix };
 	struct names words = { NULL, 0 };
 	int status = 0;
 
-	*s = (struct show){ false, false, false, false, false };
+	*s = (struct show){ .summary = false };
 	names_split(&words, text ? text : "summary,why,exits,walks,ledger", ',');
 	for (size_t i = 0; i < words.n; i++) {
 		bool known = false;
@@ -24,7 +24,7 @@ int show_parse(struct show *s, const char *text, struct err *e)
 			if (strcmp(words.v[i], name[k]) == 0)
 				*part[k] = known = true;
 		if (!known)
-			status = err_set(e, "--show", "parts: summary, why, exits, walks, ledger", "unknown part '%s'", words.v[i]);
+			status = err_set(e, "--show", "parts: summary, why, exits, walks, ledger, matrix", "unknown part '%s'", words.v[i]);
 	}
 	names_fini(&words);
 	return status;
@@ -81,7 +81,7 @@ static size_t technique_width(const struct comparison *c)
 	return n;
 }
 
-static bool differs(const struct comparison *c, size_t at)
+bool differs(const struct comparison *c, size_t at)
 {
 	for (size_t i = 0; i < c->divergences; i++)
 		if (c->divergence[i].at == at)
@@ -90,7 +90,7 @@ static bool differs(const struct comparison *c, size_t at)
 }
 
 /* What stands in a cell that has no number. */
-static const char *trouble(const struct comparison *c, size_t at)
+const char *trouble(const struct comparison *c, size_t at)
 {
 	static const char *const word[] = {
 		[CASE_OK] = "", [CASE_FAILED] = "FAILED", [CASE_LIMIT] = "LIMIT", [CASE_REFUSED] = "refused", [CASE_CRASHED] = "CRASHED",
@@ -101,7 +101,7 @@ static const char *trouble(const struct comparison *c, size_t at)
 }
 
 /* The best of the techniques with a VMM; 0: none, or none that is worth the name. */
-static size_t best_of(const struct comparison *c, size_t block)
+size_t best_of(const struct comparison *c, size_t block)
 {
 	double least = 0, most = 0;
 	size_t best = 0;
@@ -120,8 +120,7 @@ static size_t best_of(const struct comparison *c, size_t block)
 
 /* ---- summary: slowdowns ---- */
 
-/* A line whose last cell may end in a blank. */
-static void put_trimmed(FILE *f, char *line)
+void put_trimmed(FILE *f, char *line)
 {
 	size_t n = strlen(line);
 
@@ -388,6 +387,8 @@ void comparison_print(const struct comparison *c, const struct show *s, FILE *f)
 	for (size_t i = 0; i < p->profile.n; i++) {
 		if (s->summary)
 			summary(c, f, i);
+		if (s->matrix && virtual)
+			matrix(c, i, f);
 		if (s->why && virtual)
 			sentences(c, f, i);
 		if (s->exits && virtual)

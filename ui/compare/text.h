@@ -9,6 +9,12 @@
 const char *compact(uint64_t v, char *buf, size_t n);  /* at most five characters: 9999, 12.3k, 456M */
 /* The technique without "vmx/" when that is what all of them have: "shadow.wp", "native". */
 const char *short_name(const struct comparison *c, size_t technique);
+/* What stands in a cell that has no number; the best technique of a block of cases, 0: none worth the name; is one marked '!'? */
+const char *trouble(const struct comparison *c, size_t at);
+size_t best_of(const struct comparison *c, size_t block);
+bool differs(const struct comparison *c, size_t at);
+void put_trimmed(FILE *f, char *line);                 /* without the blanks at its end */
+void matrix(const struct comparison *c, size_t profile, FILE *f);
 void wrap(FILE *f, const char *text, size_t columns);
 /* Over a sweep: who wins where. */
 void crossover_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n);

@@ -127,6 +127,8 @@ static int option(lua_State *L, const char *key, void *arg)
 		o->sweep = text_of(L, key);
 	} else if (strcmp(key, "set") == 0) {
 		api_each_key(L, -1, "set", add_set, &o->set);
+	} else if (strcmp(key, "all") == 0) {
+		o->all = flag_of(L, key);
 	} else if (strcmp(key, "memory") == 0) {
 		o->console_only = !flag_of(L, key);
 	} else if (strcmp(key, "max_cycles") == 0) {
@@ -229,7 +231,7 @@ static void push_comparison(lua_State *L, struct holder *h)
 int l_compare(lua_State *L)
 {
 	static const char *const keys[] = { "workload", "technique", "profile", "page", "except", "image", "initrd", "ram", "sweep",
-	                                    "set", "memory", "max_cycles", "seed", "show", NULL };
+	                                    "set", "memory", "max_cycles", "seed", "all", "show", NULL };
 	const struct scenario *s = scenario_of(L);
 	struct err e = { "" };
 	struct holder *h;

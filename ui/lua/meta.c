@@ -90,6 +90,7 @@ static const struct class options[] = {
 		{ "sweep?", "string", "\"name=a..b[:step|xN]\": a profile row or a parameter of the workload" },
 		{ "except?", "string[]|string", "final memory that may differ: a symbol or LOW-HIGH" },
 		{ "memory?", "boolean", "false: only the consoles are compared" },
+		{ "all?", "boolean", "every pair of techniques that is modelled" },
 		{ "show?", "string", "parts of the text: summary,why,exits,walks,ledger" },
 		{ "max_cycles?", "integer", "of each case" },
 		{ "seed?", "integer", "of every random stream" },

@@ -42,6 +42,21 @@ Test(table, the_summary_shows_slowdowns_and_marks_the_best)
 	comparison_fini(&c);
 }
 
+Test(table, the_matrix_has_a_column_for_each_technique)
+{
+	struct comparison c;
+	char *text;
+
+	made_up(&c);
+	text = printed(&c, "matrix");
+	cr_expect(says(text, "                 vmx   vmx\n"
+	                     "workload  bare    wp   ept\n"
+	                     "gups      1000  1.01* 1.91\n"
+	                     "forkwait  1050  5.71  1.19*\n"), "%s", text);
+	free(text);
+	comparison_fini(&c);
+}
+
 Test(table, no_line_is_wider_than_a_terminal)
 {
 	struct comparison c;

@@ -1,0 +1,85 @@
+/* matrix.c - workloads down, techniques across: slowdowns in three digits, all pairs in 80 columns. */
+#include <string.h>
+
+#include "ui/compare/compare.h"
+#include "ui/compare/text.h"
+
+enum { LABEL = 9, NATIVE = 6, CELL = 6, COLUMNS = 80, FIT = (COLUMNS + 1 - LABEL - NATIVE) / CELL };
+
+/* Four characters at most: 9999, 38M, 1.8M. */
+static const char *cycles_of(const struct case_record *r, char *text, size_t n)
+{
+	static const char unit[] = " kMGTPE";
+	double x = (double)record_cycles(r);
+	size_t i = 0;
+	for (; x >= 9999.5 || (i && x >= 999.5); i++)
+		x /= 1000;
+	snprintf(text, n, i && x < 9.95 ? "%.1f%c" : i ? "%.0f%c" : "%.0f", x, unit[i]);
+	return text;
+}
+
+/* "shadow.wp" -> "wp", "ept:2M" -> "ept2M", "shadow.wp:whatif" -> "wp". */
+static void column_name(const struct case_spec *s, char *to, size_t n)
+{
+	const char *dot = strchr(s->mmu, '.');
+	snprintf(to, n, "%s%s", dot ? dot + 1 : s->mmu, s->page);
+}
+
+/* Right-aligned over the numbers; a name of six letters takes the column of marks too. */
+static int put_name(char *to, size_t n, const char *name)
+{
+	return snprintf(to, n, strlen(name) >= CELL ? "%6.6s" : "%5s ", name);
+}
+
+static int put_number(char *to, size_t n, double x, char mark)
+{
+	return snprintf(to, n, x < 9.995 ? "%5.2f%c" : x < 99.95 ? "%5.1f%c" : "%5.0f%c", x, mark);
+}
+
+static void head(const struct comparison *c, size_t from, size_t to, FILE *f)
+{
+	char cpu[256], mmu[256], name[48];
+	int a = snprintf(cpu, sizeof cpu, "%*s", LABEL + NATIVE, ""), b = snprintf(mmu, sizeof mmu, "%-*s%*s ", LABEL, "workload", NATIVE - 1, "bare");
+	for (size_t t = from; t < to; t++) {
+		a += put_name(cpu + a, sizeof cpu - (size_t)a, c->plan.spec[t].cpu);
+		column_name(&c->plan.spec[t], name, sizeof name);
+		b += put_name(mmu + b, sizeof mmu - (size_t)b, name);
+	}
+	put_trimmed(f, cpu);
+	put_trimmed(f, mmu);
+}
+
+static void row(const struct comparison *c, size_t block, const char *label, size_t from, size_t to, FILE *f)
+{
+	char line[256], text[24];
+	size_t best = best_of(c, block);
+	int n = snprintf(line, sizeof line, "%-*.*s%*s ", LABEL, LABEL, label, NATIVE - 1, record_good(&c->record[block]) ?
+	                 cycles_of(&c->record[block], text, sizeof text) : "-");
+	for (size_t t = from; t < to; t++) {
+		double x = slowdown(c, block + t);
+		char mark = differs(c, block + t) ? '!' : t == best ? '*' : ' ';
+		if (x > 0)
+			n += put_number(line + n, sizeof line - (size_t)n, x, mark);
+		else
+			n += snprintf(line + n, sizeof line - (size_t)n, "%5.5s ", trouble(c, block + t));
+	}
+	put_trimmed(f, line);
+}
+
+void matrix(const struct comparison *c, size_t profile, FILE *f)
+{
+	const struct plan *p = &c->plan;
+	bool whatif = false;
+	fprintf(f, "\nSlowdown on %s: cycles on the bare machine, then how many times as many;\n* marks the best\n", p->profile.v[profile]);
+	for (size_t from = 1, to; from < p->technique.n; from = to) {
+		to = from + FIT < p->technique.n ? from + FIT : p->technique.n;
+		head(c, from, to, f);
+		for (size_t w = 0; w < p->workload.n; w++)
+			for (size_t v = 0; v < p->values; v++)
+				row(c, plan_at(p, profile, w, v, 0), p->workload.v[w], from, to, f);
+	}
+	for (size_t t = 0; t < p->technique.n; t++)
+		whatif |= p->spec[t].whatif;
+	if (whatif)
+		fputs("trap: on the what-if machine, whose critical instructions trap outside ring 0;\non x86 as it is trap-and-emulate goes wrong: vmscope equiv shows where\n", f);
+}
