@@ -16,6 +16,7 @@
  * Simplified: x2APIC MSRs are not virtualized by the hardware; no posted interrupts: one for a running guest is a host interrupt first.
  * The model's IRR, ISR and TPR as panes show them are those of the last exit. */
 #include "models/vmm/exit.h"
+#include "models/vmm/virt.h"
 
 #include <string.h>
 
@@ -62,7 +63,7 @@ static enum apicv level(const struct vcpu *v)
 {
 	const enum apicv most = v->vm->config.apicv;
 	const struct cpu *c = v->cpu;
-	if (most == APICV_OFF || !vmx_may_be(c, VMX_TPR_SHADOW))
+	if (most == APICV_OFF || v->vm->virt->ring || !vmx_may_be(c, VMX_TPR_SHADOW))
 		return APICV_OFF;
 	if (most == APICV_TPR || v->vm->pager != &pager_ept || !vmx_may_be(c, VMX_VIRTUALIZE_APIC) || !ept_apic_page(v->vm))
 		return APICV_TPR;

@@ -47,8 +47,7 @@ static bool handled_elsewhere(struct vcpu *v, uint32_t reason)
 	struct vmm *m = v->vm->vmm;
 	if (!m->exit_seen)
 		return false;
-	const struct cpu *c = v->cpu;
-	const struct exit_seen x = { reason, (uint32_t)vmx_get(c, EXIT_INSN_LENGTH), vmx_get(c, EXIT_QUALIFICATION) };
+	const struct exit_seen x = { reason, (uint32_t)vcpu_peek(v, VMCS_EXIT_INSN_LENGTH), vcpu_peek(v, VMCS_EXIT_QUALIFICATION) };
 	if (!m->exit_seen(m->exit_who, v, &x))
 		return false;
 	vcpu_skip(v);
@@ -71,8 +70,6 @@ static void refuse_reason(struct vcpu *v, uint32_t reason)
 void vcpu_serve(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
-	v->vm->stat[VMM_STAT_EXITS]++;
-	vcpu_exited(v);
 	uint32_t reason = (uint32_t)vcpu_get(v, VMCS_EXIT_REASON);
 	inject_again(v);
 	vmm_cost(c, VMM_COST_DISPATCH);

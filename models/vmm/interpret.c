@@ -15,7 +15,7 @@
  * Timing: INTERPRET an instruction, EMULATE_OP for each further iteration of REP, DEVICE an access to a device, what the instruction
  * takes on a CPU, and its references.
  * Simplified: the interpreter's own walks of the guest's page tables, where a guest has paging on meanwhile, cost nothing. */
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 #include <string.h>
 
@@ -28,74 +28,13 @@ bool vm_restricted(const struct vm *vm, const struct cpu *c)
 	return vm->pager == &pager_ept && !vmx_may_be(c, VMX_UNRESTRICTED);
 }
 
-/* ---- what VM entry takes ---- */
-
-static bool whole_limit(const struct seg *s)
-{
-	return (!(s->limit & 0xfff00000) || s->attr & SEG_G) && ((s->limit & 0xfff) == 0xfff || !(s->attr & SEG_G));
-}
-
-static bool usable(const struct seg *s) { return !(s->attr & SEG_UNUSABLE); }
-
-static bool code_fits(const struct seg *cs, const struct seg *ss)
-{
-	unsigned type = SEG_TYPE(cs->attr), dpl = SEG_DPL(cs->attr);
-	bool kind = type & TYPE_CODE && type & TYPE_ACCESSED && cs->attr & SEG_S && cs->attr & SEG_P && usable(cs) && whole_limit(cs);
-	return kind && (type & TYPE_CONFORMING ? dpl <= SEG_DPL(ss->attr) : dpl == SEG_DPL(ss->attr));
-}
-
-static bool stack_fits(const struct seg *ss, const struct seg *cs)
-{
-	unsigned type = SEG_TYPE(ss->attr);
-	if ((ss->sel & 3) != (cs->sel & 3))
-		return false;
-	if (!usable(ss))
-		return true;
-	return (type == 3 || type == 7) && ss->attr & SEG_S && ss->attr & SEG_P && SEG_DPL(ss->attr) == (ss->sel & 3) && whole_limit(ss);
-}
-
-static bool data_fits(const struct seg *s)
-{
-	unsigned type = SEG_TYPE(s->attr);
-	if (!usable(s))
-		return true;
-	if (!(type & TYPE_ACCESSED) || (type & TYPE_CODE && !(type & TYPE_READ)) || !(s->attr & SEG_S) || !(s->attr & SEG_P))
-		return false;
-	return whole_limit(s) && ((type & TYPE_CODE && type & TYPE_CONFORMING) || SEG_DPL(s->attr) >= (s->sel & 3));
-}
-
-static bool v86_fits(const struct seg *s)
-{
-	return s->base == (uint64_t)s->sel << 4 && s->limit == 0xffff && s->attr == (SEG_P | 3 << 5 | SEG_S | 3);
-}
-
-static bool fits(const struct vcpu *v, const struct cpu_state *s)
-{
-	bool v86 = s->flags & RFLAGS_VM;
-	if (!v->vm->pager->page_fault && !vm_restricted(v->vm, v->cpu))
-		return true;
-	if (v->vm->pager == &pager_agile)
-		return true;            /* it has unrestricted guest */
-	if (!(s->cr0 & CR0_PE))
-		return false;
-	for (unsigned i = SEG_ES; i <= SEG_GS && v86; i++)
-		if (!v86_fits(&s->seg[i]))
-			return false;
-	for (unsigned i = SEG_ES; i <= SEG_GS && !v86; i++) {
-		const struct seg *g = &s->seg[i];
-		if (i == SEG_CS ? !code_fits(g, &s->seg[SEG_SS]) : i == SEG_SS ? !stack_fits(g, &s->seg[SEG_CS]) : !data_fits(g))
-			return false;
-	}
-	return true;
-}
-
 void vcpu_interpret_one(struct vcpu *v)
 {
 	v->s.interpreting = INTERPRET_WANTED;
 	v->s.interpret_one = 1;
 }
 
-bool vcpu_fits(const struct vcpu *v) { return fits(v, &v->model->s); }
+bool vcpu_fits(const struct vcpu *v) { return v->vm->virt->fits(v, &v->model->s); }
 
 /* ---- the interpreter's view of memory ---- */
 
@@ -134,7 +73,7 @@ static void read_rest(struct vcpu *v, struct cpu_state *s)
 	s->sysenter_cs = vcpu_get(v, VMCS_GUEST_SYSENTER_CS);
 	s->sysenter_esp = vcpu_get(v, VMCS_GUEST_SYSENTER_ESP);
 	s->sysenter_eip = vcpu_get(v, VMCS_GUEST_SYSENTER_EIP);
-	if (vmcs_exists(v->cpu, VMCS_GUEST_PAT))
+	if (vcpu_has(v, VMCS_GUEST_PAT))
 		s->pat = vcpu_get(v, VMCS_GUEST_PAT);
 	s->shadow = blocking & 3;
 	s->nmi_blocked = blocking >> 3 & 1;
@@ -315,7 +254,7 @@ bool vcpu_interpret(struct vcpu *v)
 		begin(v);
 	if (m->mmu.paging.levels == 3)
 		(void)mmu_load_paging(&m->mmu, m->s.cr0, m->s.cr3, m->s.cr4, m->s.efer, v->s.pdpte);
-	bool run = events(v), over = run && !v->s.interpret_one && !m->s.pending_dbg && fits(v, &m->s);
+	bool run = events(v), over = run && !v->s.interpret_one && !m->s.pending_dbg && vcpu_fits(v);
 	if (run && !over) {
 		vcpu_now(v);
 		step(v);

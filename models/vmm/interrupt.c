@@ -5,7 +5,7 @@
  * delivery (apicv.c) the 8259s' and NMIs alone.
  * INIT and start-up IPIs change the model's state as they change a CPU's, which then goes into the VMCS.
  * Source: SDM Vol. 3C, "Event Injection"; "Interrupt-Window Exiting and Virtual-Interrupt Delivery"; "NMI-window exiting". */
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 #include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
@@ -103,15 +103,14 @@ void vcpu_interrupt(struct vcpu *v)
 /* Registers of a CPU that holds no virtual CPU are the model's; of one that does, its own. */
 static void reload(struct vcpu *v)
 {
-	struct cpu *c = v->cpu;
-	uint64_t before = c->vmcs ? c->vmcs->pa : VMCS_NONE;
-	if (before != v->s.vmcs)
-		vmx_root_vmptrld(c, v->s.vmcs);
+	struct vcpu *held = vmm_holder(v->vm->vmm, v->cpu);
+	if (v->vm->virt->reach)
+		v->vm->virt->reach(v);
 	vcpu_load_state(v);
 	if (!v->s.interpreting)
 		vcpu_renew(v);
-	if (before != v->s.vmcs && before != VMCS_NONE)
-		vmx_root_vmptrld(c, before);
+	if (held && held->vm->virt->reach)
+		held->vm->virt->reach(held);
 	vcpu_registers_in(v);
 }
 

@@ -4,7 +4,7 @@
  * turns of vmm->slice cycles, in order, while they are runnable; a turn ends by the VMX-preemption timer where the CPU has
  * one, else by the host's timer. With nothing to run the physical CPU halts until an interrupt.
  * The world switch: VMPTRLD, and by software what no VMCS holds: general registers, floating point, debug registers, MSRs. */
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 #include <string.h>
 
@@ -34,27 +34,21 @@ static void copy_registers(struct cpu_state *to, const struct cpu_state *from)
 	memcpy(to->xmm, from->xmm, sizeof to->xmm);
 }
 
-static struct vcpu *holder(const struct vmm *m, const struct cpu *c)
-{
-	uint32_t n = m->s.current[c->number];
-	return n ? m->vcpu[n - 1] : NULL;
-}
-
 bool vcpu_in_guest(const struct vcpu *v)
 {
-	return v->cpu->vmx.guest && holder(v->vm->vmm, v->cpu) == v;
+	return vmm_holder(v->vm->vmm, v->cpu) == v && v->vm->virt->in_guest(v);
 }
 
 void vcpu_registers_out(struct vcpu *v)
 {
-	if (holder(v->vm->vmm, v->cpu) == v && v->s.interpreting != INTERPRET_MODEL)
+	if (vmm_holder(v->vm->vmm, v->cpu) == v && v->s.interpreting != INTERPRET_MODEL)
 		copy_registers(&v->model->s, &v->cpu->s);
 }
 
 void vcpu_registers_in(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
-	if (holder(v->vm->vmm, c) != v)
+	if (vmm_holder(v->vm->vmm, c) != v)
 		return;
 	copy_registers(&c->s, &v->model->s);
 	mmu_set_pkru(&c->mmu, c->s.pkru);
@@ -64,6 +58,8 @@ static void put_away(struct vcpu *v)
 {
 	v->s.ran += v->cpu->ledger.now - v->s.since;
 	vcpu_registers_out(v);
+	if (v->vm->virt->put_away)
+		v->vm->virt->put_away(v);
 }
 
 static void take_up(struct vcpu *v)
@@ -71,7 +67,8 @@ static void take_up(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	vmm_cost(c, VMM_COST_SWITCH);
 	vmm_cost(c, VMM_COST_FPU);
-	vmx_root_vmptrld(c, v->s.vmcs);
+	if (v->vm->virt->take_up)
+		v->vm->virt->take_up(v);
 	copy_registers(&c->s, &v->model->s);
 	mmu_set_pkru(&c->mmu, c->s.pkru);
 	v->s.since = c->ledger.now;
@@ -134,10 +131,8 @@ static void arm(struct vmm *m, struct vcpu *v)
 	cycle_t end = m->s.slice_end[c->number], now = c->ledger.now, left = end > now ? end - now : 1;
 	if (m->vcpus <= m->p.cpus)
 		return;
-	if (vmx_may_be(c, VMX_PREEMPTION_TIMER)) {
-		vcpu_set(v, VMCS_PREEMPTION_TIMER, (left >> VMX_TIMER_SHIFT) + 1);
+	if (v->vm->virt->arm(v, left))
 		return;
-	}
 	evq_cancel(m->p.evq, m->owner, c->number);
 	evq_add(m->p.evq, m->owner, now + left, c->number, 0);
 }
@@ -145,7 +140,7 @@ static void arm(struct vmm *m, struct vcpu *v)
 void vmm_run(struct vmm *m, struct cpu *c)
 {
 	for (;;) {
-		struct vcpu *old = holder(m, c);
+		struct vcpu *old = vmm_holder(m, c);
 		bool turn = c->ledger.now < m->s.slice_end[c->number] || m->vcpus <= m->p.cpus;
 		struct vcpu *v = choose(m, c, turn);
 		if (!v) {
@@ -179,12 +174,12 @@ void vcpu_wake(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	if (!m->s.started || c->root.who != m)
 		return;
-	bool current = holder(m, c) == v;
-	if (c->vmx.guest ? !current || !vcpu_pending(v) : c->s.activity != ACTIVITY_HLT)
+	bool current = vmm_holder(m, c) == v, guest = !cpu_root_modelled(c);
+	if (guest ? !current || !vcpu_pending(v) : c->s.activity != ACTIVITY_HLT)
 		return;         /* another one's turn; or the VMM is at work there and will look itself */
-	if (!c->vmx.guest && !vcpu_pending(v))
+	if (!guest && !vcpu_pending(v))
 		return;
-	if (c->vmx.guest && v->s.window & VMM_WINDOW_INTERRUPT && !v->model->s.nmi_pending && !v->model->s.init_pending)
+	if (guest && v->s.window & VMM_WINDOW_INTERRUPT && !v->model->s.nmi_pending && !v->model->s.init_pending)
 		return;         /* it will come back by itself */
 	v->vm->stat[VMM_STAT_KICKS]++;
 	vmm_kick(m, c);

@@ -38,20 +38,16 @@ static struct shadow *begin(struct vcpu *v, enum why why)
 	struct shadow *s = v->vm->paging;
 	s->c = v->cpu;
 	s->why = why;
-	s->nx = vmcs_exists(v->cpu, VMCS_GUEST_EFER);
+	s->nx = vcpu_has(v, VMCS_GUEST_EFER);
 	return s;
 }
 
-static bool tagged(const struct vcpu *v)
-{
-	return v->vm->config.tags && vmcs_exists(v->cpu, VMCS_VPID);
-}
-
-/* Without tags every VM entry and exit flushes by itself. */
+/* The tag is read from where it is kept. */
 static void flush(struct vcpu *v, enum invvpid_type type, uint64_t lin)
 {
-	if (tagged(v))
-		vmx_root_invvpid(v->cpu, type, (unsigned)vcpu_get(v, VMCS_VPID), lin);
+	if (v->vm->config.tags && vcpu_has(v, VMCS_VPID))
+		(void)vcpu_get(v, VMCS_VPID);
+	vcpu_invalidate(v, type, lin);
 }
 
 /* A root that was zapped while in use is empty: get another. */
@@ -152,7 +148,7 @@ static void load_efer(struct vcpu *v)
 	if (now != controls)
 		vcpu_set(v, VMCS_ENTRY_CONTROLS, now);
 	/* NXE always: the error code then tells a fetch from a load, whatever the guest uses */
-	if (vmcs_exists(v->cpu, VMCS_GUEST_EFER))
+	if (vcpu_has(v, VMCS_GUEST_EFER))
 		vcpu_set(v, VMCS_GUEST_EFER, EFER_NXE | (lma ? v->s.efer : v->s.efer & ~(uint64_t)EFER_LME));
 }
 

@@ -17,11 +17,13 @@ struct virt {
 	int (*able)(const struct cpu *c, const struct pager *p, struct err *e);
 	int (*vm_init)(struct vm *vm, struct err *e);   /* NULL: nothing */
 	void (*vm_fini)(struct vm *vm);
-	void (*create)(struct vcpu *v);         /* on its CPU, as vcpu_create() */
+	void (*boot)(struct cpu *c);            /* the VMM's boot, of one physical CPU */
+	void (*create)(struct vcpu *v);         /* on its CPU, as vcpu_create(): its fields exist, those of the technique's own are set */
 	uint64_t (*get)(struct vcpu *v, enum vmcs_field f);
 	void (*set)(struct vcpu *v, enum vmcs_field f, uint64_t x);
 	uint64_t (*peek)(const struct vcpu *v, enum vmcs_field f);      /* for people: no cost, nothing changes */
 	bool (*has)(const struct vcpu *v, enum vmcs_field f);           /* does the field exist? */
+	void (*reach)(struct vcpu *v);          /* its fields can be got and set from here on, whoever holds its CPU; NULL: they always can */
 	void (*take_up)(struct vcpu *v);        /* world switch: the physical CPU is its from here on */
 	void (*put_away)(struct vcpu *v);       /* and no longer; NULL: nothing */
 	void (*serve)(struct vcpu *v);          /* the guest has come back: why, and what is done about it */
@@ -29,7 +31,7 @@ struct virt {
 	bool (*in_guest)(const struct vcpu *v); /* its physical CPU, which it holds, runs its instructions now */
 	void (*flush)(struct vcpu *v, enum invvpid_type type, uint64_t lin);    /* translations of its that are not right any more */
 	bool (*fits)(const struct vcpu *v, const struct cpu_state *s);  /* may it be entered in this state, or must it be interpreted? */
-	void (*arm)(struct vcpu *v, cycle_t left);      /* its turn is over in so many cycles; NULL: the host's timer does it */
+	bool (*arm)(struct vcpu *v, cycle_t left);      /* its turn is over in so many cycles; false: the host's timer must tell */
 };
 #define VIRT(name) extern const struct virt virt_##name;
 #include "models/vmm/virt.def"

@@ -1,5 +1,5 @@
 /* vm.c - a virtual machine as the VMM keeps it: its memory, its devices' registers, its end. */
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,8 +107,8 @@ void vcpu_refuse(struct vcpu *v, const char *what)
 	struct cpu *c = v->cpu, *m = v->model;
 	if (!vm->refused[0])
 		snprintf(vm->refused, sizeof vm->refused, "%s", what);
-	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_REFUSED, vm->number, c->vmcs ? vmx_get(c, GUEST_RIP) : 0,
-	      c->vmcs ? vmx_get(c, EXIT_REASON) : 0, 0);
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_REFUSED, vm->number, vcpu_peek(v, VMCS_GUEST_RIP),
+	      vcpu_peek(v, VMCS_EXIT_REASON), 0);
 	if (m->machine.request)
 		m->machine.request(m->machine.who, MACHINE_SHUTDOWN, 0);
 }
@@ -167,18 +167,23 @@ static void sections(struct vm *vm)
 	}
 }
 
-/* Can this CPU do what the technique needs? */
-static int able(const struct cpu *c, const struct pager *p, struct err *e)
+static const struct virt *const virts[] = {
+#define VIRT(name) &virt_##name,
+#include "models/vmm/virt.def"
+};
+
+static const struct virt *virt_find(const char *name)
 {
-	if (!cpu_has(c, FEATURE_VMX))
-		return err_set(e, NULL, "choose a newer one: vmscope list profiles", "profile %s has no VT-x", c->profile->name);
-	const bool ept = p == &pager_ept || p == &pager_agile;
-	if (ept && !vmx_may_be(c, VMX_ENABLE_EPT))
-		return err_set(e, NULL, "use shadow paging, or a profile from nehalem on", "profile %s has no EPT", c->profile->name);
-	if (p == &pager_agile && !vmx_may_be(c, VMX_UNRESTRICTED))
-		return err_set(e, NULL, "use shadow paging or EPT, or a profile from sandybridge on",
-		               "profile %s has EPT without \"unrestricted guest\", which agile paging needs", c->profile->name);
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(virts); i++)
+		if (!name || !strcmp(virts[i]->name, name))
+			return virts[i];
+	return NULL;
+}
+
+/* The machine's own technique: a CPU is in VMX operation, or has the VMM's tables of rings; not both. */
+static bool mixes(const struct vmm *m, const struct virt *virt)
+{
+	return m->vms && m->vm[0]->virt->ring != virt->ring;
 }
 
 struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_parts *p, struct err *e)
@@ -188,11 +193,22 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		err_set(e, NULL, "vmscope list techniques", "memory virtualization '%s' is not modelled", c->mmu);
 		return NULL;
 	}
-	if (able(m->p.cpu[0], pager, e))
+	const struct virt *virt = virt_find(c->cpu);
+	if (!virt) {
+		err_set(e, NULL, "vmscope list techniques", "CPU virtualization '%s' is not modelled", c->cpu);
+		return NULL;
+	}
+	if (mixes(m, virt)) {
+		err_set(e, NULL, "give each a machine of its own", "'%s' beside '%s' on one machine is not modelled", virt->name,
+		        m->vm[0]->virt->name);
+		return NULL;
+	}
+	if (virt->able(m->p.cpu[0], pager, e))
 		return NULL;
 	struct vm *vm = xcalloc(1, sizeof *vm);
 	vm->config = *c;
-	vm->config.cpu = "vmx";
+	vm->config.cpu = virt->name;
+	vm->virt = virt;
 	vm->config.mmu = pager->name;
 	vm->number = m->vms + 1;
 	vm->base = p->base;
@@ -201,7 +217,8 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 	vm->pager = pager;
 	vm->vmm = m;
 	uint64_t tables = pager->needs ? pager->needs(&vm->config) : 0;
-	if ((tables && vmm_cut(m, tables, 2ull << 20, true, &vm->tables, e)) || (pager->vm_init && pager->vm_init(vm, e))) {
+	if ((tables && vmm_cut(m, tables, 2ull << 20, true, &vm->tables, e)) || (pager->vm_init && pager->vm_init(vm, e)) ||
+	    (virt->vm_init && virt->vm_init(vm, e))) {
 		free(vm);
 		return NULL;
 	}

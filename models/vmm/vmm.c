@@ -6,7 +6,7 @@
  * The boot of the VMM is not simulated: at the first vmm_start() every CPU is as its boot would have left it, in VMX root
  * operation, 64-bit mode, with its local APIC enabled. Nothing is fetched in root operation, so there are no page tables
  * behind the host's CR3. */
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,7 +77,7 @@ static void root_run(void *who, struct cpu *c)
 	c->ledger.acct = ACCT_VMM;
 	uint32_t current = v->s.current[c->number];
 	if (current && v->vcpu[current - 1]->s.launched && v->vcpu[current - 1]->s.interpreting != INTERPRET_MODEL)
-		vcpu_serve(v->vcpu[current - 1]);
+		v->vcpu[current - 1]->vm->virt->serve(v->vcpu[current - 1]);
 	vmm_run(v, c);
 }
 
@@ -145,6 +145,8 @@ void vmm_free(struct vmm *v)
 		return;
 	for (unsigned i = 0; i < v->vms; i++) {
 		struct vm *vm = v->vm[i];
+		if (vm->virt->vm_fini)
+			vm->virt->vm_fini(vm);
 		if (vm->pager->fini)
 			vm->pager->fini(vm);
 		for (unsigned k = 0; k < vm->config.vcpus; k++)
@@ -157,8 +159,6 @@ void vmm_free(struct vmm *v)
 /* As the VMM's boot leaves a CPU. */
 static void boot_cpu(struct vmm *v, struct cpu *c)
 {
-	hpa_t region = vmm_page(v);
-	mem_write32(v->p.mem, region, VMCS_REVISION);
 	c->s.cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 	c->s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_VMXE;
 	c->s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
@@ -171,7 +171,7 @@ static void boot_cpu(struct vmm *v, struct cpu *c)
 	lapic_mmio_write(c->lapic, APIC_SVR, 0x1ff);
 	c->root = (struct root_software){ root_run, root_event, v };
 	c->ledger.acct = ACCT_VMM;
-	vmx_root_vmxon(c, region.v);
+	v->vm[0]->virt->boot(c);
 	for (unsigned i = c->number; i < v->vcpus; i += v->p.cpus)
 		vcpu_create(v->vcpu[i]);
 	c->vmx.service = 1;

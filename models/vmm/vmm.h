@@ -7,7 +7,7 @@
  *
  *   vmm.c      life, the VMM's own memory            exit*.c, exit_service.def  one service routine per exit reason
  *   vm.c       a VM: memory, devices                 ept.c        the EPT builder                (pager "ept")
- *   vcpu.c     a virtual CPU: VMCS, VM entry         shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
+ *   vcpu.c     a virtual CPU; virt*: VMX, rings          shadow*.c    the shadow pagers              (pagers "shadow.*", "agile")
  *   sched.c    which vCPU runs where, world switch   emulate.c    instructions that touch devices or guarded tables
  *   interrupt.c  what a vCPU is interrupted by       interpret.c  guests in a state VM entry refuses: real mode without
  *   pager.def  the pagers                                         "unrestricted guest"
@@ -200,8 +200,10 @@ struct vmm {
 struct exit_seen { uint32_t reason, length; uint64_t qualification; };
 
 /* ---- what a service routine may use ---- */
-uint64_t vcpu_get(struct vcpu *v, enum vmcs_field f);           /* VMREAD */
+uint64_t vcpu_get(struct vcpu *v, enum vmcs_field f);           /* VMREAD, or what the technique (virt.h) has in its place */
 void vcpu_set(struct vcpu *v, enum vmcs_field f, uint64_t x);   /* VMWRITE */
+uint64_t vcpu_peek(const struct vcpu *v, enum vmcs_field f);    /* for people: no cost */
+bool vcpu_has(const struct vcpu *v, enum vmcs_field f);
 void vmm_cost(struct cpu *c, enum vmm_cost what);               /* one software phase */
 /* Guest RAM by guest-physical address, timed, charged to the phase's cause; false: not RAM. */
 bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa);
@@ -214,11 +216,17 @@ void vcpu_reg_set(struct vcpu *v, unsigned r, uint64_t x);
 void vcpu_now(struct vcpu *v);                                  /* before virtual devices are touched: their time is now */
 void vcpu_refuse(struct vcpu *v, const char *what);             /* the VM stops: not modelled */
 void vcpu_flush(struct vcpu *v);                                /* its tagged translations go (INVVPID); untagged ones do anyway */
+void vcpu_invalidate(struct vcpu *v, enum invvpid_type type, uint64_t lin);     /* some of them */
 
 /* ---- the VMM's own memory ---- */
 hpa_t vmm_page(struct vmm *v);                                  /* a zeroed page, never given back; 0: none is left */
 /* A piece of host-physical memory for a VM; low: below 4 GB. */
 int vmm_cut(struct vmm *v, uint64_t size, uint64_t align, bool low, hpa_t *base, struct err *e);
+static inline struct vcpu *vmm_holder(const struct vmm *m, const struct cpu *c) /* the virtual CPU that holds c, or NULL */
+{
+	uint32_t n = m->s.current[c->number];
+	return n ? m->vcpu[n - 1] : NULL;
+}
 static inline struct vmm *vmm_of(const struct cpu *c) { return c->root.who; }   /* whose software runs in root operation there */
 
 /* ---- between the VMM's files ---- */
@@ -227,8 +235,9 @@ void vcpu_load_state(struct vcpu *v);                           /* model->s into
 void vcpu_renew(struct vcpu *v);                                /* after it, on one that has run: control registers may be any others */
 bool vcpu_enter(struct vcpu *v);                                /* false: VM entry failed, the VM is refused */
 unsigned vcpu_vpid(const struct vcpu *v);
-void vcpu_exited(struct vcpu *v);                               /* the first thing after an exit: registers are saved */
-void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit that has just completed */
+void vcpu_touch_regs(struct vcpu *v, hpa_t at, bool write);     /* the VMM's copy of the general registers: two lines at `at` */
+void vcpu_injected(struct vcpu *v);                             /* the pending event has gone to where the guest gets it */
+void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit in its fields, registers saved */
 bool vcpu_pending(struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
 void vcpu_interrupt(struct vcpu *v);                            /* the event to inject at the entry to come, or the window for it */
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
@@ -237,7 +246,7 @@ void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interr
 void vcpu_registers_out(struct vcpu *v);                        /* of the CPU that holds it: to the model, and back */
 void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
-bool vcpu_fits(const struct vcpu *v);                           /* interpret.c: may VMX run what the model holds? */
+bool vcpu_fits(const struct vcpu *v);                           /* may it be entered in the state the model holds? */
 void vcpu_interpret_one(struct vcpu *v);                        /* the instruction at RIP, or the event pending, before it is entered again */
 bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
 void apicv_init(struct vcpu *v);                                /* apicv.c */
