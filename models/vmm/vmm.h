@@ -85,6 +85,8 @@ struct vcpu_state {             /* plain */
 	uint64_t eoi_exit[4];           /* as in the VMCS */
 	uint32_t apicv, tpr_threshold;  /* enum apicv: the VMCS's controls; likewise */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
+	uint64_t segments;              /* under ring/segment.c: its page, host-physical */
+	uint32_t segments_changed, pad; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
 enum { INTERPRET_WANTED = 1 /* its state is where it always is */, INTERPRET_MODEL /* its state is the model's */ };

@@ -17,7 +17,8 @@
  *   record.c      get, set: the virtual CPU's record
  *   trap.c        from an event to an exit reason: decoding the instruction that trapped    trap.def  one row per instruction
  *   reflect.c     exceptions, interrupts and system calls into the guest's own IDT
- *   segment.c     the guest's descriptor tables, copied
+ *   descriptor.c  one descriptor: what the hardware gets for a guest's
+ *   segment.c     the guest's descriptor tables copied, segment registers in and out
  */
 #ifndef VMM_RING_H
 #define VMM_RING_H
@@ -33,7 +34,7 @@
 enum ring_page {
 	RING_STUBS,                     /* nothing is ever fetched there: entry points, 16 bytes apart, by vector */
 	RING_IDT,
-	RING_CPU,                       /* + 4 * CPU: TSS, stack, and two to spare */
+	RING_CPU,                       /* + 4 * CPU: TSS, stack, the guest's LDT copied, and what segment.c notes of the CPU */
 	RING_GDT = RING_CPU + 4 * CPUS_MAX,     /* + 16 * CPU: 64 KB of descriptors, the VMM's own in the last page */
 	RING_SHARED = 400,              /* + vCPU: what translated code or a paravirtual kernel shares with the VMM */
 	RING_CODE = 512,                /* the translation cache, to the end of the corner */
@@ -47,6 +48,9 @@ enum ring_page {
 #define RING_SEL_CS   0xf008
 #define RING_SEL_SS   0xf010
 #define RING_SEL_TSS  0xf020
+#define RING_SEL_LDT  0xf030
+#define RING_SEL_OWN(seg) (0xf040u + 8 * (seg))         /* a guest's ES, CS ... GS that no descriptor in its tables stands for (any more) */
+#define RING_SEL_GUEST 0xf000                   /* selectors below are the guest's */
 
 /* What came back from the guest, read from the VMM's stack. */
 struct ring_frame {
@@ -76,11 +80,30 @@ hpa_t ring_page_hpa(const struct vm *vm, unsigned page);/* host-physical, of a p
 int ring_page_add(struct vm *vm, unsigned page);        /* the VM's own ones (RING_SHARED and up): a zeroed page there; -1: no memory */
 uint64_t ring_page_lin(const struct vcpu *v, unsigned page);    /* linear, in the guest's present mode */
 
-/* ---- segment.c: the guest's GDT and LDT as the hardware gets them ---- */
-/* The hardware's descriptor for a guest's: DPL, limit; absent when the hardware must not load it without the VMM (system
- * descriptors, gates, ones whose accessed bit is still clear). */
+/* ---- descriptor.c ---- */
+/* The hardware's descriptor for a guest's, DPL and limit changed; not present when the hardware must not load it without the VMM:
+ * system descriptors and gates, those whose accessed bit is still clear, and such that one load would check otherwise than the guest. */
 uint64_t ring_descriptor(uint64_t guest, bool wide);
-void ring_gdt_load(struct vcpu *v);                     /* the virtual GDTR has changed, or the physical CPU */
-bool ring_segment_fault(struct vcpu *v, unsigned sel);  /* #GP, #NP, #SS with a selector: copied now (restart), or the guest's own */
+/* The same for a segment register's hidden part, loaded by the VMM: present whenever there is one. 0: none (CS in the corner). */
+uint64_t ring_descriptor_own(uint64_t guest, enum seg_reg i, bool wide);
+/* A descriptor with this hidden part; false: there is none (real mode's limits). */
+bool ring_descriptor_of(uint64_t base, uint32_t limit, uint32_t attr, uint64_t *raw);
+
+/* ---- segment.c: the guest's GDT and LDT as the hardware gets them ----
+ * While the VMM runs, the record holds the virtual segment registers and the CPU's ES, DS, FS, GS still the guest's real ones. */
+void ring_segments_init(struct vcpu *v);                /* once, after its record: nothing is loaded yet */
+void ring_segments_fini(struct vcpu *v);                /* INIT, reset: no page of its is traced any more */
+void ring_gdt_load(struct vcpu *v);                     /* the physical CPU is its from here on: take_up() */
+void ring_segments_came(struct vcpu *v, const struct ring_frame *f);    /* back from the guest, first of all: selectors it has loaded itself into the record */
+void ring_segments_going(struct vcpu *v, struct ring_frame *f);         /* last of all before IRET: real segment registers for the record's; sets f->cs, f->ss */
+/* record.c's set(): a field of segment registers, GDTR or LDTR is another now. */
+void ring_segment_changed(struct vcpu *v, enum vmcs_field f);
+/* #GP, #NP, #SS, #TS with a selector (not of the IDT): true: copied now, restart; false: interpret the instruction (vcpu_interpret_one()), which
+ * sets accessed bits, faults or enters gates as the guest's own tables have it. */
+bool ring_segment_fault(struct vcpu *v, unsigned sel);
+/* The pager: a traced page has been written, or whole pages are about to be by the guest itself. Tells the technique's hook too. */
+void ring_written(struct vcpu *v, gpa_t gpa, unsigned n);
+/* May these segment registers, mode and privilege be run by the hardware, or are they interpreted? virt->fits() of rings. */
+bool ring_segments_fit(const struct vcpu *v, const struct cpu_state *s);
 
 #endif
