@@ -8,7 +8,7 @@
 
 #include "models/vmm/emulate.h"
 
-#define EMU_REP 1024            /* iterations of REP before the guest is entered again: assumed, as in KVM */
+#define EMU_REP 1024            /* iterations of REP before the guest is entered again, unless its turn is over: assumed, as in KVM */
 
 /* ---- registers and flags ---- */
 
@@ -342,7 +342,7 @@ bool op_string(struct emu *e)
 	if (!(u->flags & (UOP_REP | UOP_REPNE)))
 		return iterate(e, &compares);
 	for (unsigned i = 0; reg(e, R_RCX, size); i++) {
-		if (i == EMU_REP) {
+		if (i == EMU_REP || (i && vcpu_turn_over(e->v))) {
 			e->again = true;
 			return true;
 		}

@@ -99,7 +99,7 @@ static bool element(struct vcpu *v, const struct run *r, uint64_t lin, bool user
 	return true;
 }
 
-/* To the end of the page; the guest comes back for the rest, and interrupts come between. */
+/* To the end of the page, or of its turn; the guest comes back for the rest, and interrupts come between. */
 static void string(struct vcpu *v, const struct run *r, bool rep)
 {
 	struct cpu *c = v->cpu;
@@ -115,7 +115,7 @@ static void string(struct vcpu *v, const struct run *r, bool rep)
 		count--;
 		if (rep)
 			add(&c->s.r[R_RCX], r->mask, -1);
-		if ((lin & PAGE_MASK) != page)
+		if ((lin & PAGE_MASK) != page || vcpu_turn_over(v))
 			break;
 	}
 	if (!count)

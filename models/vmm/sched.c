@@ -124,6 +124,12 @@ static void idle(struct vmm *m, struct cpu *c)
 	cpu_attention(c);
 }
 
+bool vcpu_turn_over(const struct vcpu *v)
+{
+	const struct vmm *m = v->vm->vmm;
+	return m->vcpus > m->p.cpus && v->cpu->ledger.now >= m->s.slice_end[v->cpu->number];
+}
+
 /* Others wait: a turn ends some time. */
 static void arm(struct vmm *m, struct vcpu *v)
 {

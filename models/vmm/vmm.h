@@ -242,6 +242,7 @@ void vcpu_injected(struct vcpu *v);                             /* the pending e
 void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit in its fields, registers saved */
 bool vcpu_pending(struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
 void vcpu_interrupt(struct vcpu *v);                            /* the event to inject at the entry to come, or the window for it */
+bool vcpu_turn_over(const struct vcpu *v);                      /* others wait for its CPU, and it has had its slice */
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
 void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interrupt to a physical CPU */

@@ -1,0 +1,243 @@
+/* Fuzz target: two VMs on one CPU, one of them hostile. Whatever it executes, whatever its tables and descriptors say:
+ *
+ *   - each load and store its instructions make lies in its own memory, or in pages the VMM gave its kernel;
+ *   - the other VM's memory is as its own program leaves it, and that program goes on;
+ *   - the VMM neither dies nor forgets a cycle.
+ *
+ * What is looked at is the memory accesses of the CPU while it executes guest code, by host-physical address: that does not ask
+ * the VMM whether it was careful.
+ *
+ * Input: 1 byte chooses the technique, 7 the mode and flags, 8 registers, 32 page-table entries of { 2 bytes where, 6 bytes
+ * entry }, 32 descriptors of 8 bytes; then code, in pieces: a byte of 0 to 127 is a piece of pieces[] with its immediates replaced
+ * by what follows, 128 and above are that many minus 127 bytes as they are. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/boot/image.h"
+#include "models/machine.h"
+#include "models/vmm/vmm.h"
+#include "tests/fuzz/fuzz.h"
+
+enum {
+	RAM = 2 << 20, GDT = 0x1000, IDT = 0x2000, STUBS = 0x3000, TABLES = 0x10000, CODE = 0x20000, CODE_N = 0x4000, STACK = 0x30000,
+	SLICE = 20000, CYCLES = 400000,
+};
+
+static const struct technique { const char *cpu, *mmu; } techniques[] = {
+#define ISOLATED(cpu, mmu) { cpu, mmu },
+#include "tests/fuzz/isolation.def"
+};
+const unsigned isolation_techniques = ARRAY_LEN(techniques);
+
+/* ---- what the hostile guest likes to do; ? is replaced by the input ---- */
+
+static const struct piece { uint8_t n, any /* bytes at the end that the input gives */; const char *bytes; } pieces[] = {
+#define PIECE(what, any, bytes) { sizeof bytes - 1, any, bytes },
+#include "tests/fuzz/isolation_piece.def"
+};
+
+struct input { const uint8_t *p; size_t n; };
+
+static uint64_t take(struct input *in, unsigned bytes)
+{
+	uint64_t v = 0;
+	for (unsigned i = 0; i < bytes && in->n; i++, in->p++, in->n--)
+		v |= (uint64_t)*in->p << (8 * i);
+	return v;
+}
+
+static void write_code(struct mem *m, struct input *in)
+{
+	for (unsigned at = 0; at < CODE_N - 256 && in->n;) {
+		unsigned what = (unsigned)take(in, 1);
+		if (what > 127) {
+			for (what -= 127; what && in->n; what--)
+				mem_write(m, HPA(CODE + at++), &(uint8_t){ (uint8_t)take(in, 1) }, 1);
+			continue;
+		}
+		const struct piece *p = &pieces[what % ARRAY_LEN(pieces)];
+		mem_write(m, HPA(CODE + at), p->bytes, p->n);
+		for (unsigned i = p->n - p->any; i < p->n; i++)
+			mem_write(m, HPA(CODE + at + i), &(uint8_t){ (uint8_t)take(in, 1) }, 1);
+		at += p->n;
+	}
+}
+
+static void page_tables(struct mem *m, struct input *in)
+{
+	for (unsigned level = 0; level < 3; level++)
+		mem_write64(m, HPA(TABLES + level * 0x1000), (TABLES + (level + 1) * 0x1000) | 7);
+	for (uint64_t i = 0; i < 512; i++)
+		mem_write64(m, HPA(TABLES + 0x3000 + i * 8), i << 12 | 7);
+	/* IA-32 without PAE: a directory of 4 MB pages, the identity again and again */
+	for (uint64_t i = 0; i < 1024; i++)
+		mem_write32(m, HPA(TABLES + 0x5000 + i * 4), 0xe7);
+	for (unsigned i = 0; i < 32; i++) {
+		uint64_t where = take(in, 2), entry = take(in, 6);
+		mem_write64(m, HPA(TABLES + (where & 0x7ff8)), entry | (entry >> 40 & 1) << 63);
+	}
+}
+
+static void descriptors(struct mem *m, struct input *in, bool wide)
+{
+	static const uint64_t gdt[] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00affb000000ffff, 0x00cff3000000ffff, 0x00cffb000000ffff };
+	mem_write(m, HPA(GDT), gdt, sizeof gdt);
+	if (wide)
+		mem_write64(m, HPA(GDT + 8), 0x00af9b000000ffff);
+	for (unsigned i = ARRAY_LEN(gdt); i < 32; i++)
+		mem_write64(m, HPA(GDT + i * 8), take(in, 8));
+	for (uint64_t v = 0; v < 64; v++) {     /* gates lead to an IRET, or on */
+		uint64_t stub = STUBS + 16 * v;
+		if (wide)
+			mem_write64(m, HPA(IDT + 16 * v), (stub & 0xffff) | 8 << 16 | 0xee00ull << 32);
+		else
+			mem_write64(m, HPA(IDT + 8 * v), (stub & 0xffff) | 8 << 16 | 0xee00ull << 32);
+		mem_write(m, HPA(stub), wide ? "\x48\xcf" : "\xcf", wide ? 2 : 1);
+	}
+}
+
+static void start(struct cpu *c, struct input *in, uint64_t choice)
+{
+	bool wide = choice & 1;
+	if (wide)
+		entry_long64(c, CODE, TABLES);
+	else if (choice & 2)
+		entry_real(c, CODE >> 4, 0);
+	else
+		entry_protected32(c, CODE);
+	if (!wide && !(choice & 2) && choice & 4) {
+		c->s.cr3 = TABLES + 0x5000;
+		c->s.cr0 |= CR0_PG;
+		c->s.cr4 |= CR4_PSE;
+	}
+	c->s.gdtr = (struct dtr){ GDT, 0xff, 0 };
+	c->s.idtr = (struct dtr){ wide || !(choice & 2) ? IDT : 0, 0x3ff, 0 };
+	for (unsigned i = 0; i < 16; i++)
+		c->s.r[i] = choice >> (8 + i) & 1 ? take(in, 4) : CODE + 64 * i;
+	c->s.r[R_RSP] = STACK;
+	c->s.flags |= choice >> 3 & 1 ? RFLAGS_IF : 0;
+	cpu_restored(c);
+}
+
+/* The victim counts in its memory for ever: inc dword [0x8000]; jmp */
+static void victim(struct machine *m)
+{
+	static const uint8_t code[] = { 0xff, 0x05, 0x00, 0x80, 0, 0, 0xeb, 0xf8 };
+	struct cpu *c = m->cpu[0];
+	mem_write(&m->mem, HPA(CODE), code, sizeof code);
+	for (unsigned i = 0x40000; i < 0x60000; i += 8)
+		mem_write64(&m->mem, HPA(i), 0x5ec7e75ec7e75000 + i);
+	entry_protected32(c, CODE);
+	cpu_restored(c);
+}
+
+/* ---- looking ---- */
+
+PRINTF(2, 3) static void finding(const struct technique *t, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	fprintf(stderr, "%s/%s: ", t->cpu, t->mmu);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	abort();
+}
+
+struct watch { struct machine *m; unsigned foreign; uint64_t pa, lin; };
+
+static bool own(const struct vm *vm, uint64_t pa, unsigned size)
+{
+	if (pa >= vm->base.v && pa + size <= vm->base.v + vm->config.ram)
+		return true;
+	if (ept_apic_page(vm) && (pa & PAGE_MASK) == ept_apic_page(vm))
+		return true;
+	return false;
+}
+
+static void seen(void *who, const struct trace_record *r)
+{
+	struct watch *w = who;
+	const struct cpu *c = w->m->cpu[0];
+	unsigned vm = machine_vm_on(w->m, c);
+	if (r->component != c->number || cpu_root_modelled(c) || !vm || c->delivering)
+		return;
+	if (!own(w->m->vmm->vm[vm - 1], r->a[1], (unsigned)r->a[2]) && !w->foreign++)
+		w->lin = r->a[0], w->pa = r->a[1];
+}
+
+/* ---- the machine ---- */
+
+struct pair { struct machine *m; struct snap *fresh; };
+
+static struct machine *pair(struct pair *p, const struct technique *t)
+{
+	struct machine_config k;
+	struct err e = { "" };
+	if (p->m) {
+		snap_restore(p->m->snaps, p->fresh);
+		return p->m;
+	}
+	machine_config_defaults(&k);
+	k.ram = 32 << 20;
+	k.trace_ring = 64;
+	k.profile.l2_size = 65536;
+	k.profile.l3_size = 262144;
+	p->m = machine_new(&k, &e);
+	for (unsigned i = 0; p->m && i < 2; i++) {
+		struct vm_config v = { .cpu = t->cpu, .mmu = t->mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 1 << 20, .ram = RAM,
+		                       .slice = SLICE };
+		struct machine_config g = p->m->config;
+		g.ram = RAM;
+		g.cpus = 1;
+		if (!machine_vm(p->m, &g, &v, &e))
+			finding(t, "%s", e.text);
+	}
+	if (!p->m)
+		finding(t, "%s", e.text);
+	p->fresh = snap_take(p->m->snaps, "fresh");
+	return p->m;
+}
+
+/* Cycles the victim has had, its present turn included. */
+static cycle_t ran(const struct machine *m)
+{
+	const struct vcpu *v = m->vmm->vm[1]->vcpu[0];
+	return v->s.ran + (m->vmm->s.current[0] == 2 ? v->cpu->ledger.now - v->s.since : 0);
+}
+
+int fuzz_isolation(const uint8_t *data, size_t n)
+{
+	static struct pair pairs[ARRAY_LEN(techniques)];
+	struct input in = { data, n };
+	unsigned which = (unsigned)take(&in, 1) % ARRAY_LEN(techniques);
+	struct machine *m = pair(&pairs[which], &techniques[which]), *bad = m->guest[0], *good = m->guest[1];
+	uint64_t choice = take(&in, 7);
+	struct watch w = { .m = m };
+	struct err e = { "" };
+	start(bad->cpu[0], &in, choice);
+	page_tables(&bad->mem, &in);
+	descriptors(&bad->mem, &in, choice & 1);
+	write_code(&bad->mem, &in);
+	victim(good);
+	if (trace_listen_apart(&m->trace, "access", seen, &w, &e))
+		finding(&techniques[which], "%s", e.text);
+	enum machine_stop why = machine_run(m, CYCLES, 0);
+	trace_unlisten(&m->trace, seen, &w);
+	if (w.foreign)
+		finding(&techniques[which], "%u accesses outside, the first to %#" PRIx64 " at %#" PRIx64, w.foreign, w.lin, w.pa);
+	if (!ledger_audit(&m->cpu[0]->ledger))
+		finding(&techniques[which], "the ledger does not balance");
+	for (unsigned i = 0x40000; i < 0x60000; i += 8)
+		if (mem_read64(&good->mem, HPA(i)) != 0x5ec7e75ec7e75000ull + i)
+			finding(&techniques[which], "the other VM's memory at %#x has changed", i);
+	/* it had its turns, however dear its pages were to map */
+	if (why == MACHINE_STOP_CYCLES && ran(m) < CYCLES / 5)
+		finding(&techniques[which], "the other VM ran for %" PRIu64 " of %d cycles", ran(m), CYCLES);
+	if (!mem_read32(&good->mem, HPA(0x8000)))
+		finding(&techniques[which], "the other VM did nothing: stop %d", why);
+	return 0;
+}
