@@ -36,6 +36,7 @@
 ---@class ClassifyOptions
 ---@field profile string? its profile: skylake
 ---@field umip boolean? with user-mode instruction prevention
+---@field trap_critical boolean? the what-if machine whose critical instructions trap
 
 ---what an instruction is
 ---@class Verdict
@@ -206,6 +207,8 @@
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
 ---@field ["cet.shstk"]? integer shadow stacks, from the Skylake generation on: no CPU modelled here had them
 ---@field ["cet.ibt"]? integer indirect-branch tracking (ENDBRANCH), likewise
+---@field ["trap.critical"]? integer every critical instruction is #GP(0) outside ring 0, as Popek and Goldberg ask
+---@field ["trap.umip"]? integer SGDT, SIDT, SLDT, SMSW, STR are #GP(0) outside ring 0 whatever CR4.UMIP says, the other critical instructions are not
 ---@field line? integer cache-line size
 ---@field ["l1i.size"]? integer L1 instruction cache size
 ---@field ["l1i.ways"]? integer L1 instruction cache associativity

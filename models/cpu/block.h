@@ -34,7 +34,7 @@ static inline uint32_t block_key(const struct cpu *c)
 	const struct seg *cs = &c->s.seg[SEG_CS];
 	bool flat = c->s.mode == MODE_LONG64 || (cs->base == 0 && cs->limit == 0xffffffff);
 	return c->s.mode | (c->s.cpl == 3 ? KEY_USER : 0) | (flat ? KEY_FLAT : 0) | (c->s.seg[SEG_SS].attr & SEG_DB ? KEY_STACK32 : 0) |
-	       c->cet;
+	       (c->s.cpl ? c->trap_key : 0) | c->cet;
 }
 
 /* Linear address of s.rip. */

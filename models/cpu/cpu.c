@@ -50,6 +50,7 @@ struct cpu *cpu_new(unsigned number, struct mem *mem, const struct profile *p,
 	c->mmu.apic_who = c;
 	c->decoder = decoder_new(c);
 	c->blocks = blocks_new(mem->ram_size);
+	c->trap_key = p->trap_critical ? KEY_TRAP : 0;
 	cpu_reset(c, false);
 	return c;
 }

@@ -248,6 +248,7 @@ struct cpu {
 	uint8_t number;                 /* CPU number; APIC ID too */
 	uint8_t watch;                  /* data breakpoints enabled in DR7, a bit each: every access takes the slow way and asks debug_data() */
 	uint16_t cet;                   /* control-flow enforcement in force at this CPL: KEY_SS, KEY_IBT, KEY_WAIT; cet_changed() */
+	uint16_t trap_key;              /* KEY_TRAP on the what-if machine (profile: trap.critical), else 0 */
 	uint8_t align_check;            /* CR0.AM, EFLAGS.AC and CPL 3: every access takes the slow way; misaligned ones are #AC(0) */
 	uint8_t ext;                    /* delivering something external to the program: EXT in error codes */
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */

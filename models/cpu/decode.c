@@ -17,6 +17,7 @@
 #include "models/cpu/cet.h"
 #include "models/cpu/cpuid.h"
 #include "models/cpu/exec.h"
+#include "models/cpu/sensitivity.h"
 #include "models/cpu/sse.h"
 #include "models/cpu/sys.h"
 #include "sim/err.h"
@@ -414,5 +415,9 @@ bool decode(const struct decoder *d, const struct profile *prof, uint32_t key, c
 	uop_fn *hot = u->body == row->body ? row->bind(u, key) : u->body == sse_movsd ?
 	              bind_sse_movsd(u, key) : NULL;
 	u->fn = hot ? hot : ends ? uop_call_end : uop_call;
+	if (unlikely(key & KEY_TRAP) && insn_trapped(u, mode)) {        /* its body stays: it tells what the instruction is */
+		u->fn = uop_trap;
+		u->flags |= UOP_END;
+	}
 	return true;
 }

@@ -17,6 +17,7 @@ enum {
 	KEY_SS = 64,            /* shadow stacks are enabled at this CPL */
 	KEY_IBT = 128,          /* indirect-branch tracking is */
 	KEY_WAIT = 256,         /* and it waits for ENDBRANCH: what comes first must be one */
+	KEY_TRAP = 512,         /* a what-if machine, outside ring 0: critical instructions trap */
 };
 
 struct decoder *decoder_new(const struct cpu *c);       /* features as CPUID advertises them now */

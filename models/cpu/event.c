@@ -219,6 +219,13 @@ static bool handler_code(struct cpu *c, const struct gate *g, struct desc *cs)
 	return inner;
 }
 
+/* The what-if machine: a program that asks for a handler gets ring 0, or #GP. */
+static void enters_ring0(struct cpu *c, const struct cpu_event *ev, unsigned cpl)
+{
+	if (unlikely(c->trap_key) && cpl && !cpu_v86(c) && is_software(ev))
+		cpu_raise_ec(c, VEC_GP, ev->vector * 8u + 2);
+}
+
 /* 16- and 32-bit gates. */
 static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const struct gate *g,
                            uint64_t back, struct flow *f)
@@ -232,6 +239,7 @@ static void deliver_legacy(struct cpu *c, const struct cpu_event *ev, const stru
 	flow_phase(c, f, DELIVERY_PHASE(f, CODE));
 	bool inner = handler_code(c, g, &cs), v86 = cpu_v86(c);
 	unsigned cpl = inner ? desc_dpl(&cs) : c->s.cpl;
+	enters_ring0(c, ev, cpl);
 	if (inner) {
 		flow_phase(c, f, DELIVERY_PHASE(f, STACK));
 		flow_extra(c, f, c->profile->ring_flow);
@@ -295,6 +303,7 @@ static void deliver_64(struct cpu *c, const struct cpu_event *ev, const struct g
 	flow_phase(c, f, DELIVERY_PHASE(f, CODE));
 	bool inner = handler_code(c, g, &cs);
 	unsigned cpl = inner ? desc_dpl(&cs) : c->s.cpl;
+	enters_ring0(c, ev, cpl);
 	struct frame st = { .mask = ~0ull, .cpl = cpl, .sp = c->s.r[R_RSP], .v = VEC_SS };
 	if (inner || g->ist) {
 		flow_phase(c, f, DELIVERY_PHASE(f, STACK));
@@ -347,7 +356,7 @@ static void deliver(struct cpu *c, const struct cpu_event *ev)
 		flow_phase(c, &f, DELIVERY_PHASE(&f, GATE));
 		read_gate(c, ev, &g);
 		if (g.type == DESC_TASK_GATE)
-			task_gate(c, g.sel, TASK_INT, back, ev->has_error, ev->error);
+			enters_ring0(c, ev, c->s.cpl), task_gate(c, g.sel, TASK_INT, back, ev->has_error, ev->error);
 		else if (cpu_lma(c))
 			deliver_64(c, ev, &g, back, &f);
 		else

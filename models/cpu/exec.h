@@ -48,6 +48,8 @@ const struct uop *hot_touch(struct cpu *c, const struct uop *u, uint64_t line, e
 uop_fn uop_rep;         /* repeat u->body, one iteration each, until rCX is 0 */
 uop_fn uop_rep_while;   /* the same, and while ZF is as the prefix says */
 
+uop_fn uop_trap;        /* #GP(0): a critical instruction of the what-if machine outside ring 0 */
+
 uop_body exec_gp0;      /* #GP(0): an instruction longer than 15 bytes */
 
 /* ---- leaving a block (block.c) ---- */

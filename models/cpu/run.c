@@ -57,6 +57,13 @@ void exec_gp0(struct cpu *c, const struct uop *u)
 	cpu_raise_ec(c, VEC_GP, 0);
 }
 
+const struct uop *uop_trap(struct cpu *c, const struct uop *u)
+{
+	c->cur = u;
+	cpu_raise_ec(c, VEC_GP, 0);
+	return NULL;
+}
+
 /* ---- the loop ---- */
 
 /* Modelled software has VMX root operation: it is called where its code would be fetched. It comes back with a guest

@@ -28,3 +28,14 @@ enum sensitivity insn_sensitivity(enum insn i, enum insn_form form)
 	};
 	return form == FORM_PLAIN ? (enum sensitivity)insn_rows[i].sensitivity : forms[form];
 }
+
+bool insn_trapped(const struct uop *u, enum cpu_mode mode)
+{
+	enum insn i = (enum insn)u->row;
+	enum insn_form form = uop_form(u);
+	if (insn_sensitivity(i, form) != INSN_SENSITIVE)
+		return false;
+	if (i == INSN_INT || i == INSN_INT3 || i == INSN_INT1)
+		return false;
+	return mode != MODE_V86 || (form == FORM_PLAIN && insn_rows[i].cost != COST_SEGLOAD);
+}

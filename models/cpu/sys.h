@@ -64,7 +64,7 @@ void cpu_set_cpl(struct cpu *c, unsigned cpl);  /* CPL alone; cpu_mode_changed()
 static inline void cpu_gp0(struct cpu *c) { cpu_raise_ec(c, VEC_GP, 0); }
 static inline void need_cpl0(struct cpu *c) { if (c->s.cpl) cpu_raise_ec(c, VEC_GP, 0); }
 /* "#GP(0) if CR4.UMIP = 1 and CPL > 0" */
-static inline void need_umip(struct cpu *c) { if (c->s.cr4 & CR4_UMIP && c->s.cpl) cpu_gp0(c); }
+static inline void need_umip(struct cpu *c) { if (c->s.cpl && (c->s.cr4 & CR4_UMIP || c->profile->trap_umip)) cpu_gp0(c); }
 static inline void need_protected(struct cpu *c) { if (c->s.mode <= MODE_V86) cpu_raise(c, VEC_UD); }
 
 /* ---- stacks that are not SS:ESP yet: an inner stack being built, a frame being read ---- */

@@ -39,7 +39,7 @@ static void changed(struct experiment *x, const struct outcome *before, const st
 static void compared(struct experiment *x, const struct outcome a[2], const struct outcome b[2], enum lab_state state, const char *where)
 {
 	char what[160], text[240];
-	if (x->v->behaviour || a[1].vector >= 0 || b[1].vector >= 0 || !lab_results(x->l, a, b, what, sizeof what))
+	if (x->v->behaviour || a[1].trapped || b[1].trapped || !lab_results(x->l, a, b, what, sizeof what))
 		return;
 	x->v->behaviour = true;
 	snprintf(text, sizeof text, "%s (%s): %s", where, state_names[state], what);
@@ -52,7 +52,7 @@ static void state(struct experiment *x, enum lab_state s)
 	bool runs[2];
 	for (unsigned i = 0; i < 2; i++) {
 		lab_run(x->l, x->bytes, x->n, 3 * i, s, RESOURCE_NONE, &o[i][0], &o[i][1]);
-		runs[i] = o[i][1].vector < 0;
+		runs[i] = !o[i][1].trapped;
 		x->v->states += runs[i];
 	}
 	x->v->ring0 |= runs[0];

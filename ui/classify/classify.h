@@ -11,6 +11,8 @@
  *   critical             sensitive and not privileged
  *   innocuous            neither privileged nor sensitive
  *
+ * A trap is an exception, or that what ring 3 executed ended in ring 0 (SYSCALL): its handlers have control then.
+ *
  * Popek and Goldberg, "Formal Requirements for Virtualizable Third Generation Architectures", theorem 1: a VMM may be
  * built if the sensitive instructions are a subset of the privileged ones. Memory traps do not count: all memory of
  * the experiments may be touched. Time is a resource (RDTSC); caches are not. */
@@ -45,6 +47,7 @@ struct verdicts { struct verdict *v; size_t n; };
 struct class_options {
 	const struct profile *profile;
 	bool umip;                      /* CR4.UMIP is set */
+	bool trap_critical;             /* the what-if machine, whatever the profile says */
 };
 /* NULL with err: the profile does not do. The caller frees v. */
 int classify(const struct class_options *o, struct verdicts *all, struct err *e);

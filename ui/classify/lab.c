@@ -55,12 +55,14 @@ static void descriptors(struct lab *l, uint32_t moved)
 	put(l, GDT + moved + (SEL_USER_CODE & ~7u), 0x00cffb000000fffe, 8);
 }
 
-static void gates(struct lab *l, uint32_t moved)
+/* outer: the gates that ring 3 may call lead to ring 3. */
+static void gates(struct lab *l, uint32_t moved, bool outer)
 {
 	for (unsigned v = 0; v < 256; v++) {
 		/* exceptions and every vector but 48H (which ring 3 may call) are for ring 0 alone */
 		unsigned dpl = v == 0x48 || v == VEC_BP || v == VEC_OF ? 3 : 0, size = is64(l) ? 16 : 8;
-		put(l, IDT + moved + v * size, (HANDLER & 0xffff) | (uint64_t)(is64(l) ? SEL_CODE64 : SEL_CODE32) << 16 | (0x8e00ull | dpl << 13) << 32, 8);
+		uint64_t sel = outer && (dpl || v == VEC_DB) ? (is64(l) ? SEL_USER64 : SEL_USER32) : is64(l) ? SEL_CODE64 : SEL_CODE32;
+		put(l, IDT + moved + v * size, (HANDLER & 0xffff) | sel << 16 | (0x8e00ull | dpl << 13) << 32, 8);
 		if (is64(l))
 			put(l, IDT + moved + v * 16 + 8, 0, 8);
 	}
@@ -68,8 +70,8 @@ static void gates(struct lab *l, uint32_t moved)
 
 static void own_memory(struct lab *l)
 {
-	gates(l, 0);
-	gates(l, MOVED);
+	for (unsigned i = 0; i < 4; i++)
+		gates(l, i * MOVED, i > 1);
 	for (unsigned t = 0; t < 2; t++) {
 		uint64_t at = t ? TSS_SPARE : TSS;
 		for (unsigned i = 0; i < 0x68; i += 8)
@@ -150,6 +152,7 @@ static uint64_t word_of(enum lab_state state)
 	case STATE_TSS: return SEL_TSS_SPARE;
 	case STATE_CONTROL: return 0x31;
 	case STATE_PAGING: return 0x80000031;
+	case STATE_GATES: return DATA;
 	default: return 0;
 	}
 }
@@ -170,10 +173,12 @@ static void program(struct lab *l, enum lab_state state, uint8_t behind[10])
 			s->r[i] = state == STATE_POINTERS || far ? DATA + 8 * i : word;
 	if (state == STATE_MSR)
 		s->r[R_RCX] = 0x10;
-	if (state == STATE_ONE) {
+	if (state == STATE_GATES)
+		s->idtr.base += 2 * MOVED;
+	if (state == STATE_ONE)
 		s->r[R_RCX] = s->r[R_RDX] = 0;
+	if (state == STATE_ONE || state == STATE_GATES)
 		cpu_set_rflags(l->m->cpu[0], RFLAGS_STATUS, RFLAGS_STATUS);
-	}
 	s->r[R_RBX] = DATA;                     /* memory operands are there; string instructions use RSI and RDI */
 	s->r[R_RSI] = DATA + 64;
 	s->r[R_RDI] = DATA + 128;
@@ -205,7 +210,7 @@ static void on_exception(void *who, const struct trace_record *r)
 static void look(struct lab *l, struct outcome *o)
 {
 	const struct cpu *c = l->m->cpu[0];
-	o->vector = l->vector;
+	o->trapped = l->vector >= 0 || c->s.cpl < l->ring;
 	for (unsigned i = 0; i < l->fields; i++)
 		o->field[i] = field_read(l->field[i].g, l->field[i].r);
 	mem_peek(&l->m->mem, HPA(DATA), o->memory, DATA_BYTES);
@@ -233,6 +238,7 @@ void lab_run(struct lab *l, const uint8_t *bytes, unsigned n, unsigned ring, enu
 	cpu_restored(c);
 	block_forget(c);
 	l->vector = -1;
+	l->ring = ring;
 	look(l, before);
 	cpu_run(c, NEVER, 1);
 	if (!c->s.icount && l->vector < 0)
@@ -326,6 +332,7 @@ int lab_open(struct lab *l, const struct class_options *o, enum class_mode mode,
 	l->umip = o->umip;
 	machine_config_defaults(&k);
 	k.profile = *o->profile;
+	k.profile.trap_critical |= o->trap_critical;
 	k.ram = 16 << 20;
 	k.fast = true;
 	l->m = machine_new(&k, e);

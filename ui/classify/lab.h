@@ -21,7 +21,7 @@ extern const char *const state_names[STATES], *const resource_names[RESOURCES];
 
 #define LAB_FIELDS 256
 struct outcome {
-	int vector;                     /* of the exception it ended with, -1: none */
+	bool trapped;                   /* it ended with an exception, or ring 3 found itself in ring 0: the kernel has control */
 	uint64_t field[LAB_FIELDS];     /* every field of the CPU, as `list fields` */
 	uint8_t memory[1024 + 256];            /* the data and the stack an instruction can have written */
 	uint64_t registers;             /* hash of x87 and SSE registers */
@@ -31,7 +31,8 @@ struct lab {
 	struct machine *m;
 	enum class_mode mode;
 	bool umip;
-	int vector;
+	int vector;                     /* of the exception an experiment ended with, -1: none */
+	unsigned ring;                  /* it is executed in */
 	struct cpu_state before;        /* after reset, in this mode */
 	unsigned fields;
 	struct lab_field { const struct field_group *g; const struct field_row *r; uint64_t program; } field[LAB_FIELDS];

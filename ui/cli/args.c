@@ -168,7 +168,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MODULE: return add(b->modules, &b->n_modules, ARRAY_LEN(b->modules), flag, v, e);
 	case FLAG_BASE: return number(flag, v, &b->flat_base, e);
 	case FLAG_SET:
-		if (a->command == CMD_BOOT)
+		if (a->command == CMD_BOOT || a->command == CMD_CLASSIFY)
 			return setup_set_pair(s, v, flag, e);
 		return add(a->set, &a->sets, ARRAY_LEN(a->set), flag, v, e);
 	case FLAG_ALLOW: return add(a->allow, &a->allows, ARRAY_LEN(a->allow), flag, v, e);
@@ -189,6 +189,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_QUIET: a->o.quiet = true; return 0;
 	case FLAG_GDB: a->gdb = v; return gdb_where(v, &(struct gdb_where){ .port = 0 }, e);
 	case FLAG_UMIP: a->umip = true; return 0;
+	case FLAG_TRAPCRIT: a->trap_critical = true; return 0;
 	case FLAG_ALL: a->all = true; return 0;
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;

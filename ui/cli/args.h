@@ -25,7 +25,7 @@ struct args {
 	const char *csv, *plot, *show;  /* compare's */
 	const char *gdb;                /* where a debugger is waited for, or NULL */
 	struct diff_options diff;
-	bool help, mono, ascii, umip, all;
+	bool help, mono, ascii, umip, trap_critical, all;
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */

@@ -7,12 +7,12 @@
 
 int l_classify(lua_State *L)
 {
-	static const char *const keys[] = { "profile", "umip", NULL };
+	static const char *const keys[] = { "profile", "umip", "trap_critical", NULL };
 	const char *name = "skylake";
 	struct profile p;
 	struct err e = { "" };
 	struct verdicts all;
-	bool umip = false;
+	bool umip = false, trap = false;
 	if (!lua_isnoneornil(L, 1)) {
 		luaL_checktype(L, 1, LUA_TTABLE);
 		lua_settop(L, 1);
@@ -21,10 +21,12 @@ int l_classify(lua_State *L)
 			name = luaL_checkstring(L, -1);
 		lua_getfield(L, 1, "umip");
 		umip = lua_toboolean(L, -1);
+		lua_getfield(L, 1, "trap_critical");
+		trap = lua_toboolean(L, -1);
 	}
 	if (profile_load(name, &p, NULL, &e) != 0)
 		return api_throw(L, &e);
-	const struct class_options o = { &p, umip };
+	const struct class_options o = { &p, umip, trap };
 	if (classify(&o, &all, &e) != 0)
 		return api_throw(L, &e);
 	lua_createtable(L, (int)all.n, 0);

@@ -40,6 +40,7 @@ static const struct class options[] = {
 	{ "ClassifyOptions", "the CPU to classify the instructions of", {
 		{ "profile", "string?", "its profile: skylake" },
 		{ "umip", "boolean?", "with user-mode instruction prevention" },
+		{ "trap_critical", "boolean?", "the what-if machine whose critical instructions trap" },
 	} },
 	{ "Verdict", "what an instruction is", {
 		{ "instruction", "string", "its mnemonic, and the form where that matters: \"mov sreg\"" },

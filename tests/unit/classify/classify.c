@@ -9,16 +9,18 @@
 #include "ui/classify/classify.h"
 #include "ui/lua/profile_file.h"
 
-static struct verdicts measure(bool umip)
+static struct verdicts measure_on(bool umip, bool trap)
 {
 	static struct profile p;
 	struct err e = { "" };
 	struct verdicts all;
 	cr_assert(eq(int, profile_load("skylake", &p, NULL, &e), 0), "%s", e.text);
-	const struct class_options o = { &p, umip };
+	const struct class_options o = { &p, umip, trap };
 	cr_assert(eq(int, classify(&o, &all, &e), 0), "%s", e.text);
 	return all;
 }
+
+static struct verdicts measure(bool umip) { return measure_on(umip, false); }
 
 static const struct verdict *find(const struct verdicts *all, enum class_mode mode, const char *name)
 {
@@ -77,4 +79,40 @@ Test(classify, evidence_is_given_for_each_critical_instruction)
 		if (verdict_critical(&all.v[i]))
 			cr_expect(gt(sz, strlen(all.v[i].evidence), 10), "%s", insn_name(all.v[i].insn));
 	free(all.v);
+}
+
+/* Popek and Goldberg, theorem 1: on the machine whose critical instructions trap, the sensitive instructions are a subset of
+ * the privileged ones. What was critical is privileged there. */
+Test(classify, nothing_is_critical_on_the_what_if_machine)
+{
+	struct verdicts plain = measure(false), what_if = measure_on(false, true);
+	char text[16384] = { 0 };
+	cr_expect(eq(sz, plain.n, what_if.n));
+	for (size_t i = 0; i < plain.n; i++) {
+		const struct verdict *v = &plain.v[i], *w = &what_if.v[i];
+		cr_expect(not(verdict_critical(w)), "%s: %s", insn_name(w->insn), w->evidence);
+		const char *want = verdict_critical(v) ? "privileged" : verdict_word(v);
+		cr_expect(strcmp(verdict_word(w), want) == 0, "%s (mode %d): %s, not %s", insn_name(w->insn), w->mode, verdict_word(w), want);
+	}
+	FILE *f = fmemopen(text, sizeof text - 1, "w");
+	classify_print(f, &what_if, false);
+	fclose(f);
+	cr_expect(strstr(text, "are a subset of the privileged ones") != NULL);
+	cr_expect(strstr(text, "are no subset") == NULL);
+	free(plain.v);
+	free(what_if.v);
+}
+
+Test(classify, the_profile_row_of_umip_is_what_cr4_umip_does)
+{
+	static struct profile p;
+	struct err e = { "" };
+	struct verdicts bit = measure(true), row;
+	cr_assert(eq(int, profile_load("skylake", &p, NULL, &e), 0));
+	cr_assert(eq(int, profile_set(&p, "trap.umip", 1, NULL, &e), 0));
+	cr_assert(eq(int, classify(&(struct class_options){ .profile = &p }, &row, &e), 0));
+	for (size_t i = 0; i < bit.n; i++)
+		cr_expect(strcmp(verdict_word(&bit.v[i]), verdict_word(&row.v[i])) == 0, "%s", insn_name(bit.v[i].insn));
+	free(bit.v);
+	free(row.v);
 }
