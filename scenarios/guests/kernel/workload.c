@@ -134,6 +134,25 @@ void bench_callret(const struct params *p)
 #endif
 }
 
+/* Kernel code that is nothing but branches: what a binary translator's chaining is for. */
+void bench_branchy(const struct params *p)
+{
+	uint32_t steps = 0;
+
+	workload_roi(true);
+	for (uint32_t i = 1; i < p->n; i++)
+		for (uint32_t x = i; x != 1; steps++) {
+			if (x & 1) {
+				x += x / 2 + 1;		/* (3x + 1) / 2 */
+				__asm__ volatile("" : "+r"(x));	/* a branch, no conditional move */
+			} else {
+				x /= 2;
+			}
+		}
+	workload_roi(false);
+	kprintf("branchy: %u steps\n", steps);
+}
+
 /* A page in an address space that is loaded and whose translation is in use; its entry goes from
  * read-only to writable and back. */
 void bench_ptemod(const struct params *p)
