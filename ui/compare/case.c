@@ -54,6 +54,8 @@ static int case_setup(const struct case_spec *c, struct setup *s, struct err *e)
 	    (c->page[0] && setup_set(s, "page", c->page, "--page", e) != 0) || setup_set(s, "profile", c->profile, NULL, e) != 0 ||
 	    setup_set(s, "ram", c->ram, "--ram", e) != 0)
 		return -1;
+	if (c->whatif && setup_set_pair(s, "trap.critical=1", NULL, e) != 0)
+		return -1;
 	snprintf(cpus, sizeof cpus, "%u", c->cpus);
 	if (setup_set(s, "cpus", cpus, "--cpus", e) != 0)
 		return -1;
