@@ -24,12 +24,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/cpu/cpuid.h"
 #include "models/mmu/pte.h"
 
 #define NOWHERE      (~0ull)
 #define RESTARTS_MAX 16         /* of one instruction, before it is given up */
 #define CR0_MODE (CR0_PG | CR0_WP)
 #define CR4_MODE (CR4_PSE | CR4_PAE | CR4_PGE | CR4_LA57 | CR4_SMEP | CR4_SMAP | CR4_PKE | CR4_PCIDE | CR4_VMXE)
+
+static bool ring(const struct vcpu *v) { return v->vm->virt->ring; }
+
+/* Is EFER.NXE always set for the hardware, whatever the guest asked for? */
+static bool has_efer(const struct vcpu *v) { return ring(v) ? cpu_has(v->cpu, FEATURE_NX) : vcpu_has(v, VMCS_GUEST_EFER); }
 
 /* ---- one operation ---- */
 
@@ -38,7 +44,7 @@ static struct shadow *begin(struct vcpu *v, enum why why)
 	struct shadow *s = v->vm->paging;
 	s->c = v->cpu;
 	s->why = why;
-	s->nx = vcpu_has(v, VMCS_GUEST_EFER);
+	s->nx = has_efer(v);
 	return s;
 }
 
@@ -126,13 +132,18 @@ static void finish(struct shadow *s, struct vcpu *v)
 /* What the hardware gets: paging is always on, WP always set, PAE or IA-32e paging always. */
 static void load_cr0(struct vcpu *v)
 {
-	uint64_t x = (v->s.cr0 | CR0_PG | CR0_PE | CR0_WP | vmx_cr0_fixed0(v->cpu)) & ~(uint64_t)(CR0_CD | CR0_NW);
-	vcpu_set(v, VMCS_GUEST_CR0, x & vmx_cr0_fixed1(v->cpu));
+	uint64_t x = (v->s.cr0 | CR0_PG | CR0_PE | CR0_WP) & ~(uint64_t)(CR0_CD | CR0_NW);
+	vcpu_set(v, VMCS_GUEST_CR0, ring(v) ? x | CR0_NE : (x | vmx_cr0_fixed0(v->cpu)) & vmx_cr0_fixed1(v->cpu));
 }
 
 static void load_cr4(struct vcpu *v)
 {
-	uint64_t x = (v->s.cr4 | CR4_PAE | vmx_cr4_fixed0(v->cpu)) & ~(uint64_t)(CR4_PCIDE | CR4_PKE);
+	uint64_t x = (v->s.cr4 | CR4_PAE) & ~(uint64_t)(CR4_PCIDE | CR4_PKE);
+	if (ring(v)) {                  /* the corner is global; the guest's entries are only when it says so */
+		vcpu_set(v, VMCS_GUEST_CR4, x | CR4_PGE);
+		return;
+	}
+	x |= vmx_cr4_fixed0(v->cpu);
 	if (!(v->s.cr0 & CR0_PG))
 		x &= ~(uint64_t)(CR4_SMEP | CR4_SMAP);  /* without paging every page is everybody's */
 	vcpu_set(v, VMCS_GUEST_CR4, x & vmx_cr4_fixed1(v->cpu));
@@ -148,8 +159,8 @@ static void load_efer(struct vcpu *v)
 	if (now != controls)
 		vcpu_set(v, VMCS_ENTRY_CONTROLS, now);
 	/* NXE always: the error code then tells a fetch from a load, whatever the guest uses */
-	if (vcpu_has(v, VMCS_GUEST_EFER))
-		vcpu_set(v, VMCS_GUEST_EFER, EFER_NXE | (lma ? v->s.efer : v->s.efer & ~(uint64_t)EFER_LME));
+	if (has_efer(v) || ring(v))
+		vcpu_set(v, VMCS_GUEST_EFER, (has_efer(v) ? EFER_NXE : 0) | (lma ? v->s.efer : v->s.efer & ~(uint64_t)EFER_LME));
 }
 
 static bool uses_pdptes(const struct vcpu *v)
@@ -244,6 +255,14 @@ enum paged shadow_inject(struct vcpu *v, uint64_t lin, uint32_t error)
 	return PAGED_INJECT;
 }
 
+/* Its own tables map what the VMM is in the way of. */
+static void refuse_corner(struct vcpu *v, uint64_t lin)
+{
+	char what[96];
+	snprintf(what, sizeof what, "the guest uses the VMM's part of the address space, at %#llx", (unsigned long long)lin);
+	vcpu_refuse(v, what);
+}
+
 static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error, gpa_t *gpa)
 {
 	struct shadow *s = begin(v, WHY_SHADOW_FILL);
@@ -259,6 +278,10 @@ static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 	if (!guest_walk(v, &r, lin, access, WHY_SHADOW_FILL, &w))
 		return shadow_inject(v, lin, w.error);
 	*gpa = GPA(w.gpa);
+	if (s->ring && ring_corner_has(v, lin)) {
+		refuse_corner(v, lin);
+		return PAGED_FIXED;
+	}
 	SET_VCPU(s, v->number, fault_gpa, NOWHERE);
 	if (shadow_frame_of(s, w.gpa) < 0)
 		return PAGED_EMULATE;
@@ -353,6 +376,12 @@ static uint64_t shadow_needs(const struct vm_config *c)
 	return shadow_layout(&s, c, 0);
 }
 
+static void shadow_fini(struct vm *vm)
+{
+	free(vm->paging);
+	vm->paging = NULL;
+}
+
 static int shadow_vm_init(struct vm *vm, unsigned policy, struct err *e)
 {
 	struct shadow *s = xcalloc(1, sizeof *s);
@@ -363,14 +392,13 @@ static int shadow_vm_init(struct vm *vm, unsigned policy, struct err *e)
 	}
 	s->vm = vm;
 	s->policy = policy;
+	s->ring = vm->virt->ring;
 	vm->paging = s;
+	if (s->ring && ring_corner_make(vm, e)) {
+		shadow_fini(vm);
+		return -1;
+	}
 	return 0;
-}
-
-static void shadow_fini(struct vm *vm)
-{
-	free(vm->paging);
-	vm->paging = NULL;
 }
 
 static void shadow_vcpu_init(struct vcpu *v)

@@ -15,6 +15,7 @@
 #define VMM_SHADOW_H
 
 #include "models/vmm/guest_walk.h"
+#include "models/vmm/ring/corner.h"
 
 /* What tells the variants apart. */
 enum {
@@ -56,10 +57,12 @@ _Static_assert(sizeof(struct shadow_head) == 64 && sizeof(struct shadow_control)
                "one cache line each");
 
 /* Role: what makes two shadows of one guest table different.
- *   15 smap | 14 smep | 13 wp | 12 pse | 11 nxe | 10 x | 9 u | 8 w | 7 private | 6 direct | 5:4 quadrant | 2:0 level ... guest levels 18:16
+ *   15 smap | 14 smep | 13 wp | 12 pse | 11 nxe | 10 x | 9 u | 8 w | 7 private | 6 direct | 5:4 quadrant | 3 corner | 2:0 level
+ *   ... guest levels 18:16
  * u, w, x: rights of all the levels above. Quadrant: a guest table of 4-byte entries needs two or four shadow tables. */
 #define ROLE_LEVEL(r)   ((r) & 7)
 #define ROLE_QUAD(r)    ((r) >> 4 & 3)
+#define ROLE_CORNER     BIT(3)          /* a page directory with the VMM's corner in its last two entries */
 #define ROLE_DIRECT     BIT(6)          /* part of a large guest page, or of an unpaged guest: no guest table behind it */
 #define ROLE_PRIVATE    BIT(7)          /* one vCPU's own: not found by key */
 #define ROLE_W          BIT(8)
@@ -72,6 +75,7 @@ struct shadow {                 /* wiring, but for `why` and `c`, which hold for
 	struct vm *vm;
 	unsigned policy;
 	bool nx;                        /* the hardware's EFER.NXE is always set for the guest */
+	bool ring;                      /* the guest runs beside the VMM: every root has the VMM's corner */
 	uint32_t pages;                 /* in the pool */
 	uint64_t frames, regions;
 	uint64_t control, vcpus, table, head, link, frame, region;      /* host-physical addresses */
@@ -80,6 +84,8 @@ struct shadow {                 /* wiring, but for `why` and `c`, which hold for
 };
 
 /* ---- shadow_page.c: memory, chains, tables ---- */
+/* An entry that is not the pager's own: it leads to the VMM's corner. */
+static inline bool shadow_is_corner(const struct shadow *s, uint64_t entry) { return s->ring && entry & RING_ENTRY; }
 uint64_t shadow_layout(struct shadow *s, const struct vm_config *c, uint64_t base);     /* bytes from base */
 void shadow_pool_init(struct shadow *s);
 uint64_t shadow_ref(struct shadow *s, uint64_t pa, unsigned size);

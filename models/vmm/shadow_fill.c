@@ -147,6 +147,8 @@ static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct
 	const bool direct = !r->g.levels || w->leaf > below;
 	uint32_t role = below | shadow_mode_role(r), quadrant = 0, found = 0;
 	uint64_t gfn;
+	if (s->ring && level == 3 && r->g.levels < 4 && lin >> 30 == 3)
+		role |= ROLE_CORNER;
 	if (direct) {
 		role |= ROLE_DIRECT | rights(w->w, w->u, w->x);
 		gfn = (w->gpa & ~MASK(12 + 9 * below)) >> PAGE_SHIFT;
@@ -203,7 +205,7 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 			shadow_drop_entry(s, slot, level);
 			entry = 0;
 		}
-		if (entry & PTE_P) {
+		if (entry & PTE_P && !shadow_is_corner(s, entry)) {
 			page = shadow_page_of(s, entry);
 		} else {
 			page = child(s, r, w, lin, level);
@@ -314,7 +316,7 @@ void shadow_drop_linear(struct shadow *s, uint32_t root, uint64_t lin)
 		}
 		if (split & SPLINTER_4M)
 			shadow_drop_entry(s, slot ^ 1, level);
-		if (!(entry & PTE_P))
+		if (!(entry & PTE_P) || shadow_is_corner(s, entry))
 			return;
 		if (level == 2 && (entry & PTE_PS || split & SPLINTER_4M || HEAD(s, shadow_page_of(s, entry), splinters))) {
 			shadow_drop_entry(s, slot, level);
@@ -336,7 +338,7 @@ bool shadow_drop_not_global(struct shadow *s, uint32_t page)
 		if (!(i & 7))
 			(void)shadow_ref(s, shadow_slot_pa(s, slot), 8);
 		uint64_t entry = mem_read64(s->c->mmu.mem, HPA(shadow_slot_pa(s, slot)));
-		if (!(entry & PTE_P))
+		if (!(entry & PTE_P) || shadow_is_corner(s, entry))
 			continue;
 		bool is_leaf = level == 1 || entry & PTE_PS, goes;
 		if (is_leaf)

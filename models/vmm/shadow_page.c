@@ -176,6 +176,41 @@ static void use_frame(struct shadow *s, uint64_t frame, uint32_t page)
 		shadow_guard(s, frame);
 }
 
+static bool is_pdpt(uint64_t role) { return ROLE_LEVEL(role) == 3 && ROLE_GUEST(role) < 4; }
+
+/* What a table of a guest beside the VMM has from the start: its part of the way to the VMM's corner. */
+static void place_corner(struct shadow *s, uint32_t page, uint32_t role)
+{
+	uint64_t at = shadow_page_pa(s, page);
+	if (ROLE_LEVEL(role) == 4)
+		shadow_put(s, at + 8 * RING_PML4_SLOT, 8, ring_corner_pml4e(s->vm, true));
+	if (is_pdpt(role))
+		shadow_put(s, at + 8 * 3, 8, ring_corner_pdpte(s->vm));
+	for (unsigned i = 0; i < 2 && role & ROLE_CORNER; i++)
+		shadow_put(s, at + 8 * (RING_PD_SLOT + i), 8, ring_corner_pde(s->vm, i));
+}
+
+/* A page goes back to the pool empty. */
+static void take_corner(struct shadow *s, uint32_t page, uint32_t role)
+{
+	uint64_t at = shadow_page_pa(s, page);
+	if (ROLE_LEVEL(role) == 4)
+		shadow_put(s, at + 8 * RING_PML4_SLOT, 8, 0);
+	if (is_pdpt(role))
+		shadow_put(s, at + 8 * 3, 8, 0);
+	for (unsigned i = 0; i < 2 && role & ROLE_CORNER; i++)
+		shadow_put(s, at + 8 * (RING_PD_SLOT + i), 8, 0);
+}
+
+/* An entry becomes absent. With PAE paging the last gigabyte never is: the corner is in it; and the hardware keeps PDPTEs in registers. */
+static void clear(struct shadow *s, uint32_t slot)
+{
+	bool pdpte = s->ring && is_pdpt(HEAD(s, slot >> 9, role));
+	shadow_put(s, shadow_slot_pa(s, slot), 8, pdpte && (slot & INDEX) == 3 ? ring_corner_pdpte(s->vm) : 0);
+	if (pdpte)
+		shadow_stale(s);
+}
+
 uint32_t shadow_new(struct shadow *s, uint64_t gfn, uint32_t role)
 {
 	uint32_t page = (uint32_t)CONTROL(s, free) - 1;
@@ -185,6 +220,8 @@ uint32_t shadow_new(struct shadow *s, uint64_t gfn, uint32_t role)
 	mem_write(s->c->mmu.mem, HPA(HEAD_AT(s, page, gfn)), &(struct shadow_head){ .gfn = gfn, .role = role, .live = 1 }, sizeof(struct shadow_head));
 	for (unsigned i = 0; i < PAGE_SIZE; i += 64)            /* cleared a line at a time */
 		shadow_put(s, shadow_page_pa(s, page) + i, 8, 0);
+	if (s->ring)
+		place_corner(s, page, role);
 	age_add(s, page);
 	int64_t frame = shadow_frame_of(s, gfn << PAGE_SHIFT);
 	if (s->policy & SHADOW_KEYED && !(role & (ROLE_DIRECT | ROLE_PRIVATE)) && frame >= 0)
@@ -202,6 +239,8 @@ void shadow_set_table(struct shadow *s, uint32_t slot, uint32_t child)
 	bool pdpt = ROLE_LEVEL(HEAD(s, slot >> 9, role)) == 3 && ROLE_GUEST(HEAD(s, slot >> 9, role)) < 4;
 	uint64_t all = pdpt ? PTE_P : PTE_P | PTE_RW | PTE_US | PTE_A;  /* rights are the leaves'; PDPTEs have none */
 	shadow_put(s, shadow_slot_pa(s, slot), 8, shadow_page_pa(s, child) | all);
+	if (pdpt && s->ring)
+		shadow_stale(s);
 	chain_add(s, HEAD_AT(s, child, parents), slot);
 }
 
@@ -228,9 +267,9 @@ static void orphaned(struct shadow *s, uint32_t page)
 void shadow_drop_entry(struct shadow *s, uint32_t slot, unsigned level)
 {
 	uint64_t entry = shadow_ref(s, shadow_slot_pa(s, slot), 8);
-	if (!(entry & PTE_P))
+	if (!(entry & PTE_P) || shadow_is_corner(s, entry))
 		return;
-	shadow_put(s, shadow_slot_pa(s, slot), 8, 0);
+	clear(s, slot);
 	if (entry & PTE_SWITCH && s->policy & SHADOW_AGILE)
 		return;
 	if (level == 1 || entry & PTE_PS) {
@@ -293,7 +332,7 @@ void shadow_zap(struct shadow *s, uint32_t page)
 	vmm_cost(s->c, VMM_COST_SHADOW_ZAP);
 	scan_drop(s, page, level);
 	while ((parent = (uint32_t)HEAD(s, page, parents))) {
-		shadow_put(s, shadow_slot_pa(s, parent - 1), 8, 0);
+		clear(s, parent - 1);
 		chain_remove(s, HEAD_AT(s, page, parents), parent - 1);
 	}
 	if (HEAD(s, page, out_of_step))
@@ -310,6 +349,8 @@ void shadow_zap(struct shadow *s, uint32_t page)
 	if (HEAD(s, page, pins)) {      /* a vCPU runs on it: it stays, empty, until that one has another root */
 		SET_HEAD(s, page, obsolete, 1);
 	} else {
+		if (s->ring)
+			take_corner(s, page, role);
 		age_remove(s, page);
 		SET_HEAD(s, page, live, 0);
 		SET_HEAD(s, page, newer, CONTROL(s, free));

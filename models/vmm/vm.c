@@ -127,14 +127,18 @@ static void hide(struct cpu *model, enum feature f)
 	model->hidden[f / 64] |= BIT(f % 64);
 }
 
-static void mask_features(struct cpu *model, const struct pager *p)
+static void mask_features(struct cpu *model, const struct virt *virt, const struct pager *p)
 {
 	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR, FEATURE_PERFMON, FEATURE_PDCM, FEATURE_SHSTK, FEATURE_IBT };
 	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
+	/* whose kernel is not the hardware's supervisor, or whose VMM is where a wider address space has it twice */
+	static const uint16_t ringed[] = { FEATURE_SMEP, FEATURE_SMAP, FEATURE_LA57 };
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)
 		hide(model, (enum feature)never[i]);
 	for (size_t i = 0; i < ARRAY_LEN(owned) && p->page_fault; i++)
 		hide(model, (enum feature)owned[i]);
+	for (size_t i = 0; i < ARRAY_LEN(ringed) && virt->ring; i++)
+		hide(model, (enum feature)ringed[i]);
 	cpuid_init(model);
 }
 
@@ -228,7 +232,7 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		v->number = i;
 		v->model = p->cpu[i];
 		v->cpu = m->p.cpu[m->vcpus % m->p.cpus];
-		mask_features(v->model, pager);
+		mask_features(v->model, virt, pager);
 		m->vcpu[m->vcpus++] = v;
 	}
 	m->vm[m->vms++] = vm;

@@ -142,6 +142,7 @@ struct vm {
 	unsigned number;                /* 1.. */
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
 	hpa_t tables;                   /* the pager's: pager->needs() bytes */
+	hpa_t corner;                   /* tables of the VMM's part of its address spaces (ring/corner.c); 0: it has none */
 	struct mem mem;                 /* a window on it: guest-physical addresses */
 	const struct virt *virt;        /* virt.h */
 	void *technique;                /* its own */

@@ -4,13 +4,16 @@
  * exits would. Beside it a copy of the guest's memory is read by the second walker of tests/unit/mmu/ref.h. After every
  * access: same outcome, same error code, same address; now and then: same memory, accessed and dirty flags included. The
  * guest keeps the architecture's rules: it invalidates what it changed before it relies on it. Under agile paging the MMU walks shadow
- * tables, then the guest's own through EPT, and the guest's own page faults do not exit. */
+ * tables, then the guest's own through EPT, and the guest's own page faults do not exit.
+ * A guest beside the VMM ("ring") has no VMX: its fields are a record; on Intel 64 its kernel's accesses are a user's for the
+ * hardware, in the kernel's root. Every root has the VMM's corner at every step. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "models/mmu/pte.h"
+#include "models/vmm/ring/corner.h"
 #include "models/vmm/shadow.h"
 #include "sim/rng.h"
 #include "tests/unit/cpu/fixture.h"
@@ -28,9 +31,10 @@ struct rig {
 	struct mem ref;                 /* the copy */
 	struct rng r;
 	unsigned mode;                  /* levels; 0: paging is off */
-	bool narrow, ac, agile;
-	struct vmm vmm;                 /* agile: whose memory EPT is in */
+	bool narrow, ac, agile, ring;
+	struct vmm vmm;                 /* agile, ring: whose memory EPT, or the corner, is in */
 	unsigned faults;
+	bool kernel;                    /* ring, Intel 64: which of its roots it is on */
 };
 
 /* Frames that hold guest tables, by level; the last of each leads to the direct map. */
@@ -52,8 +56,7 @@ static uint64_t direct(const struct rig *g, uint64_t gpa)
 {
 	switch (g->mode) {
 	case 0: return gpa;
-	case 2: return 0xffc00000 + gpa;
-	case 3: return 0xffc00000 + gpa;
+	case 2: case 3: return (g->ring ? 0xff800000 : 0xffc00000) + gpa;       /* at the end: not in the VMM's corner */
 	case 4: return 0xffffffffffc00000 + gpa;
 	default: return 0xffffffffffc00000 + gpa;
 	}
@@ -67,11 +70,11 @@ static void direct_map(struct rig *g)
 		put_both(g, (DIRECT_L1 + i / per) * PAGE_SIZE + i % per * n, i * PAGE_SIZE | bits | PTE_G);
 	if (g->mode == 2) {
 		for (unsigned i = 0; i < 3; i++)
-			put_both(g, (tables_of[2].first + i) * PAGE_SIZE + 1023 * 4, DIRECT_L1 * PAGE_SIZE | bits);
+			put_both(g, (tables_of[2].first + i) * PAGE_SIZE + (direct(g, 0) >> 22) * 4, DIRECT_L1 * PAGE_SIZE | bits);
 		return;
 	}
-	put_both(g, DIRECT_L2 * PAGE_SIZE + 510 * 8, DIRECT_L1 * PAGE_SIZE | bits);
-	put_both(g, DIRECT_L2 * PAGE_SIZE + 511 * 8, (DIRECT_L1 + 1) * PAGE_SIZE | bits);
+	for (unsigned i = 0; i < 2; i++)
+		put_both(g, DIRECT_L2 * PAGE_SIZE + (BITS(direct(g, 0), 29, 21) + i) * 8, (DIRECT_L1 + i) * PAGE_SIZE | bits);
 	if (g->mode == 3) {
 		for (unsigned i = 0; i < 3; i++)
 			put_both(g, tables_of[4].first * PAGE_SIZE + i * 32 + 3 * 8, DIRECT_L2 * PAGE_SIZE | PTE_P);
@@ -85,6 +88,22 @@ static void direct_map(struct rig *g)
 }
 
 /* ---- the hardware ---- */
+
+/* The VMM finds its pages through the present root, and a user cannot reach them. */
+static void corner_is_there(struct rig *g)
+{
+	static const unsigned pages[] = { RING_STUBS, RING_IDT, RING_CPU + 3, RING_GDT + 15, RING_SHARED };
+	const struct vm *vm = &g->s.vm;
+	bool wide = g->mode >= 4;
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+		uint64_t lin = (wide ? RING_CORNER_64 : RING_CORNER_32) + pages[i] * PAGE_SIZE;
+		bool own = pages[i] >= RING_SHARED, reached = wide && own && g->kernel;
+		struct walk_record rec;
+		cr_assert(mmu_peek_access(&g->f->cpu->mmu, lin, ACC_WRITE, &rec), "the VMM's page %u is gone", pages[i]);
+		cr_assert(eq(u64, rec.hpa.v, ring_page_hpa(vm, pages[i]).v));
+		cr_assert(eq(int, mmu_peek_access(&g->f->cpu->mmu, lin, ACC_USER, &rec), reached), "page %u", pages[i]);
+	}
+}
 
 /* What a VM entry without tags does. */
 static void enter(struct rig *g)
@@ -108,16 +127,25 @@ static void enter(struct rig *g)
 	mmu_flush_all(&c->mmu);
 	c->mmu.ac = g->ac;
 	c->vmcs->f[VMCS_GUEST_RFLAGS] = g->ac ? RFLAGS_AC : 0;
+	if (g->ring)
+		corner_is_there(g);
 }
 
 enum outcome { DONE, FAULTED, EMULATE };
 
 static enum outcome access_hw(struct rig *g, uint64_t lin, unsigned access, uint64_t *gpa, uint32_t *error)
 {
-	struct mmu_fault f;
 	struct vcpu *v = &g->s.vcpu;
+	const unsigned wanted = access & ACC_USER;
+	if (g->ring && g->mode >= 4 && g->kernel == !!wanted) {
+		g->kernel = !wanted;
+		v->vm->pager->privilege(v, g->kernel);
+		enter(g);
+	}
+	access |= g->ring && g->mode >= 4 ? ACC_USER : 0;       /* both are ring 3 */
 	for (unsigned tries = 0; tries < 20; tries++) {
 		g->f->cpu->vmcs->f[VMCS_GUEST_SS_ACCESS] = access & ACC_USER ? 0x60 : 0;
+		struct mmu_fault f = { 0 };
 		if (!mmu_probe(&g->f->cpu->mmu, lin, 1, access, &f)) {
 			struct walk_record rec;
 			cr_assert(mmu_peek(&g->f->cpu->mmu, lin, &rec));
@@ -135,7 +163,7 @@ static enum outcome access_hw(struct rig *g, uint64_t lin, unsigned access, uint
 		}
 		gpa_t at = f.gpa;
 		enum paged p = violation ? g->s.vm.pager->ept_violation(v, f.gpa, f.qualification)
-		                         : g->s.vm.pager->page_fault(v, lin, f.error_code, &at);
+		                         : g->s.vm.pager->page_fault(v, lin, (f.error_code & ~(unsigned)PFEC_US) | (wanted ? PFEC_US : 0), &at);
 		enter(g);
 		switch (p) {
 		case PAGED_INJECT:
@@ -303,14 +331,17 @@ static uint64_t a_root(struct rig *g)
 static void registers(struct rig *g)
 {
 	struct vcpu_state *s = &g->s.vcpu.s;
-	switch (rng_below(&g->r, 6)) {
+	switch (rng_below(&g->r, 6)) {  /* not offered beside the VMM: 1, 2 */
 	case 0:
 		if (!(s->cr4 & CR4_SMAP))
 			set_cr(g, 0, s->cr0 ^ CR0_WP);
 		break;
-	case 1: set_cr(g, 4, s->cr4 ^ CR4_SMEP); break;
+	case 1:
+		if (!g->ring)
+			set_cr(g, 4, s->cr4 ^ CR4_SMEP);
+		break;
 	case 2:
-		if (s->cr0 & CR0_WP)
+		if (s->cr0 & CR0_WP && !g->ring)
 			set_cr(g, 4, s->cr4 ^ CR4_SMAP);
 		break;
 	case 3:
@@ -359,10 +390,12 @@ static void invariants(struct rig *g, unsigned number)
 			continue;
 		for (unsigned i = 0; i < 512; i++) {
 			uint64_t e = mem_read64(mem, HPA(shadow_slot_pa(s, p * 512 + i)));
+			if (e & PTE_P && shadow_is_corner(s, e))
+				cr_assert(h.role & ROLE_CORNER || ROLE_LEVEL(h.role) > 2, "step %u: a way to the corner in role %x", number, h.role);
 			if (!(e & PTE_P) || ROLE_LEVEL(h.role) > 1 || g->agile)
 				continue;
 			uint64_t frame = ((e & MASK(52) & PAGE_MASK) - BASE) >> PAGE_SHIFT;
-			cr_assert(lt(u64, frame, MEMORY >> PAGE_SHIFT), "step %u: a shadow entry leads out of the guest's memory", number);
+			cr_assert(lt(u64, frame, MEMORY >> PAGE_SHIFT), "step %u: a shadow entry leads out of the guest's memory, role %x entry %u %lx", number, h.role, i, e);
 			if (e & PTE_RW && s->policy & SHADOW_KEYED)
 				cr_assert(not(shadow_guarded(s, frame)), "step %u: guarded table %lx is writable", number, frame);
 			bool found = false;
@@ -375,11 +408,10 @@ static void invariants(struct rig *g, unsigned number)
 	cr_assert(eq(u64, live * (uint64_t)PAGE_SIZE, g->s.vm.stat[VMM_STAT_SHADOW_BYTES]), "step %u", number);
 }
 
-/* The memory EPT is built in. */
+/* The memory EPT, or the VMM's corner, is built in. */
 static void give_heap(struct rig *g)
 {
 	struct vmm *m = &g->vmm;
-	g->agile = true;
 	m->p = (struct vmm_parts){ .mem = &g->f->mem, .cpu = &g->f->cpu, .cpus = 1, .snaps = snaps_new() };
 	m->s.heap = HEAP;
 	m->s.low = g->f->mem.low_size;
@@ -388,7 +420,16 @@ static void give_heap(struct rig *g)
 	g->s.vm.vmm = m;
 }
 
-static void property(const struct pager *pager, unsigned mode, unsigned page_shift, uint64_t limit, uint64_t seed)
+/* A record in place of a VMCS. */
+static uint64_t record_get(struct vcpu *v, enum vmcs_field f) { return v->cpu->vmcs->f[f]; }
+static void record_set(struct vcpu *v, enum vmcs_field f, uint64_t x) { v->cpu->vmcs->f[f] = x; }
+static uint64_t record_peek(const struct vcpu *v, enum vmcs_field f) { return v->cpu->vmcs->f[f]; }
+static bool record_has(const struct vcpu *v, enum vmcs_field f) { return (void)v, (void)f, true; }
+static void record_flush(struct vcpu *v, enum invvpid_type type, uint64_t lin) { (void)v, (void)type, (void)lin; }
+static const struct virt record = { .name = "record", .ring = true, .get = record_get, .set = record_set, .peek = record_peek,
+                                    .has = record_has, .flush = record_flush };
+
+static void property(const struct pager *pager, unsigned mode, unsigned page_shift, uint64_t limit, uint64_t seed, bool ring)
 {
 	static const char *const modes[] = { "", "", "32", "pae", "4", "5" };
 	struct rig *g = calloc(1, sizeof *g);
@@ -400,8 +441,13 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	standin_init(&g->s, g->f->cpu);
 	struct vm *vm = &g->s.vm;
 	vm->pager = pager;
-	if (pager == &pager_agile)
+	g->agile = pager == &pager_agile;
+	g->ring = ring;
+	g->kernel = true;
+	if (g->agile || ring)
 		give_heap(g);
+	if (ring)
+		vm->virt = &record;
 	vm->base = HPA(BASE);
 	vm->tables = HPA(TABLES);
 	vm->mem.ram = g->f->mem.ram + BASE;
@@ -425,12 +471,14 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 		direct_map(g);
 	s->cr0 = CR0_PE | CR0_WP | (mode ? CR0_PG : 0);
 	s->cr4 = (mode >= 3 ? CR4_PAE : 0) | (mode == 5 ? CR4_LA57 : 0) | CR4_PGE | CR4_PSE;
-	s->efer = EFER_NXE | (mode >= 4 ? EFER_LME | (g->agile ? EFER_LMA : 0) : 0);
+	s->efer = EFER_NXE | (mode >= 4 ? EFER_LME | (g->agile || ring ? EFER_LMA : 0) : 0);
 	if (mode == 2)
 		s->efer = 0;
 	s->cr3 = mode ? a_root(g) : 0;
 	cr_assert(eq(int, pager->vm_init(vm, &e), 0), "%s", e.text);
 	g->s.cpu->vmcs->f[VMCS_GUEST_RFLAGS] = 0;
+	if (ring)
+		cr_assert(eq(int, ring_page_add(vm, RING_SHARED), 0));
 	pager->vcpu_init(&g->s.vcpu);
 	enter(g);
 	for (unsigned i = 0; i < 6000; i++) {
@@ -456,7 +504,7 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	if (g->agile && mode >= 4)
 		cr_expect(gt(u64, vm->stat[VMM_STAT_SHADOW_FILLS], 100), "shadow tables were walked");
 	pager->fini(vm);
-	if (g->agile)
+	if (g->agile || ring)
 		snaps_free(g->vmm.p.snaps);
 	mem_fini(&g->ref);
 	fixture_free(g->f);
@@ -465,22 +513,33 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 
 #define SMALL (64 * PAGE_SIZE)
 #define VARIANT(name) \
-	Test(shadow, name##_is_right_for_32_bit_paging) { property(&pager_shadow_##name, 2, 12, 0, 1); } \
-	Test(shadow, name##_is_right_for_pae_paging) { property(&pager_shadow_##name, 3, 12, 0, 2); } \
-	Test(shadow, name##_is_right_for_4_levels) { property(&pager_shadow_##name, 4, 12, 0, 3); } \
-	Test(shadow, name##_is_right_for_5_levels) { property(&pager_shadow_##name, 5, 12, 0, 4); } \
-	Test(shadow, name##_is_right_without_paging) { property(&pager_shadow_##name, 0, 12, 0, 5); } \
-	Test(shadow, name##_is_right_with_large_pages_of_32_bits) { property(&pager_shadow_##name, 2, 21, 0, 6); } \
-	Test(shadow, name##_is_right_with_large_pages_of_4_levels) { property(&pager_shadow_##name, 4, 21, 0, 7); } \
-	Test(shadow, name##_is_right_when_there_is_little_room) { property(&pager_shadow_##name, 2, 21, SMALL, 36); }
+	Test(shadow, name##_is_right_for_32_bit_paging) { property(&pager_shadow_##name, 2, 12, 0, 1, false); } \
+	Test(shadow, name##_is_right_for_pae_paging) { property(&pager_shadow_##name, 3, 12, 0, 2, false); } \
+	Test(shadow, name##_is_right_for_4_levels) { property(&pager_shadow_##name, 4, 12, 0, 3, false); } \
+	Test(shadow, name##_is_right_for_5_levels) { property(&pager_shadow_##name, 5, 12, 0, 4, false); } \
+	Test(shadow, name##_is_right_without_paging) { property(&pager_shadow_##name, 0, 12, 0, 5, false); } \
+	Test(shadow, name##_is_right_with_large_pages_of_32_bits) { property(&pager_shadow_##name, 2, 21, 0, 6, false); } \
+	Test(shadow, name##_is_right_with_large_pages_of_4_levels) { property(&pager_shadow_##name, 4, 21, 0, 7, false); } \
+	Test(shadow, name##_is_right_when_there_is_little_room) { property(&pager_shadow_##name, 2, 21, SMALL, 36, false); }
 VARIANT(flush)
 VARIANT(vtlb)
 VARIANT(wp)
 VARIANT(unsync)
 
-Test(shadow, agile_is_right_for_32_bit_paging) { property(&pager_agile, 2, 12, 0, 1); }
-Test(shadow, agile_is_right_for_pae_paging) { property(&pager_agile, 3, 12, 0, 2); }
-Test(shadow, agile_is_right_for_4_levels) { property(&pager_agile, 4, 12, 0, 3); }
-Test(shadow, agile_is_right_for_5_levels) { property(&pager_agile, 5, 12, 0, 4); }
-Test(shadow, agile_is_right_without_paging) { property(&pager_agile, 0, 12, 0, 5); }
-Test(shadow, agile_is_right_when_there_is_little_room) { property(&pager_agile, 4, 12, SMALL, 36); }
+#define BESIDE(name) \
+	Test(shadow, name##_beside_the_vmm_is_right_for_32_bit_paging) { property(&pager_shadow_##name, 2, 12, 0, 11, true); } \
+	Test(shadow, name##_beside_the_vmm_is_right_for_pae_paging) { property(&pager_shadow_##name, 3, 12, 0, 12, true); } \
+	Test(shadow, name##_beside_the_vmm_is_right_without_paging) { property(&pager_shadow_##name, 0, 12, 0, 15, true); } \
+	Test(shadow, name##_beside_the_vmm_is_right_with_large_pages) { property(&pager_shadow_##name, 2, 21, 0, 16, true); } \
+	Test(shadow, name##_beside_the_vmm_is_right_when_there_is_little_room) { property(&pager_shadow_##name, 3, 21, SMALL, 17, true); }
+BESIDE(flush)
+BESIDE(vtlb)
+BESIDE(wp)
+BESIDE(unsync)
+
+Test(shadow, agile_is_right_for_32_bit_paging) { property(&pager_agile, 2, 12, 0, 1, false); }
+Test(shadow, agile_is_right_for_pae_paging) { property(&pager_agile, 3, 12, 0, 2, false); }
+Test(shadow, agile_is_right_for_4_levels) { property(&pager_agile, 4, 12, 0, 3, false); }
+Test(shadow, agile_is_right_for_5_levels) { property(&pager_agile, 5, 12, 0, 4, false); }
+Test(shadow, agile_is_right_without_paging) { property(&pager_agile, 0, 12, 0, 5, false); }
+Test(shadow, agile_is_right_when_there_is_little_room) { property(&pager_agile, 4, 12, SMALL, 36, false); }

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "models/cpu/flags.h"
+#include "models/vmm/virt.h"
 
 void standin_init(struct standin *s, struct cpu *c)
 {
 	memset(s, 0, sizeof *s);
 	s->cpu = c;
 	s->vm.number = 1;
+	s->vm.virt = &virt_vmx;
 	s->vm.vcpu[0] = &s->vcpu;
 	s->vm.config.vcpus = 1;
 	s->vcpu.vm = &s->vm;
