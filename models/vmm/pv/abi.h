@@ -43,6 +43,7 @@
 /* Offsets in struct pv_shared, for assembly. */
 #define PV_SHARED_MASK     0
 #define PV_SHARED_UPCALL   1
+#define PV_SHARED_MASKED   16
 
 /* mmu_update: what is asked for, in bits 2:0 of `at`. */
 #define PV_UPDATE_ENTRY  0      /* at: machine address of an entry; value goes there */
@@ -68,15 +69,15 @@ struct pv_start {               /* in a page of the guest's memory */
 	uint32_t version, flags;
 	uint64_t base;                  /* what to add to a physical address for a machine address */
 	uint64_t root;                  /* physical: the page tables in force */
-	uint64_t tables, tables_end;    /* physical: all of them; and where the loader's things end */
-	uint64_t shared;                /* physical: the page for struct pv_shared, registered already */
-	uint64_t tsc_hz;
+	uint64_t map;                   /* physical: entry n maps page n at note.base; these tables lie one behind the other */
+	uint64_t end;                   /* physical: where the loader's things end, behind the image */
 };
 struct pv_shared {              /* a page of the guest's memory that both sides write */
 	uint8_t mask;                   /* 1: no upcall. The VMM sets it at each entry into the kernel */
 	uint8_t upcall;                 /* something is pending: set by the VMM, cleared by the kernel before it looks */
 	uint8_t pad[6];
 	uint64_t pending;               /* a bit for each port: set by the VMM, cleared by the kernel */
+	uint64_t masked;                /* ports whose bit makes no upcall: the kernel's */
 	uint64_t cr2;                   /* of the last page fault */
 };
 struct pv_trap {                /* of set_traps */

@@ -70,13 +70,7 @@ entry_int80:
 entry_fast:
 	test	%eax, %eax
 	jz	1f
-	mov	(%esp), %esp
-	push	$SEL_UDATA		/* from here on as INT 0x80 would leave the stack */
-	push	%ecx
-	pushf
-	orl	$0x200, (%esp)		/* SYSENTER cleared IF; programs always run with it set */
-	push	$SEL_UCODE
-	push	%edx
+	ENTER_FAST
 	push	$0
 	push	$VEC_SYSCALL
 	SAVE

@@ -85,13 +85,7 @@ entry_int80:
 entry_fast:
 	test	%eax, %eax
 	jz	1f
-	mov	%rsp, user_stack
-	mov	tss + 8, %rsp		/* tss.sp0 */
-	push	$SEL_UDATA		/* from here on as INT 0x80 would leave the stack */
-	push	user_stack
-	push	%r11
-	push	$SEL_UCODE
-	push	%rcx
+	ENTER_FAST
 	push	$0
 	push	$VEC_SYSCALL
 	SAVE

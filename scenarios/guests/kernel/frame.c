@@ -15,7 +15,6 @@ struct frame {
 
 enum { LARGE_FRAMES = LARGE_PAGE_BYTES / PAGE_BYTES };
 
-extern char kernel_end[];
 static struct frame *frames;		/* right behind the kernel image */
 static uint32_t frame_count, first_frame;
 
@@ -46,7 +45,7 @@ void frame_init(void)
 	uintptr_t table_end;
 
 	frame_count = (uint32_t)(boot_info.ram_bytes >> PAGE_SHIFT);
-	frames = (struct frame *)kernel_end;
+	frames = (struct frame *)image_end();
 	table_end = physical_of(frames + frame_count);
 	if (table_end + 64 * PAGE_BYTES > boot_info.ram_bytes)
 		panic("%u KiB of RAM are too little", (unsigned)(boot_info.ram_bytes / 1024));

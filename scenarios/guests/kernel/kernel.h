@@ -8,6 +8,8 @@
 #include "layout.h"
 #include "privop.h"
 
+enum { IRQ_TIMER = 0, IRQ_DISK = 14 };
+
 /* --- console.c: the 16550 --------------------------------------------------------------------- */
 void console_put(char c);
 void kprintf(const char *text, ...) __attribute__((format(printf, 1, 2)));
@@ -69,7 +71,11 @@ struct space {
 	struct region region[REGIONS];
 };
 
+#ifdef PV
+extern pte_t *kernel_root;		/* made by the loader */
+#else
 extern pte_t kernel_root[];
+#endif
 void vm_init(void);
 void vm_direct_map(uintptr_t page_bytes);
 pte_t *vm_entry(uintptr_t root, uintptr_t address, uintptr_t page_bytes, bool create);
@@ -133,7 +139,6 @@ void pipe_release(int owner);
 void pipe_quiesce(void);
 
 /* --- timer.c: 8259 and 8254 ------------------------------------------------------------------- */
-enum { IRQ_TIMER = 0, IRQ_DISK = 14 };
 void pic_init(void);
 void pic_enable(unsigned irq, bool on);
 bool pic_acknowledge(unsigned irq);

@@ -33,6 +33,7 @@ void quiesce(void)
 void power_off(uint32_t value)
 {
 	irq_disable();
+	machine_end(value);
 	outl(0xF4, value);		/* QEMU's isa-debug-exit: process status value * 2 + 1 */
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(0x8900, (uint8_t)*s);	/* Bochs */

@@ -9,15 +9,17 @@
  *	paging		pte_write root_load fault_address
  *			tlb_flush_page tlb_flush_user tlb_flush_all
  *	tables		gdt_load idt_load task_load idt_write stack_set
- *	the rest	msr_write tsc_read cpuid halt_forever
+ *	the rest	msr_write tsc_read cpuid halt_forever machine_end
+ *	for the twin	pte_read table_link table_unlink root_made root_leaving updates_begin
+ *			updates_end image_end irq_acknowledge irq_each tick_next
  *
- * In assembly, as macros: RETURN_FROM_TRAP, RETURN_FAST, RETURN_FAST_NULL; and as strings for the
+ * In assembly, as macros: RETURN_FROM_TRAP, ENTER_FAST, RETURN_FAST, RETURN_FAST_NULL; and as strings for the
  * measured loops of workload.c: OP_IN, OP_TPR, OP_CLI_STI, OP_CPUID, OP_RDTSC, OP_PTE_WRITE. */
 #ifndef PRIVOP_H
 #define PRIVOP_H
 
 #ifdef PV
-#error "PV=1: the paravirtual twin of privop_native.h is not written yet"
+#include "privop_pv.h"
 #else
 #include "privop_native.h"
 #endif

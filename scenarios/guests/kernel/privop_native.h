@@ -25,6 +25,16 @@
 .macro RETURN_FAST_NULL
 	sysretq
 .endm
+/* ENTER_FAST: what SYSCALL leaves becomes what INT 0x80 leaves. */
+.macro ENTER_FAST
+	mov	%rsp, user_stack
+	mov	tss + 8, %rsp		/* tss.sp0 */
+	push	$SEL_UDATA
+	push	user_stack
+	push	%r11
+	push	$SEL_UCODE
+	push	%rcx
+.endm
 #else
 .macro RETURN_FAST
 	mov	(%esp), %edx
@@ -36,10 +46,20 @@
 	sti
 	sysexit
 .endm
+.macro ENTER_FAST
+	mov	(%esp), %esp
+	push	$SEL_UDATA
+	push	%ecx
+	pushf
+	orl	$0x200, (%esp)		/* SYSENTER cleared IF; programs always run with it set */
+	push	$SEL_UCODE
+	push	%edx
+.endm
 #endif
 
 #else /* C */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef uint64_t pte_t;
@@ -244,6 +264,27 @@ static inline struct cpuid cpuid(uint32_t leaf)
 	__asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(0));
 	return r;
 }
+
+/* --- what a paravirtual kernel has to do and this one has not -------------------------------- */
+
+extern char kernel_end[];
+static inline void *image_end(void) { return kernel_end; }
+static inline void machine_end(uint32_t value) { (void)value; }
+bool pic_acknowledge(unsigned irq);
+static inline bool irq_acknowledge(unsigned irq) { return pic_acknowledge(irq); }
+/* The lines that one interrupt stands for. */
+static inline void irq_each(unsigned irq, void (*handler)(unsigned)) { handler(irq); }
+static inline void tick_next(void) { }
+/* Entries between these two may take effect together, at the end. */
+static inline void updates_begin(void) { }
+static inline void updates_end(void) { }
+#define pte_read(entry) (*(entry))
+/* An entry above the lowest level leads to an empty table; or no longer to one. */
+static inline void table_link(pte_t *entry, pte_t value, int level) { (void)level; pte_write(entry, value); }
+static inline void table_unlink(pte_t *entry, int level) { (void)level; pte_write(entry, 0); }
+/* A top table has the kernel's half; or is not loaded any more and will be taken apart. */
+static inline void root_made(uintptr_t root) { (void)root; }
+static inline void root_leaving(uintptr_t root) { (void)root; }
 
 /* The measured loops' bodies: rAX, rBX, rCX and rDX are theirs. */
 #define OP_IN		"in $0x80, %%al"

@@ -60,6 +60,9 @@ bool pic_acknowledge(unsigned irq)
 void timer_start(uint32_t hz)
 {
 	ticks_per_second = hz;
+#ifdef PV
+	clock_start(hz);		/* pv.c */
+#else
 	pic_enable(IRQ_TIMER, false);
 	if (!hz)
 		return;
@@ -67,10 +70,12 @@ void timer_start(uint32_t hz)
 	outb(PIT_CHANNEL0, (uint8_t)(PIT_HZ / hz));
 	outb(PIT_CHANNEL0, (uint8_t)(PIT_HZ / hz >> 8));
 	pic_enable(IRQ_TIMER, true);
+#endif
 }
 
 void timer_tick(void)
 {
+	tick_next();
 	ticks++;
 	proc_wakeup(&ticks);
 }

@@ -52,7 +52,7 @@ static void exception(struct trapframe *tf)
 
 static void interrupt(unsigned irq)
 {
-	if (!pic_acknowledge(irq))
+	if (!irq_acknowledge(irq))
 		return;
 	if (irq == IRQ_TIMER) {
 		timer_tick();
@@ -69,7 +69,7 @@ void trap(struct trapframe *tf)
 		syscall(tf);
 		irq_disable();
 	} else if (tf->vector >= VEC_IRQ) {
-		interrupt((unsigned)tf->vector - VEC_IRQ);
+		irq_each((unsigned)tf->vector - VEC_IRQ, interrupt);
 	} else {
 		exception(tf);
 	}

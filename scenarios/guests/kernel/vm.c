@@ -11,7 +11,8 @@
  * copying the entries of kernel_root.
  *
  * Rules kept here, for the benefit of anyone who shadows these tables:
- *	- entries change through pte_write() only;
+ *	- entries change through pte_write(), table_link() and table_unlink() only, and are read by
+ *	  pte_read(): a paravirtual kernel's hold other addresses than this file's;
  *	- after an entry that was present has changed, INVLPG its address, or reload CR3;
  *	- a table is empty again before its frame is freed.
  *
@@ -28,6 +29,12 @@ enum { TOP = 3, ROOT_USER_ENTRIES = 2, ROOT_ENTRIES = 4 };
 enum { TABLE_ENTRIES = 512 };
 
 #define PTE_FRAME	0x000FFFFFFFFFF000ull
+/* A paravirtual kernel's entries of a batch change at its end: the child's is made without PTE_RW. */
+#ifdef PV
+#define FORK_RIGHTS	PTE_RW
+#else
+#define FORK_RIGHTS	0
+#endif
 #define KERNEL_LEAF	(PTE_P | PTE_RW | PTE_A | PTE_D | PTE_G)
 
 extern pte_t kernel_pd[], device_pd[];
@@ -63,9 +70,9 @@ pte_t *vm_entry(uintptr_t root, uintptr_t address, uintptr_t page_bytes, bool cr
 		if (!(*entry & PTE_P)) {
 			if (!create)
 				return NULL;
-			pte_write(entry, table_entry(frame_alloc_zeroed(PAGE_BYTES), level));
+			table_link(entry, table_entry(frame_alloc_zeroed(PAGE_BYTES), level), level);
 		}
-		entry = table_of(*entry) + index_of(address, level - 1);
+		entry = table_of(pte_read(entry)) + index_of(address, level - 1);
 	}
 	return entry;
 }
@@ -74,18 +81,20 @@ pte_t *vm_entry(uintptr_t root, uintptr_t address, uintptr_t page_bytes, bool cr
 static void tables_free(pte_t *table, unsigned entries, int level)
 {
 	for (unsigned i = 0; i < entries; i++) {
-		pte_t entry = table[i];
+		pte_t entry = pte_read(&table[i]);
 
 		if (!(entry & PTE_P))
 			continue;
 		if (level > 2)
 			tables_free(table_of(entry), TABLE_ENTRIES, level - 1);
-		pte_write(&table[i], 0);
+		table_unlink(&table[i], level);
 		frame_free((uintptr_t)(entry & PTE_FRAME), PAGE_BYTES);
 	}
 }
 
 /* --- the kernel's half ------------------------------------------------------------------------ */
+
+#ifndef PV				/* pv.c: the loader made it */
 
 /* boot.S mapped the first 1 GiB twice.  Drop the low copy, end the other where RAM ends, and map
  * the local APIC uncached. */
@@ -129,6 +138,8 @@ void vm_direct_map(uintptr_t page_bytes)
 	}
 }
 
+#endif
+
 /* --- address spaces --------------------------------------------------------------------------- */
 
 void space_create(struct space *s)
@@ -140,10 +151,11 @@ void space_create(struct space *s)
 	root = direct(s->root);
 	for (unsigned i = ROOT_USER_ENTRIES; i < ROOT_ENTRIES; i++)
 		if (kernel_root[i])
-			pte_write(&root[i], kernel_root[i]);
+			pte_write(&root[i], pte_read(&kernel_root[i]));
+	root_made(s->root);
 	if (TOP == 3)		/* PDPTEs must be there before CR3 is loaded */
 		for (unsigned i = 0; i < ROOT_USER_ENTRIES; i++)
-			pte_write(&root[i], table_entry(frame_alloc_zeroed(PAGE_BYTES), TOP));
+			table_link(&root[i], table_entry(frame_alloc_zeroed(PAGE_BYTES), TOP), TOP);
 }
 
 /* Unmap and free all pages of a region; the caller flushes. */
@@ -153,7 +165,7 @@ static void region_empty(struct space *s, const struct region *r)
 		pte_t *entry = vm_entry(s->root, a, r->page_bytes, false);
 
 		if (entry && *entry & PTE_P) {
-			pte_t old = *entry;
+			pte_t old = pte_read(entry);
 
 			pte_write(entry, 0);
 			frame_free((uintptr_t)(old & PTE_FRAME), r->page_bytes);
@@ -166,6 +178,7 @@ void space_destroy(struct space *s)
 {
 	pte_t *root = direct(s->root);
 
+	root_leaving(s->root);
 	for (unsigned i = 0; i < REGIONS; i++)
 		region_empty(s, &s->region[i]);
 	tables_free(root, ROOT_USER_ENTRIES, TOP);
@@ -181,6 +194,7 @@ void space_destroy(struct space *s)
 void space_fork(struct space *to, struct space *from)
 {
 	space_create(to);
+	updates_begin();
 	for (unsigned i = 0; i < REGIONS; i++) {
 		struct region *r = &from->region[i];
 
@@ -191,13 +205,14 @@ void space_fork(struct space *to, struct space *from)
 			if (!entry || !(*entry & PTE_P))
 				continue;
 			if (*entry & PTE_RW)
-				pte_write(entry, *entry & ~(pte_t)PTE_RW);
-			frame_share((uintptr_t)(*entry & PTE_FRAME));
+				pte_write(entry, pte_read(entry) & ~(pte_t)PTE_RW);
+			frame_share((uintptr_t)(pte_read(entry) & PTE_FRAME));
 			pte_write(vm_entry(to->root, a, r->page_bytes, true),
-				  *entry & ~(pte_t)(PTE_A | PTE_D));
+				  pte_read(entry) & ~(pte_t)(PTE_A | PTE_D | FORK_RIGHTS));
 		}
 	}
 	tlb_flush_user();
+	updates_end();
 }
 
 void space_add(struct space *s, struct region r)
@@ -225,9 +240,9 @@ static void tables_drop(struct space *s, uintptr_t start, uintptr_t end)
 		pte_t *entry = vm_entry(s->root, a, LARGE_PAGE_BYTES, false);
 
 		if (entry && *entry & PTE_P) {
-			uintptr_t table = (uintptr_t)(*entry & PTE_FRAME);
+			uintptr_t table = (uintptr_t)(pte_read(entry) & PTE_FRAME);
 
-			pte_write(entry, 0);
+			table_unlink(entry, 2);
 			tlb_flush_page(a);
 			frame_free(table, PAGE_BYTES);
 		}
@@ -264,12 +279,14 @@ bool space_unmap(struct space *s, uintptr_t start)
 
 		if (r->start != start || start < USER_MMAP || !r->end)
 			continue;
+		updates_begin();
 		for (uintptr_t a = r->start; a < r->end; a += r->page_bytes) {
 			struct region page = { a, a + r->page_bytes, r->page_bytes, 0, false };
 
 			region_empty(s, &page);
 			tlb_flush_page(a);
 		}
+		updates_end();
 		memset(r, 0, sizeof(*r));
 		return true;
 	}
@@ -308,7 +325,7 @@ bool space_fault(struct space *s, uintptr_t address, bool write)
 		rights |= PTE_PS;
 
 	if (*entry & PTE_P) {
-		frame = (uintptr_t)(*entry & PTE_FRAME);
+		frame = (uintptr_t)(pte_read(entry) & PTE_FRAME);
 	} else if (r->image) {
 		frame = r->image + (page - r->start);
 		frame_share(frame);
@@ -323,8 +340,10 @@ bool space_fault(struct space *s, uintptr_t address, bool write)
 	}
 	if (r->writable && !frame_is_shared(frame))
 		rights |= PTE_RW;
+	updates_begin();
 	pte_write(entry, frame | rights);
 	tlb_flush_page(page);
+	updates_end();
 	return true;
 }
 
@@ -354,7 +373,7 @@ void *space_touch(struct space *s, uintptr_t address, bool write)
 	if (!(*entry & PTE_P) || (write && !(*entry & PTE_RW)))
 		if (!space_fault(s, address, write))
 			return NULL;
-	return direct((uintptr_t)(*entry & PTE_FRAME) + (address & (r->page_bytes - 1)));
+	return direct((uintptr_t)(pte_read(entry) & PTE_FRAME) + (address & (r->page_bytes - 1)));
 }
 
 static bool copy(struct space *s, uintptr_t user, char *kernel, uintptr_t bytes, bool to_user)

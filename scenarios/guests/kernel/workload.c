@@ -199,8 +199,10 @@ void bench_ptemix(const struct params *p)
 			pte_t *entry = vm_entry(s.root, page, PAGE_BYTES, false);
 
 			due -= 1000;
-			pte_write(entry, *entry ^ PTE_RW);
+			updates_begin();
+			pte_write(entry, pte_read(entry) ^ PTE_RW);
 			tlb_flush_page(page);
+			updates_end();
 		}
 	}
 	workload_roi(false);

@@ -1,4 +1,17 @@
 /* start32.S - the beginning of every program and its system calls, IA-32. */
+
+/* A paravirtual kernel's programs enter it by INT 0x80, directly: SYSENTER leads to the VMM. */
+.macro FAST_CALL
+#ifdef PV
+	int	$0x80
+#else
+	mov	%esp, %ecx
+	mov	$8f, %edx
+	sysenter
+8:
+#endif
+.endm
+
 	.text
 
 /* Entered from the kernel: EBX = parameters, ESI = the program's main function. */
@@ -21,10 +34,8 @@ sys:	push	%ebx
 	mov	20(%esp), %ebx
 	mov	24(%esp), %esi
 	mov	28(%esp), %edi
-	mov	%esp, %ecx
-	mov	$1f, %edx
-	sysenter
-1:	pop	%edi
+	FAST_CALL
+	pop	%edi
 	pop	%esi
 	pop	%ebx
 	ret
@@ -35,10 +46,8 @@ loop_fast:
 	push	%edi
 	mov	8(%esp), %edi
 1:	xor	%eax, %eax
-	mov	%esp, %ecx
-	mov	$2f, %edx
-	sysenter
-2:	dec	%edi
+	FAST_CALL
+	dec	%edi
 	jnz	1b
 	pop	%edi
 	ret
