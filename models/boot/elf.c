@@ -112,13 +112,14 @@ int elf_load(struct machine *m, const struct file *f, uint64_t *entry, uint64_t 
 	return 0;
 }
 
-bool elf_pvh_entry(const struct file *f, uint32_t *entry)
+const uint8_t *elf_note(const struct file *f, const char *owner, uint32_t type, uint32_t *size)
 {
 	struct elf x;
 	struct segment s;
 	struct err ignored = { "" };
+	const size_t owner_size = strlen(owner) + 1;
 	if (!elf_probe(f) || elf_open(f, &x, &ignored))
-		return false;
+		return NULL;
 	for (unsigned i = 0; i < x.phnum && segment_at(f, &x, i, &s); i++) {
 		if (s.type != PT_NOTE)
 			continue;
@@ -126,19 +127,29 @@ bool elf_pvh_entry(const struct file *f, uint32_t *entry)
 			const uint8_t *n = file_at(f, s.off + at, 12);
 			if (!n)
 				break;
-			uint64_t name = le32(n), desc = le32(n + 4), type = le32(n + 8);
+			uint64_t name = le32(n), desc = le32(n + 4);
 			uint64_t name_off = s.off + at + 12,
 			        desc_off = name_off + ((name + 3) & ~3ull);
-			const char *who = name == 4 ? file_at(f, name_off, 4) : NULL;
-			const uint8_t *d = desc >= 4 ? file_at(f, desc_off, 4) : NULL;
-			if (who && d && !memcmp(who, "Xen", 4) && type == NOTE_PHYS32_ENTRY) {
-				*entry = le32(d);
-				return true;
+			const char *who = name == owner_size ? file_at(f, name_off, name) : NULL;
+			const uint8_t *d = file_at(f, desc_off, desc);
+			if (who && d && !memcmp(who, owner, owner_size) && le32(n + 8) == type) {
+				*size = (uint32_t)desc;
+				return d;
 			}
 			at = desc_off - s.off + ((desc + 3) & ~3ull);
 		}
 	}
-	return false;
+	return NULL;
+}
+
+bool elf_pvh_entry(const struct file *f, uint32_t *entry)
+{
+	uint32_t size;
+	const uint8_t *d = elf_note(f, "Xen", NOTE_PHYS32_ENTRY, &size);
+	if (!d || size < 4)
+		return false;
+	*entry = le32(d);
+	return true;
 }
 
 static bool section_at(const struct file *f, const struct elf *x, unsigned i, struct section *s)

@@ -44,6 +44,8 @@ int image_load(struct machine *m, const struct file *f, const struct boot_image 
 		const struct image_format *format = formats[i];
 		if (format == &format_flat ? !image->flat_base : !format->probe(f))
 			continue;
+		if (pv_check(m, f, e))
+			return -1;
 		firmware_install(m);
 		symtab_free(m->symbols);
 		m->symbols = elf_symbols(f);

@@ -49,9 +49,17 @@ int image_place(struct machine *m, const struct file *f, uint64_t off, uint64_t 
 int elf_load(struct machine *m, const struct file *f, uint64_t *entry, uint64_t *top,
              struct err *e);
 bool elf_probe(const struct file *f);
+/* The contents of the first note of that owner and type, or NULL. */
+const uint8_t *elf_note(const struct file *f, const char *owner, uint32_t type, uint32_t *size);
 /* XEN_ELFNOTE_PHYS32_ENTRY, if the file has it. */
 bool elf_pvh_entry(const struct file *f, uint32_t *entry);
 struct symtab *elf_symbols(const struct file *f);
+
+/* pv.c. Does the image say that it is a paravirtual kernel (models/vmm/pv/abi.h)? And once the multiboot loader has placed it, with
+ * *top the end of all that is in memory: its page tables and its entry state. */
+bool pv_image(const struct file *f);
+int pv_check(const struct machine *m, const struct file *f, struct err *e);     /* is this the machine for it? */
+int pv_finish(struct machine *m, const struct file *f, uint64_t top, struct err *e);
 
 void boot_image_forget(struct machine *m);      /* free machine->booted */
 

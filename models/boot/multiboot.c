@@ -183,7 +183,7 @@ static int load(struct machine *m, const struct file *f, const struct boot_image
 	firmware_multiboot_gdt(m);
 	for (enum seg_reg i = SEG_ES; i <= SEG_GS; i++)
 		c->s.seg[i].sel = i == SEG_CS ? MULTIBOOT_CS : MULTIBOOT_DS;
-	return 0;
+	return pv_image(f) ? pv_finish(m, f, top, e) : 0;
 }
 
 const struct image_format format_multiboot = { "Multiboot 1", probe, load };
