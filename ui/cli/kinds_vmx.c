@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "models/vmm/exit.h"
+#include "models/vmm/pv/hypercall.h"
 #include "ui/cli/item.h"
 
 static const char *const words[VMX_WORDS] = {
@@ -80,5 +81,18 @@ void each_vmm_cost(item_fn *fn, void *arg)
 		snprintf(name, sizeof name, "vmm.%s", r->name);
 		snprintf(detail, sizeof detail, "%llu cycles, %s", (unsigned long long)r->cycles, ledger_why[r->why].name);
 		fn(arg, &(struct item){ name, NULL, detail, r->sentence, "source: docs/timing.md" });
+	}
+}
+
+void each_hypercall(item_fn *fn, void *arg)
+{
+	for (unsigned i = 0; i < PV_CALLS; i++) {
+		const struct hypercall_row *r = &hypercall_rows[i];
+		char detail[64], more[320];
+
+		snprintf(detail, sizeof detail, "%u(%s)", i, r->arguments);
+		snprintf(more, sizeof more, "checked: %s\ncost: vmm.%s and its references\nsee docs/pv.md", r->checks,
+		         vmm_cost_rows[r->cost].name);
+		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, more });
 	}
 }
