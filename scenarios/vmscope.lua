@@ -295,6 +295,13 @@
 ---@field ["vmm.shadow_sync_entry"]? integer compare one entry of a table out of step with the guest's
 ---@field ["vmm.shadow_invlpg"]? integer find the shadow entry of an invalidated page
 ---@field ["vmm.shadow_remote"]? integer make another CPU flush: an inter-processor interrupt and its answer (assumed)
+---@field ["vmm.pv_call"]? integer a hypercall: check its number, branch on it, give its result back
+---@field ["vmm.pv_table"]? integer a hypercall that registers something: look at what it names
+---@field ["vmm.pv_iret"]? integer a hypercall that returns: check selectors and flags
+---@field ["vmm.pv_bounce"]? integer enter the guest's kernel: choose its stack, put a frame there
+---@field ["vmm.pv_update"]? integer one request of a batch: find the frame, decide
+---@field ["vmm.pv_check_entry"]? integer check or let go one present entry of a page table, its counts excluded
+---@field ["vmm.pv_check_table"]? integer go through the 512 entries of a table that is to be one, the present ones' checks excluded
 
 ---@class Machine
 ---@field boot fun(self: Machine, image: BootOptions) load a kernel image and set the entry state

@@ -91,7 +91,7 @@ struct pv_update { uint64_t at, value; };
 
 enum pv_call {
 #define HYPERCALL(nr, NAME, name, ...) PV_CALL_##NAME##_ = nr,
-#include "hypercall.def"
+#include "models/vmm/pv/hypercall.def"
 	PV_CALLS
 };
 _Static_assert(PV_CALL_STACK_SWITCH_ == PV_CALL_STACK_SWITCH && PV_CALL_UPDATE_VA_ == PV_CALL_UPDATE_VA &&

@@ -8,7 +8,7 @@
 #ifndef PRIVOP_PV_H
 #define PRIVOP_PV_H
 
-#include "../../../models/vmm/pv/abi.h"
+#include "models/vmm/pv/abi.h"
 
 #ifdef __ASSEMBLER__
 
