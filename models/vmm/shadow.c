@@ -11,6 +11,9 @@
  *   unsync   as wp, but a guest table of the lowest level becomes writable at the first write and goes out of step until
  *            the next INVLPG or CR3 load
  *
+ * A guest beside the VMM (ring/ring.h) has the VMM's corner in every root, and on Intel 64, where its kernel and its user are both
+ * in ring 3, a root for each: shadow_privilege() changes between them.
+ *
  * Exits: all #PF, MOV to and from CR3, MOV to CR0 and CR4 (bits that matter); INVLPG but under wp, where the hardware's own
  * effect is enough.
  * Source: SDM Vol. 3C, "Memory Virtualization": "Virtual TLB Scheme" gives flush and vtlb; Adams & Agesen 2006 on tracing
@@ -65,11 +68,13 @@ static void unpin(struct shadow *s, uint32_t page)
 		shadow_zap(s, page);
 }
 
-static void load_root(struct shadow *s, struct vcpu *v, const struct guest_regs *r)
+static void take_root(struct shadow *s, struct vcpu *v, const struct guest_regs *r)
 {
 	const bool wide = r->g.levels >= 4, keyed = s->policy & SHADOW_KEYED;
 	uint32_t old = (uint32_t)VCPU(s, v->number, root), page;
 	uint32_t role = (wide ? r->g.levels : 3u) | shadow_mode_role(r) | ROLE_W | ROLE_U | ROLE_X;
+	if (shadow_split(s, r) && !VCPU(s, v->number, user))
+		role |= ROLE_KERNEL;
 	uint64_t gfn = (r->cr3 & MASK(52)) >> PAGE_SHIFT;
 	vmm_cost(s->c, VMM_COST_SHADOW_ROOT);
 	if (!keyed || !wide || shadow_frame_of(s, gfn << PAGE_SHIFT) < 0)
@@ -99,6 +104,30 @@ static void load_root(struct shadow *s, struct vcpu *v, const struct guest_regs 
 	vcpu_set(v, VMCS_GUEST_CR3, shadow_page_pa(s, page));
 }
 
+/* Beside the VMM: the one of the other privilege is not this address space's any more. */
+static void forget_other(struct shadow *s, struct vcpu *v)
+{
+	uint32_t other = (uint32_t)VCPU(s, v->number, other);
+	if (!other)
+		return;
+	SET_VCPU(s, v->number, other, 0);
+	unpin(s, other - 1);
+}
+
+static void load_root(struct shadow *s, struct vcpu *v, const struct guest_regs *r)
+{
+	if (s->ring)
+		forget_other(s, v);
+	take_root(s, v, r);
+}
+
+/* The root of the other privilege too, if there is one: plus one, or 0. */
+static uint32_t other_root(struct shadow *s, const struct vcpu *v)
+{
+	uint32_t other = s->ring ? (uint32_t)VCPU(s, v->number, other) : 0;
+	return other && !HEAD(s, other - 1, obsolete) ? other : 0;
+}
+
 static void ensure_root(struct shadow *s, struct vcpu *v)
 {
 	uint32_t root = (uint32_t)VCPU(s, v->number, root);
@@ -106,7 +135,7 @@ static void ensure_root(struct shadow *s, struct vcpu *v)
 		return;
 	struct guest_regs r;
 	guest_regs_get(v, &r);
-	load_root(s, v, &r);
+	take_root(s, v, &r);
 }
 
 /* Before the guest may run again: a root that is one, and no CPU with translations of tables that are gone. */
@@ -133,6 +162,8 @@ static void finish(struct shadow *s, struct vcpu *v)
 static void load_cr0(struct vcpu *v)
 {
 	uint64_t x = (v->s.cr0 | CR0_PG | CR0_PE | CR0_WP) & ~(uint64_t)(CR0_CD | CR0_NW);
+	if (ring(v) && v->s.efer & EFER_LMA && !VCPU((struct shadow *)v->vm->paging, v->number, user))
+		x &= ~(uint64_t)CR0_AM;         /* alignment is checked in ring 3, but not in a kernel that is there */
 	vcpu_set(v, VMCS_GUEST_CR0, ring(v) ? x | CR0_NE : (x | vmx_cr0_fixed0(v->cpu)) & vmx_cr0_fixed1(v->cpu));
 }
 
@@ -190,6 +221,8 @@ static void new_space(struct shadow *s, struct vcpu *v, bool only_cr3)
 	if (only_cr3 && s->policy & SHADOW_GLOBAL && r.g.pge && root && !HEAD(s, root - 1, obsolete)) {
 		vmm_cost(s->c, VMM_COST_SHADOW_ROOT);
 		shadow_drop_not_global(s, root - 1);
+		if ((root = other_root(s, v)))
+			shadow_drop_not_global(s, root - 1);
 	} else {
 		load_root(s, v, &r);
 	}
@@ -237,6 +270,33 @@ static bool shadow_cr_written(struct vcpu *v, unsigned cr, uint64_t old, uint64_
 	}
 	finish(s, v);
 	return true;
+}
+
+/* The guest's virtual CPL has become 0, or another. */
+static void shadow_privilege(struct vcpu *v, bool kernel)
+{
+	struct shadow *s = begin(v, WHY_SHADOW_SYNC);
+	if (!s->ring || VCPU(s, v->number, user) != kernel)
+		return;
+	SET_VCPU(s, v->number, user, !kernel);
+	if (!(v->s.efer & EFER_LMA) || !(v->s.cr0 & CR0_PG))
+		return;
+	vmm_cost(s->c, VMM_COST_SHADOW_SWITCH);
+	uint32_t root = (uint32_t)VCPU(s, v->number, root), other = (uint32_t)VCPU(s, v->number, other);
+	SET_VCPU(s, v->number, root, other);
+	SET_VCPU(s, v->number, other, root);
+	if (v->s.cr0 & CR0_AM)
+		load_cr0(v);
+	if (other && !HEAD(s, other - 1, obsolete)) {
+		vcpu_set(v, VMCS_GUEST_CR3, shadow_page_pa(s, other - 1));
+		return;
+	}
+	struct guest_regs r;
+	guest_regs_get(v, &r);
+	if (s->policy & SHADOW_UNSYNC)
+		shadow_sync_all(s, &r);         /* no INVLPG has reached it */
+	take_root(s, v, &r);
+	finish(s, v);
 }
 
 /* ---- faults ---- */
@@ -341,6 +401,9 @@ static void shadow_invlpg(struct vcpu *v, uint64_t lin)
 	vmm_cost(v->cpu, VMM_COST_SHADOW_INVLPG);
 	ensure_root(s, v);
 	shadow_drop_linear(s, (uint32_t)VCPU(s, v->number, root) - 1, lin);
+	uint32_t other = other_root(s, v);
+	if (other)
+		shadow_drop_linear(s, other - 1, lin);
 	flush(v, INVVPID_ADDRESS, lin);
 	finish(s, v);
 }
@@ -435,7 +498,7 @@ static uint64_t shadow_memory(const struct vm *vm)
 		.name = "shadow." #variant, .needs = shadow_needs, .vm_init = variant##_vm_init, .vcpu_init = shadow_vcpu_init, \
 		.fini = shadow_fini, .page_fault = shadow_page_fault, .cr_written = shadow_cr_written, .invlpg = shadow_invlpg, \
 		.invpcid = shadow_invpcid, .restart = shadow_restart, .write = shadow_write, .entering = shadow_entering, \
-		.memory = shadow_memory, \
+		.memory = shadow_memory, .privilege = shadow_privilege, \
 	};
 PAGER(flush, 0)
 PAGER(vtlb, SHADOW_GLOBAL)

@@ -25,6 +25,9 @@ enum {
 	SHADOW_AGILE = 8,       /* no leaves: they are the guest's own; EPT guards (agile.c) */
 };
 
+/* Ignored by the hardware: the guest's entry is global, the shadow's is not. */
+#define SHADOW_KEPT     BIT(9)
+
 struct shadow_control {         /* plain, in simulated memory */
 	uint32_t free, free_n;          /* list of free pages */
 	uint32_t newest, oldest;        /* pages in use, by age of their last use as a root or of their making */
@@ -36,7 +39,8 @@ struct shadow_vcpu {
 	uint32_t stale;                 /* translations of this guest are to be flushed before it is entered again */
 	uint64_t fault_gpa, restart_rip;/* of the last write to a guarded table; of the last restart, with its page */
 	uint32_t restarts, cpu;         /* cpu: the physical one it was entered on last, plus one */
-	uint64_t pad2[4];
+	uint32_t other, user;           /* beside the VMM, Intel 64: the root of the other privilege; it is on its user's */
+	uint64_t pad2[3];
 };
 struct shadow_head {            /* one cache line */
 	uint64_t gfn;                   /* guest table (page number), or the first page a direct table maps */
@@ -58,7 +62,7 @@ _Static_assert(sizeof(struct shadow_head) == 64 && sizeof(struct shadow_control)
 
 /* Role: what makes two shadows of one guest table different.
  *   15 smap | 14 smep | 13 wp | 12 pse | 11 nxe | 10 x | 9 u | 8 w | 7 private | 6 direct | 5:4 quadrant | 3 corner | 2:0 level
- *   ... guest levels 18:16
+ *   ... 19 kernel | guest levels 18:16
  * u, w, x: rights of all the levels above. Quadrant: a guest table of 4-byte entries needs two or four shadow tables. */
 #define ROLE_LEVEL(r)   ((r) & 7)
 #define ROLE_QUAD(r)    ((r) >> 4 & 3)
@@ -69,6 +73,7 @@ _Static_assert(sizeof(struct shadow_head) == 64 && sizeof(struct shadow_control)
 #define ROLE_U          BIT(9)
 #define ROLE_X          BIT(10)
 #define ROLE_MODE       (0x1full << 11 | 7ull << 16)
+#define ROLE_KERNEL     BIT(19)         /* beside the VMM, Intel 64: of the kernel's root, where everything is the user's for the hardware */
 #define ROLE_GUEST(r)   ((r) >> 16 & 7)
 
 struct shadow {                 /* wiring, but for `why` and `c`, which hold for one operation */
@@ -84,6 +89,8 @@ struct shadow {                 /* wiring, but for `why` and `c`, which hold for
 };
 
 /* ---- shadow_page.c: memory, chains, tables ---- */
+/* Has the guest, whose kernel is in ring 3, two roots for one CR3? */
+static inline bool shadow_split(const struct shadow *s, const struct guest_regs *r) { return s->ring && r->g.levels >= 4; }
 /* An entry that is not the pager's own: it leads to the VMM's corner. */
 static inline bool shadow_is_corner(const struct shadow *s, uint64_t entry) { return s->ring && entry & RING_ENTRY; }
 uint64_t shadow_layout(struct shadow *s, const struct vm_config *c, uint64_t base);     /* bytes from base */

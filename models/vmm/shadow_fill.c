@@ -12,6 +12,10 @@
  *
  * CR0.WP = 0: the hardware's CR0.WP stays 1. A supervisor write to a read-only user page gives the supervisor a writable
  * leaf and takes it from the user (and, under SMEP, from instruction fetch); the user's next access turns it round.
+ *
+ * A kernel in ring 3 (Intel 64, beside the VMM) has a tree of its own, where every leaf is the user's for the hardware and
+ * CR0.WP = 0 makes all writable; the tree of its user has leaves of the guest's user pages alone. No leaf of the two is global: a user
+ * must not meet the kernel's in the TLB.
  * Simplified: SMAP does not guard such a page while it is the supervisor's; pages of 1 GB become pieces of 2 MB. */
 #include <string.h>
 
@@ -40,12 +44,16 @@ static uint32_t rights(bool w, bool u, bool x)
 /* ---- one entry, one table ---- */
 
 static uint64_t leaf(struct shadow *s, const struct guest_regs *r, const struct guest_walk *w, unsigned access, uint64_t gpa, bool large,
-                     bool guarded)
+                     bool kernel, bool guarded)
 {
 	bool writable = w->w && w->dirty, user = w->u, execute = w->x;
 	hpa_t hpa;
 	vm_gpa_to_hpa(s->vm, GPA(gpa), &hpa);
-	if (r->g.levels && !r->g.wp && !w->w && w->dirty) {
+	const bool split = shadow_split(s, r);
+	if (kernel) {
+		writable |= !r->g.wp && w->dirty;
+		user = true;
+	} else if (!split && r->g.levels && !r->g.wp && !w->w && w->dirty) {
 		if (!user) {
 			writable = true;
 		} else if (access_writes(access) && !(access & ACC_USER)) {
@@ -54,7 +62,8 @@ static uint64_t leaf(struct shadow *s, const struct guest_regs *r, const struct 
 		}
 	}
 	return (hpa.v & PAGE_MASK) | PTE_P | PTE_A | (writable && !guarded ? PTE_RW | PTE_D : 0) | (user ? PTE_US : 0) |
-	       (large ? PTE_PS : 0) | (w->global ? PTE_G : 0) | (!execute && (s->nx || r->efer & EFER_NXE) ? PTE_XD : 0);
+	       (large ? PTE_PS : 0) | (!w->global ? 0 : split ? SHADOW_KEPT : PTE_G) |
+	       (!execute && (s->nx || r->efer & EFER_NXE) ? PTE_XD : 0);
 }
 
 /* The guest's entry that entry `i` of a lowest-level shadow table stands for. */
@@ -77,7 +86,10 @@ static uint64_t wanted(struct shadow *s, const struct guest_regs *r, uint32_t ro
 	int64_t frame = shadow_frame_of(s, w.gpa);
 	if ((entry & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || entry & g->reserved[1][0] || frame < 0)
 		return 0;
-	return leaf(s, r, &w, 0, w.gpa, false, shadow_guarded(s, (uint64_t)frame));
+	const bool kernel = role & ROLE_KERNEL;
+	if (shadow_split(s, r) && !kernel && !w.u)
+		return 0;
+	return leaf(s, r, &w, 0, w.gpa, false, kernel, shadow_guarded(s, (uint64_t)frame));
 }
 
 /* A table back in step: each entry against the guest's, eight at a reference. */
@@ -141,11 +153,11 @@ static bool fits_large(struct shadow *s, const struct guest_regs *r, const struc
 }
 
 /* The table an entry at `level` shall lead to. */
-static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct guest_walk *w, uint64_t lin, unsigned level)
+static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct guest_walk *w, uint64_t lin, unsigned level, bool kernel)
 {
 	const unsigned below = level - 1;
 	const bool direct = !r->g.levels || w->leaf > below;
-	uint32_t role = below | shadow_mode_role(r), quadrant = 0, found = 0;
+	uint32_t role = below | shadow_mode_role(r) | (kernel ? ROLE_KERNEL : 0), quadrant = 0, found = 0;
 	uint64_t gfn;
 	if (s->ring && level == 3 && r->g.levels < 4 && lin >> 30 == 3)
 		role |= ROLE_CORNER;
@@ -153,7 +165,7 @@ static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct
 		role |= ROLE_DIRECT | rights(w->w, w->u, w->x);
 		gfn = (w->gpa & ~MASK(12 + 9 * below)) >> PAGE_SHIFT;
 	} else {
-		role |= level > w->top ? rights(true, true, true) : rights(w->level[level].w, w->level[level].u, w->level[level].x);
+		role |= level > w->top ? rights(true, true, true) : rights(w->level[level].w, kernel || w->level[level].u, w->level[level].x);
 		gfn = w->level[below].at >> PAGE_SHIFT;
 		if (r->g.levels == 2)
 			quadrant = below == 2 ? lin >> 30 & 3 : lin >> 21 & 1;
@@ -195,6 +207,7 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 	uint64_t base, gpa = w->gpa;
 	const bool large = fits_large(s, r, w, &base);
 	const unsigned bottom = large ? 2 : 1;
+	const bool kernel = shadow_split(s, r) && !VCPU(s, v->number, user);
 	uint32_t path[6] = { 0 }, page = (uint32_t)VCPU(s, v->number, root) - 1;
 	uint64_t frame = (uint64_t)shadow_frame_of(s, gpa);
 	for (unsigned level = top; level > bottom; level--) {
@@ -208,7 +221,7 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 		if (entry & PTE_P && !shadow_is_corner(s, entry)) {
 			page = shadow_page_of(s, entry);
 		} else {
-			page = child(s, r, w, lin, level);
+			page = child(s, r, w, lin, level, kernel);
 			shadow_set_table(s, slot, page);
 		}
 		if (HEAD(s, page, writes))
@@ -223,7 +236,7 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 		guarded = false;
 	}
 	uint32_t slot = page * 512 + (uint32_t)BITS(lin, 12 + 9 * bottom - 1, 12 + 9 * (bottom - 1));
-	uint64_t old = shadow_ref(s, shadow_slot_pa(s, slot), 8), new = leaf(s, r, w, access, large ? base : gpa, large, guarded);
+	uint64_t old = shadow_ref(s, shadow_slot_pa(s, slot), 8), new = leaf(s, r, w, access, large ? base : gpa, large, kernel, guarded);
 	vmm_cost(s->c, VMM_COST_SHADOW_FILL);
 	*same = old == new;
 	if (large && old & PTE_P && !(old & PTE_PS))
@@ -342,7 +355,7 @@ bool shadow_drop_not_global(struct shadow *s, uint32_t page)
 			continue;
 		bool is_leaf = level == 1 || entry & PTE_PS, goes;
 		if (is_leaf)
-			goes = !(entry & PTE_G);
+			goes = !(entry & (PTE_G | SHADOW_KEPT));
 		else
 			goes = !HEAD(s, shadow_page_of(s, entry), has_global) || shadow_drop_not_global(s, shadow_page_of(s, entry));
 		if (goes)

@@ -183,7 +183,7 @@ static void place_corner(struct shadow *s, uint32_t page, uint32_t role)
 {
 	uint64_t at = shadow_page_pa(s, page);
 	if (ROLE_LEVEL(role) == 4)
-		shadow_put(s, at + 8 * RING_PML4_SLOT, 8, ring_corner_pml4e(s->vm, true));
+		shadow_put(s, at + 8 * RING_PML4_SLOT, 8, ring_corner_pml4e(s->vm, role & ROLE_KERNEL));
 	if (is_pdpt(role))
 		shadow_put(s, at + 8 * 3, 8, ring_corner_pdpte(s->vm));
 	for (unsigned i = 0; i < 2 && role & ROLE_CORNER; i++)
