@@ -213,7 +213,9 @@ struct decoder;
 
 /* Software in VMX root operation that is modelled rather than executed. While some is installed, nothing is fetched in
  * root operation: run() is called when a VM exit has completed, event() when an interrupt or NMI arrives in root operation
- * (idle: the CPU's activity is HLT there). Both end by entering a guest (vmx_root_enter) or with the CPU halted. */
+ * (idle: the CPU's activity is HLT there). Both end by entering a guest (vmx_root_enter) or with the CPU halted.
+ * Without VMX operation (vmx.deprivileged) it owns CPL 0 alone: run() is called when an exception, an interrupt or a fast
+ * system call has brought the CPU there, and it enters a guest by IRET (cpu_root_iret). */
 struct root_software {
 	void (*run)(void *who, struct cpu *c);
 	void (*event)(void *who, struct cpu *c, const struct cpu_event *ev);
@@ -304,8 +306,11 @@ bool cpu_monitor_written(struct cpu *c, hpa_t pa, unsigned len);
 bool cpu_can_wake(struct cpu *c);               /* halted, and an event that would wake it is pending */
 static inline bool cpu_root_modelled(const struct cpu *c)       /* modelled software has the CPU, or would if it were not halted */
 {
-	return c->root.run && !c->vmx.guest;
+	return c->root.run && !c->vmx.guest && !(c->vmx.deprivileged && c->s.cpl);
 }
+/* IRET by modelled software, from the frame at SS:RSP, operand size 4 or 8: the instruction's own operation and cost. False: it
+ * faulted (c->fault), nothing has changed. */
+bool cpu_root_iret(struct cpu *c, unsigned size);
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }
 
 /* ---- faults (event.c) ---- */

@@ -418,10 +418,13 @@ static void shut_down(struct cpu *c)
 static void deliver_or_exit(struct cpu *c, const struct cpu_event *first)
 {
 	struct cpu_event ev = *first, struck;
+	bool up = c->vmx.deprivileged && c->s.cpl;      /* to modelled software in ring 0 */
 	struct vmx_exit x;
 	jmp_buf outer;
 	memcpy(&outer, &c->fault_exit, sizeof outer);
 	c->block = NULL;
+	if (up)
+		c->ledger.acct = ACCT_HARDWARE;
 	/* BS waits for nobody: a fault in the stepped instruction, or an interrupt, drops it. Data
 	 * breakpoints stay. */
 	if (ev.vector != VEC_DB || ev.type != EVENT_HARDWARE)
@@ -474,6 +477,10 @@ static void deliver_or_exit(struct cpu *c, const struct cpu_event *first)
 	c->delivering = NULL;
 	c->injecting = c->iret_unblocked = 0;
 	c->s.in_delivery = CLASS_NONE;
+	if (up) {
+		c->ledger.acct = ACCT_GUEST;
+		cpu_mode_changed(c);
+	}
 	memcpy(&c->fault_exit, &outer, sizeof outer);
 }
 

@@ -3,6 +3,8 @@
  * Source: SDM Vol. 2A, "IRET/IRETD/IRETQ"; Vol. 3A, "Returning from an Exception- or
  * Interrupt-Handler Procedure"; Vol. 3B, "8086 Emulation" for virtual-8086 mode with CR4.VME.
  * "Executing IRET removes blocking by NMI", even when it faults. */
+#include <string.h>
+
 #include "models/cpu/access.h"
 #include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
@@ -204,6 +206,33 @@ static void iret(struct cpu *c, const struct uop *u)
 		seg_drop_inner(c);
 	cet_commit(c, &shadow);
 	done(c, rip);
+}
+
+/* A function of its own so that setjmp meets no live local. */
+static bool attempt(struct cpu *c, unsigned size)
+{
+	const struct uop u = { .osz = (uint8_t)size };
+	if (setjmp(c->fault_exit))
+		return false;
+	iret(c, &u);
+	return true;
+}
+
+bool cpu_root_iret(struct cpu *c, unsigned size)
+{
+	jmp_buf outer;
+	memcpy(&outer, &c->fault_exit, sizeof outer);
+	c->ledger.acct = ACCT_HARDWARE;
+	c->block = NULL;
+	ledger_charge(&c->ledger, WHY_EXECUTE, c->profile->cost[COST_IRET]);
+	bool done = attempt(c, size);
+	memcpy(&c->fault_exit, &outer, sizeof outer);
+	c->ledger.acct = ACCT_GUEST;
+	if (done)
+		c->s.rip = c->next_rip;
+	cpu_mode_changed(c);
+	cpu_attention(c);
+	return done;
 }
 
 void insn_iret(struct cpu *c, const struct uop *u)

@@ -329,11 +329,13 @@ void cpu_set_cpl(struct cpu *c, unsigned cpl)
 }
 
 /* Who spends this CPU's time. A guest of root software that does not number its VMs is VM 1's; once there is VMX
- * operation, CPL 0 outside the guest is the VMM. */
+ * operation, CPL 0 outside the guest is the VMM. A guest in rings above 0 is at the CPL it believes in. */
 static uint32_t account(const struct cpu *c, bool user)
 {
 	if (c->vmx.guest)
 		return ACCT_GUEST + 2u * (c->vmx.vm ? c->vmx.vm : 1) + user;
+	if (c->vmx.deprivileged && c->s.cpl)
+		return ACCT_GUEST + 2u * c->vmx.vm + c->vmx.virtual_user;
 	if (c->root.run || (c->vmx.vmxon != VMCS_NONE && !user))
 		return ACCT_VMM;
 	return ACCT_GUEST + user;

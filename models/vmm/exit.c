@@ -6,6 +6,7 @@
  * Source: SDM Vol. 3C, "VMM Setup & Tear Down", "Handling VM Exits", "Event Injection"; "IDT-Vectoring Information".
  * Timing: cost.def, VMREADs and VMWRITEs at the profile's prices, references to the VMM's and the guest's memory. */
 #include "models/vmm/exit.h"
+#include "models/vmm/virt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -191,6 +192,19 @@ void serve_cpuid(struct vcpu *v)
 	vcpu_skip(v);
 }
 
+void serve_rdtsc(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	vmm_cost(c, VMM_COST_SIMPLE);
+	vcpu_now(v);
+	uint64_t t = cpu_tsc(v->model);
+	c->s.r[R_RAX] = (uint32_t)t;
+	c->s.r[R_RDX] = t >> 32;
+	if (vcpu_get(v, VMCS_EXIT_REASON) == EXIT_RDTSCP)
+		c->s.r[R_RCX] = (uint32_t)v->model->s.tsc_aux;
+	vcpu_skip(v);
+}
+
 void serve_hlt(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
@@ -235,6 +249,22 @@ void serve_xsetbv(struct vcpu *v)
 
 enum { MSR_DEBUGCTL = 0x1d9, MSR_EFER = 0xc0000080, MSR_TSC = 0x10, MSR_TSC_ADJUST = 0x3b, MSR_XSS = 0xda0 };
 
+/* MSRs that a VMCS has a field for: under VMX they do not exit. */
+static const struct { uint32_t nr; enum vmcs_field f; } fielded[] = {
+	{ 0x174, VMCS_GUEST_SYSENTER_CS }, { 0x175, VMCS_GUEST_SYSENTER_ESP }, { 0x176, VMCS_GUEST_SYSENTER_EIP },
+	{ 0x277, VMCS_GUEST_PAT }, { 0xc0000100, VMCS_GUEST_FS_BASE }, { 0xc0000101, VMCS_GUEST_GS_BASE },
+};
+
+static bool field_of(const struct vcpu *v, uint32_t nr, enum vmcs_field *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fielded) && v->vm->virt->ring; i++)
+		if (fielded[i].nr == nr) {
+			*f = fielded[i].f;
+			return true;
+		}
+	return false;
+}
+
 static bool keeps_efer(const struct vcpu *v) { return v->vm->pager->page_fault || vm_restricted(v->vm, v->cpu); }
 
 void serve_rdmsr(struct vcpu *v)
@@ -243,9 +273,12 @@ void serve_rdmsr(struct vcpu *v)
 	uint32_t nr = (uint32_t)c->s.r[R_RCX];
 	uint64_t x;
 	bool ok = true;
+	enum vmcs_field f;
 	vmm_cost(c, VMM_COST_MSR);
 	vcpu_now(v);
-	if (nr == MSR_DEBUGCTL)
+	if (field_of(v, nr, &f))
+		x = vcpu_get(v, f);
+	else if (nr == MSR_DEBUGCTL)
 		x = vcpu_get(v, VMCS_GUEST_DEBUGCTL);
 	else if (nr == MSR_EFER)
 		x = keeps_efer(v) ? v->s.efer : vcpu_get(v, VMCS_GUEST_EFER);
@@ -287,6 +320,13 @@ static bool write_efer(struct vcpu *v, uint64_t x)
 
 static bool write_msr(struct vcpu *v, uint32_t nr, uint64_t x)
 {
+	enum vmcs_field f;
+	if (field_of(v, nr, &f)) {
+		if (!msr_valid(v->model, nr, x))
+			return false;
+		vcpu_set(v, f, x);
+		return true;
+	}
 	switch (nr) {
 	case MSR_EFER:
 		return write_efer(v, x);

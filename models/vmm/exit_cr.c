@@ -201,9 +201,21 @@ static bool to(struct vcpu *v, unsigned cr, uint64_t x)
 {
 	switch (cr) {
 	case 0: return write_cr0(v, x);
+	case 2: v->cpu->s.cr2 = x; return true;
 	case 3: return write_cr3(v, x);
 	case 4: return write_cr4(v, x);
 	default: return write_cr8(v, x);
+	}
+}
+
+static uint64_t from(struct vcpu *v, unsigned cr)
+{
+	switch (cr) {
+	case 0: return cr0_now(v);
+	case 2: return v->cpu->s.cr2;
+	case 3: return v->s.cr3;
+	case 4: return v->s.cr4;
+	default: return lapic_cr8(v->model->lapic);
 	}
 }
 
@@ -220,7 +232,7 @@ void serve_cr(struct vcpu *v)
 		break;
 	}
 	case 1:
-		vcpu_reg_set(v, reg, cr == 3 ? v->s.cr3 : lapic_cr8(v->model->lapic));
+		vcpu_reg_set(v, reg, from(v, cr));
 		break;
 	case 2:
 		ok = write_cr0(v, cr0_now(v) & ~(uint64_t)CR0_TS);

@@ -32,6 +32,13 @@ void vcpu_interpret_one(struct vcpu *v)
 {
 	v->s.interpreting = INTERPRET_WANTED;
 	v->s.interpret_one = 1;
+	v->s.renew = 1;
+}
+
+void vcpu_interpret_light(struct vcpu *v)
+{
+	vcpu_interpret_one(v);
+	v->s.renew = 0;
 }
 
 bool vcpu_fits(const struct vcpu *v) { return v->vm->virt->fits(v, &v->model->s); }
@@ -143,12 +150,17 @@ static void begin(struct vcpu *v)
 /* Into the VMCS and the physical CPU. */
 static void leave(struct vcpu *v)
 {
+	const struct cpu_state *s = &v->model->s;
+	const struct vcpu_state *k = &v->s;
+	bool renew = !v->vm->virt->ring || k->renew || k->cr0 != s->cr0 || k->cr3 != s->cr3 || k->cr4 != s->cr4 || k->efer != s->efer;
 	block_forget(v->model);
 	vcpu_load_state(v);
 	vcpu_registers_in(v);
 	for (unsigned i = 0; i < 4 && v->model->mmu.paging.levels == 3 && !v->vm->pager->page_fault; i++)
 		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_PDPTE0 + i), v->s.pdpte[i]);
-	vcpu_renew(v);
+	if (renew)
+		vcpu_renew(v);
+	v->s.renew = 0;
 }
 
 /* ---- one instruction ---- */
@@ -257,6 +269,8 @@ bool vcpu_interpret(struct vcpu *v)
 	bool run = events(v), over = run && !v->s.interpret_one && !m->s.pending_dbg && vcpu_fits(v);
 	if (run && !over) {
 		vcpu_now(v);
+		if (!v->s.interpret_one)
+			v->s.renew = 1;
 		step(v);
 		v->s.interpret_one = 0;
 	}

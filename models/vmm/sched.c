@@ -14,18 +14,20 @@
 /* ---- world switch ---- */
 
 /* From one CPU's registers to another's: all that no VMCS has a field for and a guest reaches without an exit. */
-static void copy_registers(struct cpu_state *to, const struct cpu_state *from)
+static void copy_registers(const struct vcpu *v, struct cpu_state *to, const struct cpu_state *from)
 {
 	memcpy(to->r, from->r, R_ZERO * sizeof to->r[0]);
 	to->cr2 = from->cr2;
 	to->xcr0 = from->xcr0;
 	memcpy(to->dr, from->dr, 7 * sizeof to->dr[0]);
-	to->star = from->star;
-	to->lstar = from->lstar;
-	to->cstar = from->cstar;
-	to->fmask = from->fmask;
-	to->kernel_gs_base = from->kernel_gs_base;
-	to->tsc_aux = from->tsc_aux;
+	if (!v->vm->virt->ring) {       /* beside a VMM in ring 0 the physical CPU's are the VMM's */
+		to->star = from->star;
+		to->lstar = from->lstar;
+		to->cstar = from->cstar;
+		to->fmask = from->fmask;
+		to->kernel_gs_base = from->kernel_gs_base;
+		to->tsc_aux = from->tsc_aux;
+	}
 	to->pkru = from->pkru;
 	to->mxcsr = from->mxcsr;
 	memcpy(to->st, from->st, sizeof to->st);
@@ -42,7 +44,7 @@ bool vcpu_in_guest(const struct vcpu *v)
 void vcpu_registers_out(struct vcpu *v)
 {
 	if (vmm_holder(v->vm->vmm, v->cpu) == v && v->s.interpreting != INTERPRET_MODEL)
-		copy_registers(&v->model->s, &v->cpu->s);
+		copy_registers(v, &v->model->s, &v->cpu->s);
 }
 
 void vcpu_registers_in(struct vcpu *v)
@@ -50,7 +52,7 @@ void vcpu_registers_in(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	if (vmm_holder(v->vm->vmm, c) != v)
 		return;
-	copy_registers(&c->s, &v->model->s);
+	copy_registers(v, &c->s, &v->model->s);
 	mmu_set_pkru(&c->mmu, c->s.pkru);
 }
 
@@ -69,7 +71,7 @@ static void take_up(struct vcpu *v)
 	vmm_cost(c, VMM_COST_FPU);
 	if (v->vm->virt->take_up)
 		v->vm->virt->take_up(v);
-	copy_registers(&c->s, &v->model->s);
+	copy_registers(v, &c->s, &v->model->s);
 	mmu_set_pkru(&c->mmu, c->s.pkru);
 	v->s.since = c->ledger.now;
 	v->vm->stat[VMM_STAT_SWITCHES]++;

@@ -152,6 +152,8 @@ void vcpu_load_state(struct vcpu *v)
 	k->pending_event = 0;
 	k->interpreting = vcpu_fits(v) ? 0 : INTERPRET_MODEL;
 	if (k->interpreting)
+		k->renew = 1;
+	if (k->interpreting)
 		return;                 /* until it can be entered: interpret.c */
 	load_segments(v);
 	load_controls_of_registers(v);

@@ -12,6 +12,7 @@
 
 struct virt {
 	const char *name;                       /* technique's cpu part */
+	const struct ring_hooks *hooks;         /* of a technique in rings; NULL: none */
 	bool ring;                              /* the guest runs in rings 1 to 3, beside the VMM in its address space (ring/ring.h) */
 	/* Can this CPU, with this pager, do it? */
 	int (*able)(const struct cpu *c, const struct pager *p, struct err *e);

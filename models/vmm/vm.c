@@ -113,8 +113,10 @@ void vcpu_refuse(struct vcpu *v, const char *what)
 		m->machine.request(m->machine.who, MACHINE_SHUTDOWN, 0);
 }
 
+/* "shadow" alone is the variant most VMMs have. */
 static const struct pager *pager_find(const char *name)
 {
+	name = strcmp(name, "shadow") ? name : pager_shadow_wp.name;
 	for (size_t i = 0; i < pagers_n; i++)
 		if (!strcmp(pagers[i]->name, name))
 			return pagers[i];
@@ -132,7 +134,7 @@ static void mask_features(struct cpu *model, const struct virt *virt, const stru
 	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR, FEATURE_PERFMON, FEATURE_PDCM, FEATURE_SHSTK, FEATURE_IBT };
 	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
 	/* whose kernel is not the hardware's supervisor, or whose VMM is where a wider address space has it twice */
-	static const uint16_t ringed[] = { FEATURE_SMEP, FEATURE_SMAP, FEATURE_LA57 };
+	static const uint16_t ringed[] = { FEATURE_SMEP, FEATURE_SMAP, FEATURE_LA57, FEATURE_UMIP, FEATURE_FSGSBASE, FEATURE_XSAVES, FEATURE_VME };
 	for (size_t i = 0; i < ARRAY_LEN(never); i++)
 		hide(model, (enum feature)never[i]);
 	for (size_t i = 0; i < ARRAY_LEN(owned) && p->page_fault; i++)

@@ -86,7 +86,12 @@ struct vcpu_state {             /* plain */
 	uint32_t apicv, tpr_threshold;  /* enum apicv: the VMCS's controls; likewise */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 	uint64_t segments;              /* under ring/segment.c: its page, host-physical */
-	uint32_t segments_changed, pad; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
+	uint32_t real_changed;          /* in rings: RING_REAL_*, to be loaded into the physical CPU before it is entered */
+	uint32_t privilege;             /* in rings: what pager->privilege() was told last: 0 nothing, 1 user, 2 kernel */
+	uint32_t blocking;              /* in rings: interruptibility bits 1:0 as the record has them */
+	uint32_t renew;                 /* after interpretation: translations may be others, though no control register is */
+	uint64_t entered_rip;           /* in rings: where it was entered last */
+	uint32_t segments_changed, pad2; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
 enum { INTERPRET_WANTED = 1 /* its state is where it always is */, INTERPRET_MODEL /* its state is the model's */ };
@@ -252,6 +257,7 @@ void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */
 bool vcpu_fits(const struct vcpu *v);                           /* may it be entered in the state the model holds? */
 void vcpu_interpret_one(struct vcpu *v);                        /* the instruction at RIP, or the event pending, before it is entered again */
+void vcpu_interpret_light(struct vcpu *v);                      /* likewise; what is not a change of a control register leaves translations as they are */
 bool vcpu_interpret(struct vcpu *v);                            /* an instruction in software; false: none, it may be entered */
 void apicv_init(struct vcpu *v);                                /* apicv.c */
 void apicv_out(struct vcpu *v);                                 /* before VM entry: the model's local APIC into the virtual-APIC page */

@@ -207,7 +207,8 @@ bool vmx_state_valid(void *who, const void *state)
 	static const uint64_t none = VMCS_NONE;
 	struct vmx_state s;
 	memcpy(&s, state, sizeof s);
-	if (s.current < -1 || s.current >= VMCS_SLOTS || s.guest > 1 || s.service > 1 || s.mtf_pending > 1)
+	if (s.current < -1 || s.current >= VMCS_SLOTS || s.guest > 1 || s.service > 1 || s.mtf_pending > 1 ||
+	    s.deprivileged > 1 || s.virtual_user > 1 || (s.deprivileged && s.vmxon != none))
 		return false;
 	if (s.vm >= LEDGER_VMS_MAX || (s.trap && s.trap != EXIT_TPR_BELOW && s.trap != EXIT_EOI && s.trap != EXIT_APIC_WRITE))
 		return false;

@@ -365,6 +365,12 @@ void vmx_leave(struct cpu *c, const struct vmx_exit *x)
 	c->s.nmi_blocked = blocked;
 }
 
+void vmx_tell_exit(struct cpu *c, uint32_t reason, uint64_t qualification, uint64_t rip, unsigned length)
+{
+	c->stat[stat_of[reason]]++;
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_EXIT, reason, qualification, rip, length);
+}
+
 void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification)
 {
 	struct flow f;

@@ -11,7 +11,11 @@ struct vmx_state {
 	uint8_t service;                /* modelled root software is to be called: a VM exit has completed */
 	uint8_t mtf_pending;            /* a pending MTF VM exit */
 	uint8_t vm;                     /* number of the VM whose guest runs, for the ledger; 0: none */
-	uint8_t agile, pad[7];          /* the VMM asks for agile paging at the next VM entry; no VMCS has a field for it */
+	uint8_t agile;                  /* the VMM asks for agile paging at the next VM entry; no VMCS has a field for it */
+	/* Without VMX operation: modelled software has ring 0, guests the others; cpu_root_modelled(). */
+	uint8_t deprivileged;
+	uint8_t virtual_user;           /* such a guest believes to be at a CPL above 0: for the ledger */
+	uint8_t pad[5];
 	cycle_t timer_end;              /* clock at which the VMX-preemption timer reaches 0; NEVER: off */
 	cycle_t ple_first, ple_last;    /* PAUSE-loop exiting: first and last PAUSE of the loop */
 	uint64_t clock;                 /* of vmcs.used */

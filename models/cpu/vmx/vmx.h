@@ -63,7 +63,7 @@ bool vmx_state_valid(void *who, const void *state);     /* what a snapshot may s
 enum exit_reason {
 #define REASON(NAME, number, name, sentence) EXIT_##NAME = number,
 #include "models/cpu/vmx/exit_reason.def"
-	EXIT_REASONS = 65
+	EXIT_REASONS = 102
 };
 struct exit_reason_row { const char *name, *sentence; };        /* name NULL: no such reason here */
 extern const struct exit_reason_row exit_reason_rows[EXIT_REASONS];
@@ -72,6 +72,8 @@ extern const struct exit_reason_row exit_reason_rows[EXIT_REASONS];
 void vmx_exit(struct cpu *c, const struct vmx_exit *x) NORETURN;
 /* Make the exit: state, areas, host state. Between instructions; c->delivering is the event it struck, or NULL. */
 void vmx_leave(struct cpu *c, const struct vmx_exit *x);
+/* Modelled software without VMX says what an exit would have been: counted and traced as one. */
+void vmx_tell_exit(struct cpu *c, uint32_t reason, uint64_t qualification, uint64_t rip, unsigned length);
 /* A VM entry that failed on the guest's state: the host's is loaded, the guest's is not saved. */
 void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification);
 uint32_t vmx_event_info(const struct cpu_event *ev);    /* in the format of the interruption-information fields */

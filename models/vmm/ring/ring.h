@@ -80,6 +80,42 @@ hpa_t ring_page_hpa(const struct vm *vm, unsigned page);/* host-physical, of a p
 int ring_page_add(struct vm *vm, unsigned page);        /* the VM's own ones (RING_SHARED and up): a zeroed page there; -1: no memory */
 uint64_t ring_page_lin(const struct vcpu *v, unsigned page);    /* linear, in the guest's present mode */
 
+/* ---- what a technique is made of: struct virt's members (ring.c, record.c) ---- */
+enum { RING_REAL_CONTROL = 1 /* CR0, CR4, EFER, DR7 */, RING_REAL_CR3 = 2, RING_REAL_FLUSH = 4 /* translations are void */, RING_REAL_FLUSH_ALL = 8 /* global ones too */ };
+int ring_able(const struct cpu *c, const struct pager *p, struct err *e);
+int ring_vm_init(struct vm *vm, struct err *e);
+void ring_vm_fini(struct vm *vm);
+void ring_boot(struct cpu *c);
+void ring_create(struct vcpu *v);
+void ring_take_up(struct vcpu *v);
+void ring_serve(struct vcpu *v);
+bool ring_enter(struct vcpu *v);
+bool ring_in_guest(const struct vcpu *v);
+void ring_flush(struct vcpu *v, enum invvpid_type type, uint64_t lin);
+bool ring_fits(const struct vcpu *v, const struct cpu_state *s);
+bool ring_arm(struct vcpu *v, cycle_t left);
+uint64_t ring_get(struct vcpu *v, enum vmcs_field f);
+void ring_set(struct vcpu *v, enum vmcs_field f, uint64_t x);
+uint64_t ring_peek(const struct vcpu *v, enum vmcs_field f);
+bool ring_has(const struct vcpu *v, enum vmcs_field f);
+hpa_t ring_record_regs(const struct vcpu *v);           /* where the VMM keeps the general registers */
+#define RING_VIRT(its_name, its_hooks) { \
+	.name = its_name, .hooks = its_hooks, .ring = true, .able = ring_able, .vm_init = ring_vm_init, .vm_fini = ring_vm_fini, \
+	.boot = ring_boot, .create = ring_create, .get = ring_get, .set = ring_set, .peek = ring_peek, .has = ring_has, \
+	.take_up = ring_take_up, .serve = ring_serve, .enter = ring_enter, .in_guest = ring_in_guest, .flush = ring_flush, \
+	.fits = ring_fits, .arm = ring_arm, \
+}
+bool ring_load_real(struct vcpu *v, bool user);         /* control registers that have changed; false: refused */
+void ring_privilege(struct vcpu *v, unsigned cpl);      /* the virtual CPL is this now: the pager is told */
+
+/* ---- trap.c ---- */
+void ring_trap(struct vcpu *v, const struct ring_frame *f);     /* why it has come back; serves it */
+void ring_exit(struct vcpu *v, uint32_t reason, uint64_t qualification, unsigned length);       /* as the hardware would say it */
+
+/* ---- reflect.c ---- */
+bool ring_reflect(struct vcpu *v);                      /* the pending event into the guest's IDT; false: by vcpu_interpret_one() */
+void ring_system_call(struct vcpu *v, const struct ring_frame *f);      /* SYSCALL, SYSENTER */
+
 /* ---- descriptor.c ---- */
 /* The hardware's descriptor for a guest's, DPL and limit changed; not present when the hardware must not load it without the VMM:
  * system descriptors and gates, those whose accessed bit is still clear, and such that one load would check otherwise than the guest. */
