@@ -162,8 +162,6 @@ static void finish(struct shadow *s, struct vcpu *v)
 static void load_cr0(struct vcpu *v)
 {
 	uint64_t x = (v->s.cr0 | CR0_PG | CR0_PE | CR0_WP) & ~(uint64_t)(CR0_CD | CR0_NW);
-	if (ring(v) && v->s.efer & EFER_LMA && !VCPU((struct shadow *)v->vm->paging, v->number, user))
-		x &= ~(uint64_t)CR0_AM;         /* alignment is checked in ring 3, but not in a kernel that is there */
 	vcpu_set(v, VMCS_GUEST_CR0, ring(v) ? x | CR0_NE : (x | vmx_cr0_fixed0(v->cpu)) & vmx_cr0_fixed1(v->cpu));
 }
 
@@ -285,8 +283,6 @@ static void shadow_privilege(struct vcpu *v, bool kernel)
 	uint32_t root = (uint32_t)VCPU(s, v->number, root), other = (uint32_t)VCPU(s, v->number, other);
 	SET_VCPU(s, v->number, root, other);
 	SET_VCPU(s, v->number, other, root);
-	if (v->s.cr0 & CR0_AM)
-		load_cr0(v);
 	if (other && !HEAD(s, other - 1, obsolete)) {
 		vcpu_set(v, VMCS_GUEST_CR3, shadow_page_pa(s, other - 1));
 		return;
@@ -351,7 +347,7 @@ static enum paged shadow_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 	if (p == PAGED_EMULATE) {
 		v->vm->stat[VMM_STAT_SHADOW_TRAPS]++;
 		SET_VCPU(s, v->number, fault_gpa, w.gpa);
-		if (delivering(v)) {
+		if (delivering(v) && !(s->ring && shadow_traced(s, (uint64_t)shadow_frame_of(s, w.gpa)))) {
 			shadow_unguard(s, (uint64_t)shadow_frame_of(s, w.gpa));
 			p = PAGED_FIXED;        /* the fault comes again, and is filled */
 		}
@@ -373,9 +369,14 @@ static bool shadow_restart(struct vcpu *v)
 	uint64_t n = VCPU(s, v->number, restart_rip) == rip ? VCPU(s, v->number, restarts) + 1 : 1;
 	SET_VCPU(s, v->number, restart_rip, rip);
 	SET_VCPU(s, v->number, restarts, n);
-	if (gpa == NOWHERE || frame < 0 || n > RESTARTS_MAX || !shadow_unguard(s, (uint64_t)frame))
+	if (gpa == NOWHERE || frame < 0 || n > RESTARTS_MAX)
+		return false;
+	const bool was_table = shadow_unguard(s, (uint64_t)frame), was_traced = s->ring && shadow_untrace(s, (uint64_t)frame);
+	if (!was_table && !was_traced)
 		return false;
 	finish(s, v);
+	if (was_traced && v->vm->virt->written)
+		v->vm->virt->written(v, GPA(gpa & PAGE_MASK), PAGE_SIZE);
 	return true;
 }
 
@@ -385,11 +386,27 @@ static void shadow_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned 
 	struct guest_regs r;
 	(void)bytes;
 	int64_t frame = shadow_frame_of(s, gpa.v);
-	if (!(s->policy & SHADOW_KEYED) || frame < 0 || !shadow_ref(s, s->frame + (uint64_t)frame * sizeof(struct shadow_frame) + 4, 4))
+	if (!(s->policy & SHADOW_KEYED || s->ring) || frame < 0)
 		return;
-	guest_regs_get(v, &r);
-	v->vm->stat[VMM_STAT_SHADOW_WRITES]++;
-	shadow_written(s, &r, gpa.v, n);
+	const bool traced = s->ring && shadow_traced(s, (uint64_t)frame);
+	if (s->policy & SHADOW_KEYED && shadow_tables(s, (uint64_t)frame)) {
+		guest_regs_get(v, &r);
+		v->vm->stat[VMM_STAT_SHADOW_WRITES]++;
+		shadow_written(s, &r, gpa.v, n);
+		finish(s, v);
+	}
+	if (traced && v->vm->virt->written)
+		v->vm->virt->written(v, gpa, n);
+}
+
+/* Beside the VMM: a page with something of the guest's that the VMM keeps a copy of, descriptors or code. */
+static void shadow_page_trace(struct vcpu *v, uint64_t page, bool on)
+{
+	struct shadow *s = begin(v, WHY_SHADOW_SYNC);
+	int64_t frame = shadow_frame_of(s, page << PAGE_SHIFT);
+	if (!s->ring || frame < 0)
+		return;
+	shadow_trace(s, (uint64_t)frame, on);
 	finish(s, v);
 }
 
@@ -498,7 +515,7 @@ static uint64_t shadow_memory(const struct vm *vm)
 		.name = "shadow." #variant, .needs = shadow_needs, .vm_init = variant##_vm_init, .vcpu_init = shadow_vcpu_init, \
 		.fini = shadow_fini, .page_fault = shadow_page_fault, .cr_written = shadow_cr_written, .invlpg = shadow_invlpg, \
 		.invpcid = shadow_invpcid, .restart = shadow_restart, .write = shadow_write, .entering = shadow_entering, \
-		.memory = shadow_memory, .privilege = shadow_privilege, \
+		.memory = shadow_memory, .privilege = shadow_privilege, .trace = shadow_page_trace, \
 	};
 PAGER(flush, 0)
 PAGER(vtlb, SHADOW_GLOBAL)

@@ -55,7 +55,8 @@ struct shadow_head {            /* one cache line */
 	uint8_t splinters;              /* level 1: maps parts of a large guest page; level 2: of one of 4 MB (2), 1 GB (4) */
 	uint8_t pad[23];
 };
-struct shadow_frame { uint32_t leaves, tables; };
+struct shadow_frame { uint32_t leaves, tables; };       /* tables 31:24: how often its writes are traced, beside the VMM */
+#define FRAME_TABLES MASK(24)
 struct shadow_region { uint32_t leaves, guarded; };
 _Static_assert(sizeof(struct shadow_head) == 64 && sizeof(struct shadow_control) == 64 && sizeof(struct shadow_vcpu) == 64,
                "one cache line each");
@@ -121,7 +122,11 @@ void shadow_set_table(struct shadow *s, uint32_t slot, uint32_t child);         
 void shadow_set_leaf(struct shadow *s, uint32_t slot, uint64_t entry, unsigned level);  /* an entry becomes a leaf */
 void shadow_drop_entry(struct shadow *s, uint32_t slot, unsigned level);        /* whatever it is: absent */
 void shadow_zap(struct shadow *s, uint32_t page);               /* the table goes, and the tables only it leads to */
-bool shadow_guarded(struct shadow *s, uint64_t frame);          /* is it a guest table whose writes must trap? */
+bool shadow_guarded(struct shadow *s, uint64_t frame);          /* is it a page whose writes must trap: a guest table, or traced? */
+bool shadow_traced(struct shadow *s, uint64_t frame);
+void shadow_trace(struct shadow *s, uint64_t frame, bool on);   /* once more, or once less */
+bool shadow_untrace(struct shadow *s, uint64_t frame);          /* not at all any more; false: it was not */
+uint32_t shadow_tables(struct shadow *s, uint64_t frame);       /* the first shadow of a guest table, plus one */
 void shadow_guard(struct shadow *s, uint64_t frame);            /* no leaf maps it writable any more */
 bool shadow_unguard(struct shadow *s, uint64_t frame);          /* it is no guest table; false: it was none */
 void shadow_in_step(struct shadow *s, uint32_t page);           /* off the list of those that are not */

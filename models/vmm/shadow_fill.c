@@ -182,9 +182,8 @@ static uint32_t child(struct shadow *s, const struct guest_regs *r, const struct
 /* A write to a guarded guest table: let it go out of step instead, when all its shadows are of the lowest level. */
 static bool go_out_of_step(struct shadow *s, uint64_t frame)
 {
-	uint64_t at = s->frame + frame * sizeof(struct shadow_frame) + 4;
-	uint32_t first = (uint32_t)shadow_ref(s, at, 4);
-	if (!(s->policy & SHADOW_UNSYNC))
+	uint32_t first = shadow_tables(s, frame);
+	if (!(s->policy & SHADOW_UNSYNC) || (s->ring && shadow_traced(s, frame)))
 		return false;
 	for (uint32_t p = first; p; p = (uint32_t)HEAD(s, p - 1, same))
 		if (ROLE_LEVEL(HEAD(s, p - 1, role)) != 1)
@@ -229,7 +228,7 @@ enum paged shadow_fill(struct shadow *s, struct vcpu *v, const struct guest_regs
 	}
 	path[bottom] = page;
 	/* making the path may have made guest tables of pages that were none */
-	bool guarded = s->policy & SHADOW_KEYED && shadow_guarded(s, frame);
+	bool guarded = (s->policy & SHADOW_KEYED || s->ring) && shadow_guarded(s, frame);
 	if (guarded && access_writes(access)) {
 		if (!go_out_of_step(s, frame))
 			return PAGED_EMULATE;
@@ -289,8 +288,7 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 	uint32_t next;
 	if (frame < 0)
 		return;
-	uint64_t at = s->frame + (uint64_t)frame * sizeof(struct shadow_frame) + 4;
-	for (uint32_t p = (uint32_t)shadow_ref(s, at, 4); p; p = next) {
+	for (uint32_t p = shadow_tables(s, (uint64_t)frame); p; p = next) {
 		uint32_t page = p - 1, role = (uint32_t)HEAD(s, page, role);
 		next = (uint32_t)HEAD(s, page, same);
 		vmm_cost(s->c, VMM_COST_SHADOW_SYNC);
@@ -300,7 +298,7 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 			shadow_zap(s, page);
 			if (s->policy & SHADOW_AGILE)
 				agile_nest(s, (uint64_t)frame);
-			next = (uint32_t)shadow_ref(s, at, 4);  /* others may have gone with it: begin again, they count on */
+			next = shadow_tables(s, (uint64_t)frame);       /* others may have gone with it: begin again, they count on */
 			s->vm->stat[VMM_STAT_SHADOW_FLOODS]++;
 			continue;
 		}

@@ -145,12 +145,24 @@ void shadow_stale(struct shadow *s)
 			SET_VCPU(s, i, stale, 1);
 }
 
+static void set_tables(struct shadow *s, uint64_t frame, uint32_t first)
+{
+	if (s->ring)
+		first |= (uint32_t)(shadow_ref(s, frame_at(s, frame, true), 4) & ~FRAME_TABLES);
+	shadow_put(s, frame_at(s, frame, true), 4, first);
+}
+
+uint32_t shadow_tables(struct shadow *s, uint64_t frame)
+{
+	return (uint32_t)(shadow_ref(s, frame_at(s, frame, true), 4) & FRAME_TABLES);
+}
+
 uint32_t shadow_find(struct shadow *s, uint64_t gfn, uint32_t role)
 {
 	int64_t frame = shadow_frame_of(s, gfn << PAGE_SHIFT);
 	if (frame < 0)
 		return 0;
-	uint32_t p = (uint32_t)shadow_ref(s, frame_at(s, (uint64_t)frame, true), 4);
+	uint32_t p = shadow_tables(s, (uint64_t)frame);
 	while (p && HEAD(s, p - 1, role) != role)
 		p = (uint32_t)HEAD(s, p - 1, same);
 	return p;
@@ -167,9 +179,9 @@ static bool guards(struct shadow *s, uint32_t first)
 
 static void use_frame(struct shadow *s, uint64_t frame, uint32_t page)
 {
-	uint32_t first = (uint32_t)shadow_ref(s, frame_at(s, frame, true), 4);
+	uint32_t first = shadow_tables(s, frame);
 	SET_HEAD(s, page, same, first);
-	shadow_put(s, frame_at(s, frame, true), 4, page + 1);
+	set_tables(s, frame, page + 1);
 	if (!first)
 		shadow_put(s, region_at(s, frame, true), 4, shadow_ref(s, region_at(s, frame, true), 4) + 1);
 	if (!guards(s, first))
@@ -283,13 +295,13 @@ void shadow_drop_entry(struct shadow *s, uint32_t slot, unsigned level)
 
 static void remove_same(struct shadow *s, uint32_t page, uint64_t frame)
 {
-	uint64_t at = frame_at(s, frame, true);
-	for (uint32_t p; (p = (uint32_t)shadow_ref(s, at, 4)); at = HEAD_AT(s, p - 1, same)) {
-		if (p != page + 1)
-			continue;
-		shadow_put(s, at, 4, HEAD(s, page, same));
-		break;
-	}
+	uint32_t before = 0, p = shadow_tables(s, frame);
+	for (; p && p != page + 1; p = (uint32_t)HEAD(s, p - 1, same))
+		before = p;
+	if (p && before)
+		SET_HEAD(s, before - 1, same, HEAD(s, page, same));
+	else if (p)
+		set_tables(s, frame, (uint32_t)HEAD(s, page, same));
 }
 
 void shadow_in_step(struct shadow *s, uint32_t page)
@@ -306,7 +318,8 @@ void shadow_in_step(struct shadow *s, uint32_t page)
 
 bool shadow_guarded(struct shadow *s, uint64_t frame)
 {
-	return guards(s, (uint32_t)shadow_ref(s, frame_at(s, frame, true), 4));
+	uint32_t x = (uint32_t)shadow_ref(s, frame_at(s, frame, true), 4);
+	return x & ~FRAME_TABLES || guards(s, x);
 }
 
 static void scan_drop(struct shadow *s, uint32_t page, unsigned level)
@@ -340,7 +353,7 @@ void shadow_zap(struct shadow *s, uint32_t page)
 	int64_t frame = shadow_frame_of(s, HEAD(s, page, gfn) << PAGE_SHIFT);
 	if (!was && s->policy & SHADOW_KEYED && !(role & (ROLE_DIRECT | ROLE_PRIVATE)) && frame >= 0) {
 		remove_same(s, page, (uint64_t)frame);
-		if (!shadow_ref(s, frame_at(s, (uint64_t)frame, true), 4)) {
+		if (!shadow_tables(s, (uint64_t)frame)) {
 			if (s->policy & SHADOW_AGILE)
 				agile_guard(s, (uint64_t)frame, false);
 			shadow_put(s, region_at(s, (uint64_t)frame, true), 4, shadow_ref(s, region_at(s, (uint64_t)frame, true), 4) - 1);
@@ -413,10 +426,47 @@ void shadow_guard(struct shadow *s, uint64_t frame)
 
 bool shadow_unguard(struct shadow *s, uint64_t frame)
 {
-	uint32_t p = (uint32_t)shadow_ref(s, frame_at(s, frame, true), 4);
+	uint32_t p = shadow_tables(s, frame);
 	if (!p)
 		return false;
-	for (; p; p = (uint32_t)shadow_ref(s, frame_at(s, frame, true), 4))
+	for (; p; p = shadow_tables(s, frame))
 		shadow_zap(s, p - 1);
 	return true;
+}
+
+/* ---- tracing: pages that are no tables, whose writes somebody wants to know ---- */
+
+#define TRACES 255
+
+static unsigned traces(struct shadow *s, uint64_t frame)
+{
+	return (unsigned)shadow_ref(s, frame_at(s, frame, true), 4) >> 24;
+}
+
+static void set_traces(struct shadow *s, uint64_t frame, unsigned n)
+{
+	uint64_t at = frame_at(s, frame, true), region = region_at(s, frame, true), old = shadow_ref(s, at, 4);
+	shadow_put(s, at, 4, (old & FRAME_TABLES) | (uint64_t)n << 24);
+	if (!n != !(old >> 24))         /* no large leaf may cover it */
+		shadow_put(s, region, 4, shadow_ref(s, region, 4) + (n ? 1 : ~0ull));
+}
+
+bool shadow_traced(struct shadow *s, uint64_t frame) { return traces(s, frame); }
+
+void shadow_trace(struct shadow *s, uint64_t frame, bool on)
+{
+	unsigned n = traces(s, frame);
+	if (on ? n == TRACES : !n)
+		return;
+	if (on && !shadow_guarded(s, frame))
+		shadow_guard(s, frame);
+	set_traces(s, frame, on ? n + 1 : n - 1);
+}
+
+bool shadow_untrace(struct shadow *s, uint64_t frame)
+{
+	bool was = traces(s, frame);
+	if (was)
+		set_traces(s, frame, 0);
+	return was;
 }

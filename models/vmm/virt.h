@@ -31,6 +31,8 @@ struct virt {
 	bool (*enter)(struct vcpu *v);          /* false: refused */
 	bool (*in_guest)(const struct vcpu *v); /* its physical CPU, which it holds, runs its instructions now */
 	void (*flush)(struct vcpu *v, enum invvpid_type type, uint64_t lin);    /* translations of its that are not right any more */
+	/* A guest page that the pager traces has been written (or, n a whole page, is about to be, and is not traced any more); NULL: nothing is. */
+	void (*written)(struct vcpu *v, gpa_t gpa, unsigned n);
 	bool (*fits)(const struct vcpu *v, const struct cpu_state *s);  /* may it be entered in this state, or must it be interpreted? */
 	bool (*arm)(struct vcpu *v, cycle_t left);      /* its turn is over in so many cycles; false: the host's timer must tell */
 };

@@ -134,7 +134,9 @@ struct pager {
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
 	bool (*agile)(const struct vcpu *v);            /* enter it with agile paging; NULL: never */
 	/* For guests that run beside the VMM (ring/ring.h). The virtual CPL has become 0, or another: of two roots for one CR3, the
-	 * one for it (Intel 64); and writes to a guest page are to trap, or no longer: pager->write() tells ring_hooks.written. */
+	 * one for it (Intel 64); and writes to a guest page are to trap, or no longer: pager->write()
+	 * tells virt->written. Traces of a page are counted: as many offs as ons. The page is given up by the pager itself, and written told
+	 * of all of it, where writes cannot be carried out one by one. */
 	void (*privilege)(struct vcpu *v, bool kernel);
 	void (*trace)(struct vcpu *v, uint64_t frame, bool on);
 };

@@ -6,7 +6,7 @@
  * guest keeps the architecture's rules: it invalidates what it changed before it relies on it. Under agile paging the MMU walks shadow
  * tables, then the guest's own through EPT, and the guest's own page faults do not exit.
  * A guest beside the VMM ("ring") has no VMX: its fields are a record; on Intel 64 its kernel's accesses are a user's for the
- * hardware, in the kernel's root. Every root has the VMM's corner at every step. */
+ * hardware, in the kernel's root. Every root has the VMM's corner at every step; a page whose writes are traced is never written unseen. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
@@ -34,6 +34,9 @@ struct rig {
 	bool narrow, ac, agile, ring;
 	struct vmm vmm;                 /* agile, ring: whose memory EPT, or the corner, is in */
 	unsigned faults;
+	uint8_t traced[MEMORY / PAGE_SIZE];     /* ring: how often */
+	uint64_t told, told_n;          /* what was written, as the technique heard */
+	unsigned traps;
 	bool kernel;                    /* ring, Intel 64: which of its roots it is on */
 };
 
@@ -210,6 +213,8 @@ static enum outcome access_both(struct rig *g, uint64_t lin, unsigned access, un
 		return got;
 	}
 	cr_assert(eq(u64, gpa, o.pa), "step %u: lin %#lx access %u", number, lin, access);
+	if (g->ring && access & ACC_WRITE && gpa < MEMORY)
+		cr_assert(not(got == DONE && g->traced[gpa >> PAGE_SHIFT]), "step %u: page %#lx is traced", number, gpa);
 	return got;
 }
 
@@ -219,9 +224,26 @@ static void store(struct rig *g, uint64_t gpa, uint64_t x, unsigned number)
 	unsigned n = g->mode == 2 ? 4 : 8;
 	enum outcome o = access_both(g, direct(g, gpa), ACC_WRITE, number);
 	mem_write(&g->ref, HPA(gpa), &x, n);
+	const bool traced = g->ring && g->traced[gpa >> PAGE_SHIFT];
+	g->told_n = 0;
+	if (traced && rng_below(&g->r, 8) == 0) {       /* an instruction the emulator does not know, that writes there */
+		if (g->s.vm.pager->restart(&g->s.vcpu)) {
+			cr_assert(eq(u64, g->told, gpa & PAGE_MASK));
+			cr_assert(eq(u64, g->told_n, PAGE_SIZE));
+			cr_assert(eq(int, g->traced[gpa >> PAGE_SHIFT], 0));
+			enter(g);
+			o = access_both(g, direct(g, gpa), ACC_WRITE, number);
+			cr_assert(o == DONE || gpa < 64 * PAGE_SIZE, "a page of data is written by the guest itself");
+		}
+	}
 	if (o == EMULATE) {
 		cr_assert(vcpu_write_gpa(&g->s.vcpu, GPA(gpa), &x, n));
 		enter(g);
+		if (traced && g->traced[gpa >> PAGE_SHIFT]) {
+			cr_assert(eq(u64, g->told, gpa));
+			cr_assert(eq(u64, g->told_n, n));
+			g->traps++;
+		}
 	} else {
 		mem_write(&g->f->mem, HPA(BASE + gpa), &x, n);
 	}
@@ -428,8 +450,26 @@ static void record_set(struct vcpu *v, enum vmcs_field f, uint64_t x) { v->cpu->
 static uint64_t record_peek(const struct vcpu *v, enum vmcs_field f) { return v->cpu->vmcs->f[f]; }
 static bool record_has(const struct vcpu *v, enum vmcs_field f) { return (void)v, (void)f, true; }
 static void record_flush(struct vcpu *v, enum invvpid_type type, uint64_t lin) { (void)v, (void)type, (void)lin; }
+static void record_written(struct vcpu *v, gpa_t gpa, unsigned n)
+{
+	struct rig *g = (struct rig *)((char *)v->vm - offsetof(struct rig, s.vm));
+	g->told = gpa.v;
+	g->told_n = n;
+	if (n == PAGE_SIZE)
+		g->traced[gpa.v >> PAGE_SHIFT] = 0;
+}
 static const struct virt record = { .name = "record", .ring = true, .get = record_get, .set = record_set, .peek = record_peek,
-                                    .has = record_has, .flush = record_flush };
+                                    .has = record_has, .flush = record_flush, .written = record_written };
+
+/* Pages of data and of tables are traced, more than once too, and not any more. */
+static void trace_some(struct rig *g)
+{
+	uint64_t page = tables_of[5].first + rng_below(&g->r, 128 - tables_of[5].first);
+	bool on = !g->traced[page] || rng_below(&g->r, 3) == 0;
+	g->traced[page] = (uint8_t)(g->traced[page] + (on ? 1 : -1));
+	(g->s.vm.pager->trace)(&g->s.vcpu, page, on);
+	enter(g);
+}
 
 static void property(const struct pager *pager, unsigned mode, unsigned page_shift, uint64_t limit, uint64_t seed, bool ring)
 {
@@ -496,6 +536,9 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 			access_both(g, corner ? in_corner : rng_below(&g->r, 10) ? random_lin(g) : direct(g, rng_below(&g->r, 0xa0000)), access, i);
 		} else if (what < 82) {
 			change(g, i);
+		} else if (ring && what < 86) {
+			trace_some(g);
+			store(g, (64 + rng_below(&g->r, 64)) * PAGE_SIZE, rng_u64(&g->r), i);
 		} else if (what < 93) {
 			set_cr(g, 3, a_root(g));
 		} else {
@@ -508,6 +551,8 @@ static void property(const struct pager *pager, unsigned mode, unsigned page_shi
 	}
 	compare_memory(g, ~0u);
 	cr_expect(gt(u32, g->faults, 100));
+	if (ring && mode)
+		cr_expect(gt(u32, g->traps, 50), "%u", g->traps);
 	if (g->agile && mode >= 4)
 		cr_expect(gt(u64, vm->stat[VMM_STAT_SHADOW_FILLS], 100), "shadow tables were walked");
 	pager->fini(vm);
