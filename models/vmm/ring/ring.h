@@ -103,7 +103,7 @@ hpa_t ring_record_regs(const struct vcpu *v);           /* where the VMM keeps t
 	.name = its_name, .hooks = its_hooks, .ring = true, .able = ring_able, .vm_init = ring_vm_init, .vm_fini = ring_vm_fini, \
 	.boot = ring_boot, .create = ring_create, .get = ring_get, .set = ring_set, .peek = ring_peek, .has = ring_has, \
 	.take_up = ring_take_up, .serve = ring_serve, .enter = ring_enter, .in_guest = ring_in_guest, .flush = ring_flush, \
-	.fits = ring_fits, .arm = ring_arm, \
+	.fits = ring_fits, .arm = ring_arm, .written = ring_written, \
 }
 bool ring_load_real(struct vcpu *v, bool user);         /* control registers that have changed; false: refused */
 void ring_privilege(struct vcpu *v, unsigned cpl);      /* the virtual CPL is this now: the pager is told */
