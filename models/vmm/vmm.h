@@ -90,6 +90,7 @@ struct vcpu_state {             /* plain */
 	uint32_t privilege;             /* in rings: what pager->privilege() was told last: 0 nothing, 1 user, 2 kernel */
 	uint32_t blocking;              /* in rings: interruptibility bits 1:0 as the record has them */
 	uint32_t renew;                 /* after interpretation: translations may be others, though no control register is */
+	uint64_t cr2;                   /* in rings: while it runs, the guest's CR2; after a #PF, where that struck */
 	uint64_t entered_rip;           /* in rings: where it was entered last */
 	uint32_t segments_changed, pad2; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
 };

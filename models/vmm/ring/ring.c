@@ -332,6 +332,7 @@ bool ring_enter(struct vcpu *v)
 	v->s.launched = 1;
 	c->vmx.vm = (uint8_t)v->vm->number;
 	c->vmx.virtual_user = cpl != 0;
+	v->s.cr2 = c->s.cr2;
 	return cpu_root_iret(c, wide ? 8 : 4) || refuse_iret(v);
 }
 
@@ -410,6 +411,11 @@ void ring_serve(struct vcpu *v)
 	vmm_cost(c, VMM_COST_SAVE_REGS);
 	vcpu_touch_regs(v, ring_record_regs(v), true);
 	read_frame(v, &f);
+	if (f.vector == VEC_PF) {       /* the VMM's own affair, until the pager says that it is the guest's */
+		const uint64_t at = c->s.cr2;
+		c->s.cr2 = v->s.cr2;
+		v->s.cr2 = at;
+	}
 	if (f.vector >= RING_STUBS_N || (f.vector < RING_STUB_SYSCALL && !(f.cs & 3))) {
 		vcpu_refuse(v, "an exception in the VMM itself");
 		return;

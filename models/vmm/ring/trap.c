@@ -249,7 +249,7 @@ void ring_trap(struct vcpu *v, const struct ring_frame *f)
 		return;
 	case VEC_PF: {
 		const bool kernel = ring_virtual_cpl(v) == 0;
-		exception(v, VEC_PF, true, kernel ? f->error & ~(uint32_t)PFEC_US : f->error, c->s.cr2);
+		exception(v, VEC_PF, true, kernel ? f->error & ~(uint32_t)PFEC_US : f->error, v->s.cr2);
 		return;
 	}
 	case VEC_AC:
