@@ -256,6 +256,7 @@ struct cpu {
 	uint8_t seen_cpl, seen_mode;    /* as cpu_mode_changed() last saw them, for the trace */
 	uint64_t features[4];           /* what CPUID advertises: cpuid.h */
 	uint64_t hidden[4];             /* what it never does although modelled: a VMM's wish for a virtual CPU */
+	struct { uint64_t control[2], misc, ept_vpid; } hidden_vmx;     /* likewise: by enum vmx_control; bits of 485H and of 48CH */
 	uint64_t seed;                  /* of `random`, by the machine's */
 	uint8_t iret_unblocked;         /* the IRET executing ended blocking by NMI */
 	uint8_t injecting;              /* the event being delivered was injected by VM entry */

@@ -16,6 +16,7 @@
  * Simplified: x2APIC MSRs are not virtualized by the hardware; no posted interrupts: one for a running guest is a host interrupt first.
  * The model's IRR, ISR and TPR as panes show them are those of the last exit. */
 #include "models/vmm/exit.h"
+#include "models/vmm/nested/nested.h"
 #include "models/vmm/virt.h"
 
 #include <string.h>
@@ -102,6 +103,8 @@ void apicv_init(struct vcpu *v)
 void apicv_out(struct vcpu *v)
 {
 	struct lapic_state *l = &v->model->lapic->s;
+	if (nested_running(v))          /* vmcs02: L2 has none of it */
+		return;
 	if (!where_it_was(v) && v->vm->pager == &pager_ept)
 		ept_apic_unmap(v);
 	enum apicv now = level(v);

@@ -63,7 +63,7 @@ static bool whole(const struct vm *vm, uint64_t gpa, unsigned shift)
 	return a >= 0 && b >= 0 && (uint64_t)(b - a) == size - 1 && !vga && !((vm->base.v + (uint64_t)a) & (size - 1));
 }
 
-static unsigned largest(const struct vcpu *v, uint64_t gpa)
+unsigned ept_largest(const struct vcpu *v, uint64_t gpa)
 {
 	uint64_t cap = vmx_ept_vpid_cap(v->cpu);
 	if (v->vm->config.page_shift >= 30 && cap & EPT_CAP_1G && whole(v->vm, gpa, 30))
@@ -100,7 +100,7 @@ static bool map(struct vcpu *v, uint64_t gpa)
 {
 	const struct ept *t = v->vm->paging;
 	const bool apic = gpa >> PAGE_SHIFT == APIC_GPA >> PAGE_SHIFT;
-	unsigned shift = apic ? PAGE_SHIFT : largest(v, gpa);
+	unsigned shift = apic ? PAGE_SHIFT : ept_largest(v, gpa);
 	uint64_t page = gpa & ~MASK(shift), table = t->root;
 	hpa_t hpa;
 	vmm_cost(v->cpu, VMM_COST_EPT_MAP);
@@ -186,7 +186,7 @@ static void map_all(struct vcpu *v)
 			}
 			if (!map(v, at))
 				return;         /* the guest's violations will say so */
-			at = (at & ~MASK(largest(v, at))) + (1ull << largest(v, at));
+			at = (at & ~MASK(ept_largest(v, at))) + (1ull << ept_largest(v, at));
 		}
 }
 

@@ -6,7 +6,7 @@
  * Source: SDM Vol. 3C, "VMM Setup & Tear Down", "Handling VM Exits", "Event Injection"; "IDT-Vectoring Information".
  * Timing: cost.def, VMREADs and VMWRITEs at the profile's prices, references to the VMM's and the guest's memory. */
 #include "models/vmm/exit.h"
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +72,10 @@ void vcpu_serve(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
 	uint32_t reason = (uint32_t)vcpu_get(v, VMCS_EXIT_REASON);
+	if (nested_exit(v, reason)) {
+		trace(c->trace, c->ledger.now, c->number, VMM_TRACE_SERVE, v->vm->number, v->number, reason & 0xffff, 0);
+		return;
+	}
 	inject_again(v);
 	vmm_cost(c, VMM_COST_DISPATCH);
 	uint32_t basic = reason & 0xffff;
@@ -114,7 +118,11 @@ void serve_triple(struct vcpu *v)
 /* In the middle of an event's delivery there is no instruction to emulate. */
 static void emulate(struct vcpu *v)
 {
-	if (vcpu_get(v, VMCS_IDT_VECTORING) >> 31 || vcpu_emulate(v) == EMULATE_UNKNOWN)
+	if (!(vcpu_get(v, VMCS_IDT_VECTORING) >> 31) && vcpu_emulate(v) != EMULATE_UNKNOWN)
+		return;
+	if (nested_running(v))
+		vcpu_refuse(v, "an instruction of a nested guest on a device, which the emulator does not know");
+	else
 		vcpu_interpret_one(v);
 }
 
@@ -157,7 +165,7 @@ void serve_ept(struct vcpu *v)
 		vcpu_refuse(v, "an EPT violation without EPT");
 		return;
 	}
-	paged(v, v->vm->pager->ept_violation(v, gpa, qualification));
+	paged(v, nested_running(v) ? nested_ept_violation(v, gpa) : v->vm->pager->ept_violation(v, gpa, qualification));
 }
 void serve_misconfig(struct vcpu *v) { vcpu_refuse(v, "an EPT misconfiguration"); }
 /* From the instruction at RIP, or the event that was being delivered: inject_again() has it. */
@@ -318,7 +326,7 @@ static bool write_efer(struct vcpu *v, uint64_t x)
 	return false;
 }
 
-static bool write_msr(struct vcpu *v, uint32_t nr, uint64_t x)
+bool vcpu_write_msr(struct vcpu *v, uint32_t nr, uint64_t x)
 {
 	enum vmcs_field f;
 	if (field_of(v, nr, &f)) {
@@ -341,6 +349,7 @@ static bool write_msr(struct vcpu *v, uint32_t nr, uint64_t x)
 		if (!msr_write(v->model, nr, x))
 			return false;
 		vcpu_set(v, VMCS_TSC_OFFSET, v->model->s.tsc_offset - v->cpu->s.tsc_offset);
+		nested_tsc_written(v);
 		return true;
 	default:
 		return msr_write(v->model, nr, x);
@@ -352,7 +361,7 @@ void serve_wrmsr(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	vmm_cost(c, VMM_COST_MSR);
 	vcpu_now(v);
-	if (write_msr(v, (uint32_t)c->s.r[R_RCX], c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX]))
+	if (vcpu_write_msr(v, (uint32_t)c->s.r[R_RCX], c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX]))
 		vcpu_skip(v);
 	else
 		vcpu_gp0(v);

@@ -6,6 +6,7 @@
  * Exit qualification: 3:0 register | 5:4 to, from, CLTS, LMSW | 6 LMSW from memory | 11:8 general register | 31:16 LMSW's source
  * Source: SDM Vol. 3A, "Control Registers", "IA-32e Mode Initialization"; Vol. 3C, "Exit Qualification for Control-Register Accesses". */
 #include "models/vmm/exit.h"
+#include "models/vmm/nested/nested.h"
 
 #include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
@@ -109,6 +110,24 @@ static bool cr4_restricted(struct vcpu *v, uint64_t x)
 	return true;
 }
 
+static bool cr4_hardware(struct vcpu *v, uint64_t x)
+{
+	const uint64_t old = cr4_now(v), changed = x ^ old, cr0 = vcpu_get(v, VMCS_GUEST_CR0), efer = vcpu_get(v, VMCS_GUEST_EFER);
+	bool lma = efer & EFER_LMA;
+	if (nested_cr_fixed(v, 4, x) || (lma && (!(x & CR4_PAE) || changed & CR4_LA57)))
+		return false;
+	if (x & ~old & CR4_PCIDE && (!lma || vcpu_get(v, VMCS_GUEST_CR3) & 0xfff))
+		return false;
+	if (cr0 & CR0_PG && changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP) &&
+	    !load_pdptes(v, vcpu_get(v, VMCS_GUEST_CR3), x, efer))
+		return false;
+	vcpu_set(v, VMCS_CR4_SHADOW, x);
+	vcpu_set(v, VMCS_GUEST_CR4, x | CR4_VMXE);
+	if (cr0 & CR0_PG && (changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP) || old & ~x & CR4_PCIDE))
+		vcpu_flush(v);
+	return true;
+}
+
 static bool cr0_owned(struct vcpu *v, uint64_t old, uint64_t x)
 {
 	uint64_t efer = v->s.efer, was = efer;
@@ -143,7 +162,7 @@ static bool write_cr0(struct vcpu *v, uint64_t x)
 	if (x >> 32)
 		return false;
 	x = (x & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)) | CR0_ET;
-	if ((x & CR0_PG && !(x & CR0_PE)) || (x & CR0_NW && !(x & CR0_CD)))
+	if ((x & CR0_PG && !(x & CR0_PE)) || (x & CR0_NW && !(x & CR0_CD)) || nested_cr_fixed(v, 0, x))
 		return false;
 	return owned(v) ? cr0_owned(v, old, x) : restricted(v) ? cr0_restricted(v, old, x) : cr0_hardware(v, old, x);
 }
@@ -171,10 +190,8 @@ static bool write_cr4(struct vcpu *v, uint64_t x)
 		return false;
 	if (restricted(v))
 		return cr4_restricted(v, x);
-	if (!owned(v)) {                /* the guest's VMXE, which it does not have, and nothing else exits */
-		vcpu_set(v, VMCS_GUEST_CR4, x | CR4_VMXE);
-		return true;
-	}
+	if (!owned(v))                  /* the guest's VMXE, and bits that L1 of a nested guest owns */
+		return cr4_hardware(v, x);
 	if (lma && (!(x & CR4_PAE) || (x ^ old) & CR4_LA57))
 		return false;
 	v->s.cr4 = x;
@@ -242,6 +259,8 @@ void serve_cr(struct vcpu *v)
 		ok = write_cr0(v, (now & ~0xeull) | (q >> 16 & 15));
 	}
 	}
+	if (ok && (q >> 4 & 3) != 1)
+		nested_cr_written(v, (q >> 4 & 3) ? 0 : cr);
 	if (ok)
 		vcpu_skip(v);
 	else

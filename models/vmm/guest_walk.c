@@ -6,6 +6,7 @@
  * Source: SDM Vol. 3A, "Paging"; Vol. 3C, "Virtualizing the TLB Hardware" (what such a walk must do for the guest).
  * Timing: GUEST_WALK (in a shadow fill: SHADOW_WALK) for the loop of one level, plus each reference through the caches; a flag that is set is a store. */
 #include "models/vmm/guest_walk.h"
+#include "models/vmm/nested/nested.h"
 
 #include <string.h>
 
@@ -43,7 +44,8 @@ void guest_regs_get(struct vcpu *v, struct guest_regs *r)
 static uint64_t read_entry(struct vcpu *v, uint64_t at, unsigned bytes, enum why why)
 {
 	hpa_t hpa;
-	if (!vm_gpa_to_hpa(v->vm, GPA(at), &hpa))
+	gpa_t gpa;
+	if (!nested_gpa(v, GPA(at), &gpa) || !vm_gpa_to_hpa(v->vm, gpa, &hpa))
 		return MASK(8 * bytes);
 	return mmu_phys_read(&v->cpu->mmu, hpa, bytes, why);
 }
@@ -51,7 +53,8 @@ static uint64_t read_entry(struct vcpu *v, uint64_t at, unsigned bytes, enum why
 static void set_flags(struct vcpu *v, uint64_t at, unsigned bytes, uint64_t *entry, uint64_t set, enum why why)
 {
 	hpa_t hpa;
-	if ((*entry & set) == set || !vm_gpa_to_hpa(v->vm, GPA(at), &hpa))
+	gpa_t gpa;
+	if ((*entry & set) == set || !nested_gpa(v, GPA(at), &gpa) || !vm_gpa_to_hpa(v->vm, gpa, &hpa))
 		return;
 	*entry |= set;
 	mmu_phys_write(&v->cpu->mmu, hpa, bytes, *entry, why);

@@ -102,7 +102,7 @@ static void read_controls(struct vcpu *v, struct cpu_state *s)
 	bool restricted = vm_restricted(v->vm, v->cpu);
 	if (!v->vm->pager->page_fault) {
 		k->cr0 = shown(v, VMCS_GUEST_CR0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
-		k->cr4 = shown(v, VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW) & ~(uint64_t)CR4_VMXE;
+		k->cr4 = shown(v, VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
 		k->cr3 = restricted && !(k->cr0 & CR0_PG) ? k->cr3 : vcpu_get(v, VMCS_GUEST_CR3);
 		k->efer = restricted ? k->efer : vcpu_get(v, VMCS_GUEST_EFER);
 		for (unsigned i = 0; i < 4; i++)

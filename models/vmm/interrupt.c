@@ -5,7 +5,7 @@
  * delivery (apicv.c) the 8259s' and NMIs alone.
  * INIT and start-up IPIs change the model's state as they change a CPU's, which then goes into the VMCS.
  * Source: SDM Vol. 3C, "Event Injection"; "Interrupt-Window Exiting and Virtual-Interrupt Delivery"; "NMI-window exiting". */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
@@ -24,7 +24,7 @@ static bool interrupt_due(const struct cpu *m)
 bool vcpu_pending(struct vcpu *v)
 {
 	const struct cpu *m = v->model;
-	if (v->s.reload || m->s.init_pending || m->s.sipi_pending || m->s.nmi_pending)
+	if (v->s.reload || (m->s.init_pending && !(nested_holds_init(v) && !nested_running(v))) || m->s.sipi_pending || m->s.nmi_pending)
 		return true;
 	if (vcpu_in_guest(v))
 		return apicv_pending(v) || extint_pending(m);
@@ -34,6 +34,8 @@ bool vcpu_pending(struct vcpu *v)
 /* Virtual-interrupt delivery: the local APIC's own interrupts are the hardware's. */
 static bool injected_due(const struct vcpu *v)
 {
+	if (nested_holds_interrupt(v))
+		return false;
 	return v->s.apicv == APICV_FULL ? extint_pending(v->model) : interrupt_due(v->model);
 }
 
@@ -57,6 +59,8 @@ static void set_windows(struct vcpu *v, uint32_t want)
 	if (want == v->s.window)
 		return;
 	uint64_t proc = vcpu_get(v, VMCS_PROC_CONTROLS) & ~(VMX_CTL(INTERRUPT_WINDOW) | VMX_CTL(NMI_WINDOW));
+	if (nested_running(v))          /* L1 has asked for some, too */
+		proc |= vmcs12_get(v, VMCS_PROC_CONTROLS) & (VMX_CTL(INTERRUPT_WINDOW) | VMX_CTL(NMI_WINDOW));
 	if (want & VMM_WINDOW_INTERRUPT)
 		proc |= VMX_CTL(INTERRUPT_WINDOW);
 	if (want & VMM_WINDOW_NMI)
@@ -75,7 +79,7 @@ void vcpu_interrupt(struct vcpu *v)
 {
 	struct cpu *m = v->model;
 	uint32_t want = 0;
-	bool nmi = m->s.nmi_pending, irq = injected_due(v);
+	bool nmi = m->s.nmi_pending && !nested_holds_nmi(v), irq = injected_due(v);
 	if (nmi || irq) {
 		uint64_t blocking = vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY);
 		vmm_cost(v->cpu, VMM_COST_IRQ);
@@ -106,6 +110,7 @@ static void reload(struct vcpu *v)
 	struct vcpu *held = vmm_holder(v->vm->vmm, v->cpu);
 	if (v->vm->virt->reach)
 		v->vm->virt->reach(v);
+	nested_reset(v);
 	vcpu_load_state(v);
 	if (!v->s.interpreting)
 		vcpu_renew(v);
@@ -123,7 +128,7 @@ bool vcpu_started(struct vcpu *v)
 		vmm_cost(v->cpu, VMM_COST_START);
 		reload(v);
 	}
-	if (m->s.init_pending) {
+	if (m->s.init_pending && !nested_holds_init(v)) {
 		uint8_t sipi = m->s.sipi_pending;
 		vcpu_registers_out(v);
 		vmm_cost(v->cpu, VMM_COST_START);

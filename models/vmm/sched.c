@@ -4,7 +4,7 @@
  * turns of vmm->slice cycles, in order, while they are runnable; a turn ends by the VMX-preemption timer where the CPU has
  * one, else by the host's timer. With nothing to run the physical CPU halts until an interrupt.
  * The world switch: VMPTRLD, and by software what no VMCS holds: general registers, floating point, debug registers, MSRs. */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <string.h>
 
@@ -168,6 +168,7 @@ void vmm_run(struct vmm *m, struct cpu *c)
 		v->s.halted = v->s.blocked = 0;
 		if (v->s.interpreting && vcpu_interpret(v))
 			return;
+		nested_before_entry(v);
 		vcpu_interrupt(v);
 		arm(m, v);
 		if (vcpu_enter(v))

@@ -5,7 +5,7 @@
  * Source: SDM Vol. 3C, "Virtual-Machine Control Structures"; "Virtual Machine Monitor Programming Considerations".
  * Timing: fields at the technique's prices; the VMM's copy of the general registers is two lines of its own memory, written after
  * each exit and read before each entry. */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,6 +93,7 @@ void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error
 	v->s.pending_event = 1u << 31 | (has_error ? 1u << 11 : 0) | EVENT_HARDWARE << 8 | vec;
 	v->s.pending_error = error;
 	v->s.pending_length = 0;
+	nested_raised(v);
 }
 
 /* ---- the guest's state ---- */
@@ -188,6 +189,7 @@ void vcpu_create(struct vcpu *v)
 	v->s.runnable = v->model->s.activity == ACTIVITY_ACTIVE;
 	if (v->vm->pager->vcpu_init)
 		v->vm->pager->vcpu_init(v);
+	nested_create(v);
 }
 
 /* ---- between the VMM and its guest ---- */

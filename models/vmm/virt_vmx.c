@@ -4,7 +4,7 @@
  * XSETBV, MSRs that are not its own (own_msrs is the list of those that are); pagers add what they need.
  * Source: SDM Vol. 3C, "Virtual-Machine Control Structures"; "Virtual Machine Monitor Programming Considerations".
  * Timing: VMREAD, VMWRITE, VMPTRLD and VM entry as the hardware has them. */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static void vmx_take_up(struct vcpu *v) { vmx_root_vmptrld(v->cpu, v->s.vmcs); }
 static void vmx_flush(struct vcpu *v, enum invvpid_type type, uint64_t lin)
 {
 	if (v->vm->config.tags && vmx_may_be(v->cpu, VMX_VPID))
-		vmx_root_invvpid(v->cpu, type, vcpu_vpid(v), lin);
+		vmx_root_invvpid(v->cpu, type, nested_vpid(v), lin);
 }
 
 /* ---- the VMCS ---- */

@@ -1,5 +1,5 @@
 /* vm.c - a virtual machine as the VMM keeps it: its memory, its devices' registers, its end. */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n)
 {
 	uint8_t *to = buf;
 	hpa_t hpa;
-	if (!vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
+	if (!nested_gpa(v, gpa, &gpa) || !vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
 		return false;
 	while (n) {
 		unsigned k = piece(gpa.v, n);
@@ -53,8 +53,10 @@ bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n)
 bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
 {
 	const uint8_t *from = buf;
-	gpa_t at = gpa;
 	hpa_t hpa;
+	if (!nested_gpa(v, gpa, &gpa))
+		return false;
+	gpa_t at = gpa;
 	if (!vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
 		return false;
 	for (unsigned left = n; left;) {
@@ -88,6 +90,8 @@ uint64_t vm_mmio_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
 	struct io_at a = at(v);
 	const struct io_wire *w = &v->vm->mem.mmio;
+	if (!nested_gpa(v, gpa, &gpa))
+		return MASK(8 * size);
 	return w->read ? w->read(w->who, gpa.v, size, &a) & MASK(8 * size) : MASK(8 * size);
 }
 
@@ -95,7 +99,7 @@ void vm_mmio_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t x)
 {
 	struct io_at a = at(v);
 	const struct io_wire *w = &v->vm->mem.mmio;
-	if (w->write)
+	if (w->write && nested_gpa(v, gpa, &gpa))
 		w->write(w->who, gpa.v, size, x, &a);
 }
 
@@ -129,13 +133,13 @@ static void hide(struct cpu *model, enum feature f)
 	model->hidden[f / 64] |= BIT(f % 64);
 }
 
-static void mask_features(struct cpu *model, const struct virt *virt, const struct pager *p)
+static void mask_features(struct cpu *model, const struct virt *virt, const struct pager *p, bool nested)
 {
 	static const uint16_t never[] = { FEATURE_VMX, FEATURE_MONITOR, FEATURE_PERFMON, FEATURE_PDCM, FEATURE_SHSTK, FEATURE_IBT };
 	static const uint16_t owned[] = { FEATURE_PCID, FEATURE_INVPCID, FEATURE_PKU };
 	/* whose kernel is not the hardware's supervisor, or whose VMM is where a wider address space has it twice */
 	static const uint16_t ringed[] = { FEATURE_SMEP, FEATURE_SMAP, FEATURE_LA57, FEATURE_UMIP, FEATURE_FSGSBASE, FEATURE_XSAVES, FEATURE_VME };
-	for (size_t i = 0; i < ARRAY_LEN(never); i++)
+	for (size_t i = nested ? 1 : 0; i < ARRAY_LEN(never); i++)      /* VMX is the first */
 		hide(model, (enum feature)never[i]);
 	for (size_t i = 0; i < ARRAY_LEN(owned) && p->page_fault; i++)
 		hide(model, (enum feature)owned[i]);
@@ -209,7 +213,7 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		        m->vm[0]->virt->name);
 		return NULL;
 	}
-	if (virt->able(m->p.cpu[0], pager, e))
+	if (virt->able(m->p.cpu[0], pager, e) || nested_able(m->p.cpu[0], c, virt, pager, e))
 		return NULL;
 	struct vm *vm = xcalloc(1, sizeof *vm);
 	vm->config = *c;
@@ -234,7 +238,7 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		v->number = i;
 		v->model = p->cpu[i];
 		v->cpu = m->p.cpu[m->vcpus % m->p.cpus];
-		mask_features(v->model, virt, pager);
+		mask_features(v->model, virt, pager, vm->config.nested);
 		m->vcpu[m->vcpus++] = v;
 	}
 	m->vm[m->vms++] = vm;
@@ -244,5 +248,7 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 	if (c->slice)
 		m->slice = c->slice;
 	sections(vm);
+	for (unsigned i = 0; i < c->vcpus; i++)
+		nested_new(vm->vcpu[i]);
 	return vm;
 }

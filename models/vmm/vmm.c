@@ -6,7 +6,7 @@
  * The boot of the VMM is not simulated: at the first vmm_start() every CPU is as its boot would have left it, in VMX root
  * operation, 64-bit mode, with its local APIC enabled. Nothing is fetched in root operation, so there are no page tables
  * behind the host's CR3. */
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,8 +149,10 @@ void vmm_free(struct vmm *v)
 			vm->virt->vm_fini(vm);
 		if (vm->pager->fini)
 			vm->pager->fini(vm);
-		for (unsigned k = 0; k < vm->config.vcpus; k++)
+		for (unsigned k = 0; k < vm->config.vcpus; k++) {
+			nested_free(vm->vcpu[k]);
 			free(vm->vcpu[k]);
+		}
 		free(vm);
 	}
 	free(v);

@@ -59,6 +59,8 @@ struct vm_config {
 	bool tags;                      /* use VPIDs */
 	enum apicv apicv;               /* at most: what of its local APIC the hardware does */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
+	bool nested;                    /* it is offered VMX (nested/) */
+	bool vmcs_shadowing;            /* and its VMREADs and VMWRITEs reach a shadow VMCS */
 	cycle_t slice;                  /* turn of a virtual CPU while others wait for its physical one; 0: the default */
 	struct { bool set; cycle_t cycles; } cost[VMM_COSTS];   /* instead of cost.def's; the VMM is one: for all its VMs */
 };
@@ -66,6 +68,7 @@ struct vm_config {
 struct vm;
 struct vmm;
 struct virt;
+struct nested;
 
 /* One virtual CPU. */
 struct vcpu_state {             /* plain */
@@ -104,6 +107,7 @@ struct vcpu {
 	struct cpu *model;              /* what the VMM keeps of it beside the VMCS: local APIC, MSRs, CPUID, and while it
 	                                 * does not run the registers no VMCS holds; never runs */
 	void *pager;                    /* the pager's own, per vCPU */
+	struct nested *nested;          /* its VMX operation; NULL: not offered (nested/nested.h) */
 };
 
 /* How guest-physical (and for shadow paging, guest-linear) memory is mapped: one row per variant. All work is charged. */
@@ -267,7 +271,9 @@ void apicv_out(struct vcpu *v);                                 /* before VM ent
 void apicv_in(struct vcpu *v);                                  /* after a VM exit: back */
 bool apicv_pending(struct vcpu *v);                             /* of one that is in its guest */
 uint64_t ept_apic_page(const struct vm *vm);                    /* its APIC-access page, host-physical; 0: none (any more) */
+unsigned ept_largest(const struct vcpu *v, uint64_t gpa);        /* shift of the largest page the pager would map there */
 void ept_apic_unmap(struct vcpu *v);                            /* the guest's local APIC is not at its default address */
+bool vcpu_write_msr(struct vcpu *v, uint32_t nr, uint64_t x);    /* exit.c: one whose WRMSR exits; false: #GP(0) */
 bool vcpu_in_guest(const struct vcpu *v);
 void identity_init(struct vm *vm, hpa_t root);                  /* identity.c: for vm_restricted() ones */
 void identity_load(struct vcpu *v);                             /* s.cr0, cr3, cr4, efer have changed, paging with them or off */

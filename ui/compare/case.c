@@ -138,8 +138,8 @@ char *case_identity(const struct case_spec *c, struct err *e)
 	        s.config.ram, s.config.cpus, s.config.fast, s.config.seed, s.config.quantum, s.config.rtc_epoch, s.config.reboot,
 	        s.config.test_device);
 	if (setup_virtual(&s))
-		fprintf(f, "page-shift %u eager %d tags %d apicv %d shadow-limit %" PRIu64 " host-cpus %u\n", s.vm.page_shift,
-		        s.vm.eager, s.vm.tags, s.vm.apicv, s.vm.shadow_limit, s.host_cpus);
+		fprintf(f, "page-shift %u eager %d tags %d apicv %d nested %d %d shadow-limit %" PRIu64 " host-cpus %u\n",
+		        s.vm.page_shift, s.vm.eager, s.vm.tags, s.vm.apicv, s.vm.nested, s.vm.vmcs_shadowing, s.vm.shadow_limit, s.host_cpus);
 	for (size_t i = 0; status == 0 && i < ARRAY_LEN(s.config.disk); i++)
 		if (s.config.disk[i])
 			status = file_line(f, "disk", s.config.disk[i], e);

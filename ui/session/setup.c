@@ -276,6 +276,10 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return 0;
 	case CONFIG_SLICE:
 		return number(key, value, 1000, 1000000000000, &s->vm.slice, where, e);
+	case CONFIG_NESTED:
+		return yes_no(key, value, &s->vm.nested, where, e);
+	case CONFIG_VMCS_SHADOWING:
+		return yes_no(key, value, &s->vm.vmcs_shadowing, where, e);
 	case CONFIG_RESET:
 		return yes_no(key, value, &s->reset_on_shutdown, where, e);
 	default:

@@ -46,7 +46,8 @@ static bool governed_exists(const struct cpu *c, enum vmx_control n)
 
 bool vmx_may_be(const struct cpu *c, enum vmx_control n)
 {
-	return vmx_control_rows[n].since <= cpu_generation(c->profile) && governed_exists(c, n);
+	return vmx_control_rows[n].since <= cpu_generation(c->profile) && governed_exists(c, n) &&
+	       !(c->hidden_vmx.control[n / 64] >> n % 64 & 1);
 }
 
 void vmx_allowed(const struct cpu *c, enum vmx_word w, bool plain, uint32_t *must, uint32_t *may)
@@ -99,9 +100,10 @@ static uint64_t basic(const struct cpu *c)
 uint64_t vmx_misc(const struct cpu *c)
 {
 	unsigned gen = cpu_generation(c->profile);
-	return VMX_TIMER_SHIFT | (vmx_may_be(c, VMX_UNRESTRICTED) ? VMX_MISC_LMA : 0) | VMX_MISC_ACTIVITY |
-	       4ull << 16 /* CR3-target values */ | (gen >= GEN_HASWELL ? VMX_MISC_WRITE_ALL : 0) |
-	       (gen >= GEN_SKYLAKE ? VMX_MISC_LENGTH_0 : 0);
+	uint64_t v = VMX_TIMER_SHIFT | (vmx_may_be(c, VMX_UNRESTRICTED) ? VMX_MISC_LMA : 0) | VMX_MISC_ACTIVITY |
+	             4ull << 16 /* CR3-target values */ | (gen >= GEN_HASWELL ? VMX_MISC_WRITE_ALL : 0) |
+	             (gen >= GEN_SKYLAKE ? VMX_MISC_LENGTH_0 : 0);
+	return v & ~c->hidden_vmx.misc;
 }
 
 static uint64_t highest_index(const struct cpu *c)
@@ -126,7 +128,7 @@ uint64_t vmx_ept_vpid_cap(const struct cpu *c)
 		     (gen >= GEN_SKYLAKE ? EPT_CAP_ADVANCED : 0) | (cpu_has(c, FEATURE_SHSTK) ? EPT_CAP_SSS : 0);
 	if (vmx_may_be(c, VMX_VPID))
 		v |= VPID_CAP_INVVPID | VPID_CAP_ADDRESS | VPID_CAP_SINGLE | VPID_CAP_ALL | VPID_CAP_SINGLE_NOT_GLOBAL;
-	return v;
+	return v & ~c->hidden_vmx.ept_vpid;
 }
 
 /* 2:0 memory type | 5:3 walk length - 1 | 6 accessed and dirty flags | 7 supervisor shadow-stack control | 11:8 0 | the PML4 or PML5 table's address */
