@@ -13,8 +13,9 @@
  * selectors, and goes into the record with the hidden parts of the guest's own descriptors. CS and SS of its kernel carry the real
  * privilege level in their RPL; the record's have the virtual one. Loading SS with RPL 0 is #GP in ring 1, hence interpreted. On the way in
  * the registers that the VMM has changed are loaded; when no descriptor in the guest's tables has the hidden parts wanted
- * (changed since it was loaded: a non-reversible segment; loaded in real mode; by a boot loader that is gone), one of the VMM's own stands
- * for it (RING_SEL_OWN). So a hidden part survives everything.
+ * (changed since it was loaded: a non-reversible segment; loaded in real mode; by a boot loader that is gone), one that has is put in its
+ * place for the moment of the load; for CS and SS, which IRET loads, one of the VMM's own stands for it (RING_SEL_OWN). So a
+ * hidden part survives everything, and the guest reads its own selectors from ES, DS, FS and GS.
  *
  * What traps for a segment that is cut, or empty (descriptor.c), is carried out by the emulator or the interpreter, on the
  * record's hidden parts, which are the guest's, through the guest's own page tables: its own last 4 MB are just slow.
@@ -389,58 +390,75 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 
 /* ---- segment registers: out ---- */
 
-/* A selector under which the hardware finds these hidden parts. */
-static uint16_t choose(struct vcpu *v, unsigned i, uint16_t sel, const struct desc *d)
+/* The hardware's descriptor with these hidden parts. *sel: the selector to load it by, in whose place in the table it may have to be put
+ * (*place, *was: then); 0: there is none. */
+struct chosen { uint64_t raw, place, was; uint16_t sel; };
+
+static bool choose(struct vcpu *v, unsigned i, const struct desc *d, struct chosen *k)
 {
 	struct place p = { .have = false };
-	enum table t = sel & 4 ? LDT : GDT;
+	enum table t = k->sel & 4 ? LDT : GDT;
 	const bool based = wide(v) && i >= SEG_FS;
-	unsigned index = sel >> 3;
-	uint64_t raw, hard = 0;
+	const unsigned index = k->sel >> 3;
+	uint64_t raw;
 	uint32_t base = (uint32_t)d->base;
-	if (!sel_null(sel) && index < entries_max(t))
-		hard = copy(v, &p, t, index);
-	if (based && hard)
-		base = (uint32_t)((hard >> 16 & 0xffffff) | (hard >> 56) << 24);        /* the MSR holds the base */
+	if (!sel_null(k->sel) && index < entries_max(t))
+		k->was = copy(v, &p, t, index);
+	if (based && k->was)
+		base = (uint32_t)((k->was >> 16 & 0xffffff) | (k->was >> 56) << 24);    /* the MSR holds the base */
 	if (!ring_descriptor_of(base, d->limit, d->attr, &raw))
-		return 0;
-	if (hard & RAW_P && hard == ring_descriptor(raw | RAW_A, wide(v)))
-		return sel;
-	raw = ring_descriptor_own(raw, (enum seg_reg)i, wide(v));
-	if (!raw)
-		return 0;
-	put(v, entry_at(v, v->cpu, GDT, RING_SEL_OWN(i) / 8), raw);
+		return false;
+	if (k->was & RAW_P && k->was == ring_descriptor(raw | RAW_A, wide(v))) {
+		k->raw = k->was;
+		return true;
+	}
+	if (!(k->raw = ring_descriptor_own(raw, (enum seg_reg)i, wide(v))))
+		return false;
 	v->vm->stat[VMM_STAT_RING_OWN]++;
-	return (uint16_t)(RING_SEL_OWN(i) | (sel & 3));
+	/* The guest may read ES, DS, FS and GS: they have its own selectors, whose descriptor is put there for the moment of the load. */
+	if (i != SEG_CS && i != SEG_SS && !sel_null(k->sel) && (t == GDT || index < LDT_MAX)) {
+		k->place = entry_at(v, v->cpu, t, index);
+		k->was = ref(v, k->place);
+	} else {
+		k->sel = (uint16_t)(RING_SEL_OWN(i) | (k->sel & 3));
+		put(v, entry_at(v, v->cpu, GDT, RING_SEL_OWN(i) / 8), k->raw);
+	}
+	return true;
+}
+
+static uint16_t load_stack_or_code(struct vcpu *v, unsigned i, struct desc *d, struct chosen *k)
+{
+	/* 64-bit kernels run with SS null, which ring 3 may not */
+	if (i == SEG_SS && d->attr & SEG_UNUSABLE)
+		*d = (struct desc){ .limit = 0xffffffff, .attr = SEG_G | SEG_DB | SEG_P | SEG_S | TYPE_WRITE | TYPE_ACCESSED };
+	if (!choose(v, i, d, k))
+		vcpu_refuse(v, "a code or stack segment no descriptor describes");
+	return (uint16_t)((k->sel & ~3u) | ring_real_cpl(v, vcpu_get(v, VMCS_GUEST_CS) & 3));
 }
 
 static uint16_t load(struct vcpu *v, unsigned i)
 {
 	struct cpu *c = v->cpu;
-	uint16_t sel = (uint16_t)vcpu_get(v, field(VMCS_GUEST_ES, i)), real = sel & 3;
 	struct desc d = { .base = vcpu_get(v, field(VMCS_GUEST_ES_BASE, i)), .limit = (uint32_t)vcpu_get(v, field(VMCS_GUEST_ES_LIMIT, i)),
 	                  .attr = (uint32_t)vcpu_get(v, field(VMCS_GUEST_ES_ACCESS, i)) };
+	struct chosen k = { .sel = (uint16_t)vcpu_get(v, field(VMCS_GUEST_ES, i)) };
 	const uint64_t base = d.base;
-	/* 64-bit kernels run with SS null, which ring 3 may not */
-	if (i == SEG_SS && d.attr & SEG_UNUSABLE)
-		d = (struct desc){ .limit = 0xffffffff, .attr = SEG_G | SEG_DB | SEG_P | SEG_S | TYPE_WRITE | TYPE_ACCESSED };
-	if (!(d.attr & SEG_UNUSABLE))
-		real = choose(v, i, sel, &d);
-	if (i == SEG_CS || i == SEG_SS) {
-		unsigned cpl = vcpu_get(v, VMCS_GUEST_CS) & 3;
-		if (sel_null(real))
-			vcpu_refuse(v, "a code or stack segment no descriptor describes");
-		return (uint16_t)((real & ~3u) | ring_real_cpl(v, cpl));
-	}
-	if (sel_null(real)) {
-		seg_set_null(c, (enum seg_reg)i, real);
+	if (i == SEG_CS || i == SEG_SS)
+		return load_stack_or_code(v, i, &d, &k);
+	if (d.attr & SEG_UNUSABLE || !choose(v, i, &d, &k)) {
+		seg_set_null(c, (enum seg_reg)i, k.sel & 3);
+		k.sel &= 3;
 	} else {
-		decode_raw(ref(v, entry_at(v, c, real & 4 ? LDT : GDT, real >> 3)), &d);
-		seg_set(c, (enum seg_reg)i, real, &d);
+		if (k.place)
+			put(v, k.place, k.raw);
+		decode_raw(k.raw, &d);
+		seg_set(c, (enum seg_reg)i, k.sel, &d);
+		if (k.place)
+			put(v, k.place, k.was);
 	}
 	if (wide(v) && i >= SEG_FS)
 		c->s.seg[i].base = base;
-	return real;
+	return k.sel;
 }
 
 void ring_segments_going(struct vcpu *v, struct ring_frame *f)
