@@ -325,7 +325,10 @@ bool ring_enter(struct vcpu *v)
 	v->s.entered_rip = f.rip;
 	if (h->going)
 		h->going(v, &f.rip);
-	ring_segments_going(v, &f);
+	if (!ring_segments_going(v, &f)) {
+		v->s.interpreting = INTERPRET_WANTED;
+		return false;
+	}
 	push_frame(v, &f, wide);
 	vmm_cost(c, VMM_COST_RESTORE_REGS);
 	vcpu_touch_regs(v, ring_record_regs(v), false);

@@ -131,7 +131,9 @@ void ring_segments_init(struct vcpu *v);                /* once, after its recor
 void ring_segments_fini(struct vcpu *v);                /* INIT, reset: no page of its is traced any more */
 void ring_gdt_load(struct vcpu *v);                     /* the physical CPU is its from here on: take_up() */
 void ring_segments_came(struct vcpu *v, const struct ring_frame *f);    /* back from the guest, first of all: selectors it has loaded itself into the record */
-void ring_segments_going(struct vcpu *v, struct ring_frame *f);         /* last of all before IRET: real segment registers for the record's; sets f->cs, f->ss */
+/* Last of all before IRET: real segment registers for the record's; sets f->cs, f->ss. False: the guest's RIP lies behind the cut of its code
+ * segment: interpret. */
+bool ring_segments_going(struct vcpu *v, struct ring_frame *f);
 /* record.c's set(): a field of segment registers, GDTR or LDTR is another now. */
 void ring_segment_changed(struct vcpu *v, enum vmcs_field f);
 /* #GP, #NP, #SS, #TS with a selector (not of the IDT): true: copied now, restart; false: interpret the instruction (vcpu_interpret_one()), which

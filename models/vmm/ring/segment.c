@@ -46,7 +46,7 @@
 
 /* A virtual CPU's page. */
 enum { AT_REAL = 0 /* selectors as loaded last, 8 bytes each */, AT_TABLE = 64 /* GDT, LDT: base, size; 0: none */,
-       AT_SPACE = 96 /* CR3 they were found through, mode */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
+       AT_SPACE = 96 /* CR3 they were found through, mode */, AT_CS_LIMIT = 104 /* of the real CS */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
        AT_SEEN = 512 /* the guest's first descriptors */ };
 /* A physical CPU's page. */
 enum { AT_OWNER = 0 /* whose copies they are: VPID */, AT_FILLED = 8 /* GDT, LDT: entries that may be other than 0 */ };
@@ -433,6 +433,10 @@ static uint16_t load_stack_or_code(struct vcpu *v, unsigned i, struct desc *d, s
 		*d = (struct desc){ .limit = 0xffffffff, .attr = SEG_G | SEG_DB | SEG_P | SEG_S | TYPE_WRITE | TYPE_ACCESSED };
 	if (!choose(v, i, d, k))
 		vcpu_refuse(v, "a code or stack segment no descriptor describes");
+	if (i == SEG_CS) {
+		decode_raw(k->raw, d);
+		own_set(v, AT_CS_LIMIT, d->attr & SEG_L && wide(v) ? ~0ull : d->limit);
+	}
 	return (uint16_t)((k->sel & ~3u) | ring_real_cpl(v, vcpu_get(v, VMCS_GUEST_CS) & 3));
 }
 
@@ -461,7 +465,7 @@ static uint16_t load(struct vcpu *v, unsigned i)
 	return k.sel;
 }
 
-void ring_segments_going(struct vcpu *v, struct ring_frame *f)
+bool ring_segments_going(struct vcpu *v, struct ring_frame *f)
 {
 	space_changed(v);
 	if (v->s.segments_changed & GDTR_CHANGED)
@@ -474,6 +478,7 @@ void ring_segments_going(struct vcpu *v, struct ring_frame *f)
 	v->s.segments_changed = 0;
 	f->cs = own(v, AT_REAL + 8 * SEG_CS) & 0xffff;
 	f->ss = own(v, AT_REAL + 8 * SEG_SS) & 0xffff;
+	return f->rip != v->s.entered_rip || f->rip <= own(v, AT_CS_LIMIT);
 }
 
 /* ---- events ---- */
@@ -538,6 +543,17 @@ static bool describable(const struct seg *s, enum seg_reg i, bool wide)
 	return s->attr & SEG_S && s->attr & SEG_P && ring_descriptor_of(base, s->limit, s->attr, &raw) && ring_descriptor_own(raw, i, wide);
 }
 
+/* Of code, which is cut. */
+static uint32_t real_limit(const struct seg *cs, bool wide)
+{
+	struct desc d;
+	uint64_t raw;
+	if (!ring_descriptor_of(cs->base, cs->limit, cs->attr, &raw))
+		return 0;
+	decode_raw(ring_descriptor_own(raw, SEG_CS, wide), &d);
+	return d.limit;
+}
+
 bool ring_segments_fit(const struct vcpu *v, const struct cpu_state *s)
 {
 	const struct seg *cs = &s->seg[SEG_CS], *ss = &s->seg[SEG_SS];
@@ -549,6 +565,8 @@ bool ring_segments_fit(const struct vcpu *v, const struct cpu_state *s)
 		if (!(s->seg[i].attr & SEG_UNUSABLE) && !describable(&s->seg[i], (enum seg_reg)i, long_mode))
 			return false;
 	if (cs->attr & SEG_UNUSABLE || !(cs->attr & TYPE_CODE) || (!(cs->attr & TYPE_CONFORMING) && SEG_DPL(cs->attr) != s->cpl))
+		return false;
+	if (!(long_mode && cs->attr & SEG_L) && s->rip > real_limit(cs, long_mode))
 		return false;
 	if (ss->attr & SEG_UNUSABLE)
 		return long_mode && cs->attr & SEG_L;
