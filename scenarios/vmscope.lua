@@ -47,6 +47,29 @@
 ---@field behaviour boolean its results told a resource or the ring, without a trap
 ---@field evidence string the two executions that show it
 
+---the run under test: keys of machine and m:vm (cpu, mmu, profile, ram: 64M, ...), and
+---@class EquivOptions
+---@field kernel string the image
+---@field cmdline? string its command line
+---@field initrd? string initial RAM disk, or first module
+---@field console? boolean true: what the guest prints is printed
+---@field max_instructions? integer of the guest
+---@field max_cycles? integer of the machine under test
+
+---what equiv found
+---@class Equivalence
+---@field ok boolean every instruction did what it does on a bare machine
+---@field text string in words
+---@field instructions integer of the guest, compared
+---@field interrupts integer taken over by the bare machine
+---@field address integer? linear, of the instruction that differed
+---@field ring integer? the guest's
+---@field symbol string? where that is
+---@field instruction string? disassembled
+---@field critical boolean? by the table of instructions
+---@field reason string? why
+---@field fields table[]? each with name, bare and test
+
 ---a moment
 ---@class GoOptions
 ---@field instruction integer? after so many instructions of all CPUs
@@ -416,6 +439,10 @@ profile = nil
 ---Popek and Goldberg's class of each instruction, by experiment
 ---@type fun(options: ClassifyOptions|nil): Verdict[]
 classify = nil
+
+---run a guest under a technique in lock step with the same guest on a bare machine: the first guest instruction whose effect differs
+---@type fun(options: EquivOptions): Equivalence
+equiv = nil
 
 ---pages of text that lead a person through the run on the stepping screen: each with title, text, show (a pane) and done (a function: has the task been done?)
 ---@type fun(pages: GuidePage[])

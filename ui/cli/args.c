@@ -6,7 +6,7 @@
 
 #include "ui/gdb/gdb.h"
 
-enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, DIFF = 1 << CMD_DIFF, CLASSIFY = 1 << CMD_CLASSIFY,
+enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, DIFF = 1 << CMD_DIFF, CLASSIFY = 1 << CMD_CLASSIFY, EQUIV = 1 << CMD_EQUIV,
        ANY = RUN | BOOT | STEP, ALL = ~0 };
 
 enum flag_id {
@@ -168,7 +168,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MODULE: return add(b->modules, &b->n_modules, ARRAY_LEN(b->modules), flag, v, e);
 	case FLAG_BASE: return number(flag, v, &b->flat_base, e);
 	case FLAG_SET:
-		if (a->command == CMD_BOOT || a->command == CMD_CLASSIFY)
+		if (a->command == CMD_BOOT || a->command == CMD_CLASSIFY || a->command == CMD_EQUIV)
 			return setup_set_pair(s, v, flag, e);
 		return add(a->set, &a->sets, ARRAY_LEN(a->set), flag, v, e);
 	case FLAG_ALLOW: return add(a->allow, &a->allows, ARRAY_LEN(a->allow), flag, v, e);

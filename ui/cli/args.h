@@ -29,7 +29,7 @@ struct args {
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
-command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_diff, cmd_list, cmd_explain, cmd_classify, cmd_later, cmd_help;
+command_fn cmd_run, cmd_boot, cmd_step, cmd_compare, cmd_diff, cmd_list, cmd_explain, cmd_classify, cmd_equiv, cmd_later, cmd_help;
 
 struct command_row { const char *name; command_fn *fn; const char *operands, *sentence; };
 extern const struct command_row command_rows[CMD_N];

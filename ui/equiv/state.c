@@ -1,0 +1,92 @@
+/* state.c - see state.h. Under VMX the physical CPU holds what the guest sees but for control registers with masks, and for what the
+ * pager keeps; beside a VMM without VMX the record of the virtual CPU has everything that is not a general register. */
+#include "ui/equiv/state.h"
+
+#include <string.h>
+
+#include "models/cpu/flags.h"
+#include "models/cpu/sys.h"
+#include "models/vmm/virt.h"
+
+/* RF is set for what a processor restarts and cleared behind it: nobody but a debugger looks at it. */
+#define FLAGS_SEEN (RFLAGS_STATUS | RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VM | RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID)
+/* A guest beside its VMM has these in the hardware; the others are the VMM's. */
+#define FLAGS_REAL (RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID)
+
+const char *const seen_names[SEEN_N] = {
+#define SEEN(ID, name, bare, virtual) name,
+#include "ui/equiv/state.def"
+};
+
+static uint64_t mix(const void *p, size_t n, uint64_t h)
+{
+	const uint8_t *at = p;
+	for (size_t i = 0; i + 8 <= n; i += 8) {
+		uint64_t x;
+		memcpy(&x, at + i, 8);
+		h = (h << 7 | h >> 57) ^ x;
+	}
+	return h;
+}
+
+static bool ring(const struct vcpu *v) { return v->vm->virt->ring; }
+
+static uint64_t virtual_field(const struct vcpu *v, enum vmcs_field f, uint64_t here) { return ring(v) ? vcpu_peek(v, f) : here; }
+
+static uint64_t virtual_flags(const struct vcpu *v)
+{
+	uint64_t real = cpu_rflags(v->cpu);
+	return ring(v) ? (real & FLAGS_REAL) | (vcpu_peek(v, VMCS_GUEST_RFLAGS) & ~(uint64_t)FLAGS_REAL) : real;
+}
+
+static uint64_t virtual_selector(const struct vcpu *v, enum seg_reg i)
+{
+	return (uint16_t)virtual_field(v, (enum vmcs_field)(VMCS_GUEST_ES + i), v->cpu->s.seg[i].sel);
+}
+
+static uint64_t virtual_cpl(const struct vcpu *v)
+{
+	return ring(v) ? SEG_DPL(vcpu_peek(v, VMCS_GUEST_SS_ACCESS)) : v->cpu->s.cpl;
+}
+
+/* "MOV from CR0 returns the value of the corresponding bit in the read shadow for bits set in the guest/host mask" */
+static uint64_t shadowed(const struct vcpu *v, uint64_t real, enum vmcs_field mask, enum vmcs_field shadow)
+{
+	uint64_t m = vcpu_peek(v, mask);
+	return (real & ~m) | (vcpu_peek(v, shadow) & m);
+}
+
+static uint64_t virtual_cr0(const struct vcpu *v)
+{
+	return ring(v) ? v->s.cr0 : shadowed(v, v->cpu->s.cr0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
+}
+
+static uint64_t virtual_cr4(const struct vcpu *v)
+{
+	return ring(v) ? v->s.cr4 : shadowed(v, v->cpu->s.cr4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
+}
+
+static bool pager_keeps(const struct vcpu *v) { return v->vm->pager->page_fault != NULL; }
+
+static uint64_t virtual_cr2(const struct vcpu *v) { return v->cpu->s.cr2; }
+static uint64_t virtual_cr3(const struct vcpu *v) { return pager_keeps(v) ? v->s.cr3 : v->cpu->s.cr3; }
+static uint64_t virtual_efer(const struct vcpu *v) { return pager_keeps(v) ? v->s.efer : v->cpu->s.efer; }
+
+void seen_bare(const struct cpu *c, struct seen *o)
+{
+	unsigned n = 0;
+#define SEEN(ID, name, bare, virtual) o->at[n++] = bare;
+#include "ui/equiv/state.def"
+}
+
+void seen_virtual(const struct vcpu *v, struct seen *o)
+{
+	const struct cpu *c = v->cpu;
+	struct seen real;
+	unsigned n = 0;
+	seen_bare(c, &real);
+#define HERE real.at[n]
+#define SEEN(ID, name, bare, virtual) o->at[n] = virtual, n++;
+#include "ui/equiv/state.def"
+#undef HERE
+}
