@@ -61,6 +61,7 @@ struct vm_config {
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
 	bool nested;                    /* it is offered VMX (nested/) */
 	bool vmcs_shadowing;            /* and its VMREADs and VMWRITEs reach a shadow VMCS */
+	struct { unsigned block, cache_kb, rdtsc; bool no_chain, no_adapt; } bt;        /* binary translation, bt/bt.c; 0: the default */
 	cycle_t slice;                  /* turn of a virtual CPU while others wait for its physical one; 0: the default */
 	struct { bool set; cycle_t cycles; } cost[VMM_COSTS];   /* instead of cost.def's; the VMM is one: for all its VMs */
 };

@@ -181,6 +181,11 @@ static void whole_callout(struct out *o, enum bt_callout what)
 	o->ended = true;
 }
 static void emit_callout(struct out *o) { whole_callout(o, BT_CALLOUT_EMULATE); }
+static void emit_space(struct out *o)
+{
+	o->how |= BT_SPACE;
+	emit_callout(o);
+}
 static void emit_ud(struct out *o) { whole_callout(o, BT_CALLOUT_UNDEFINED); }
 static void interpret(struct out *o) { whole_callout(o, BT_CALLOUT_INTERPRET); }
 

@@ -40,7 +40,7 @@ enum bt_callout {
 	BT_CALLOUTS
 };
 enum { BT_VIF_AL = 1 /* vif's second byte is still in AL */, BT_FLAGS = 2 /* flags are in shared.saved_flags */,
-       BT_SHADOW = 4 /* the instruction before was STI */ };
+       BT_SHADOW = 4 /* the instruction before was STI */, BT_SPACE = 8 /* translations may be others after it */ };
 struct bt_point {               /* 8 bytes, as it is in the side table */
 	uint16_t at;                    /* of the translated instruction, in the block */
 	uint16_t guest;                 /* offset of the guest's, in its block */

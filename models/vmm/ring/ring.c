@@ -323,8 +323,8 @@ bool ring_enter(struct vcpu *v)
 	c->s.sysenter_cs = vcpu_get(v, VMCS_GUEST_SYSENTER_CS) & 0xfffc ? RING_SEL_CS : 0;
 	c->s.tsc_aux = v->model->s.tsc_aux;
 	v->s.entered_rip = f.rip;
-	if (h->going)
-		h->going(v, &f.rip);
+	if (h->going && !h->going(v, &f.rip))
+		return false;
 	if (!ring_segments_going(v, &f)) {
 		v->s.interpreting = INTERPRET_WANTED;
 		return false;

@@ -66,8 +66,9 @@ struct ring_hooks {
 	void (*vcpu_init)(struct vcpu *v);
 	/* Back from the guest, before anything is decoded; may change f (translated code: the guest's rip). True: served. */
 	bool (*came)(struct vcpu *v, struct ring_frame *f);
-	/* On the way in: where the real CPU goes; virtual state is final. May change *rip (translated code). */
-	void (*going)(struct vcpu *v, uint64_t *rip);
+	/* On the way in: where the real CPU goes; virtual state is final. May change *rip (translated code). False: not yet, something
+	 * is to be injected or interpreted first. */
+	bool (*going)(struct vcpu *v, uint64_t *rip);
 	/* A guest page that the pager traces (pager->trace) has been, or is about to be, written. */
 	void (*written)(struct vcpu *v, gpa_t gpa, unsigned n);
 };

@@ -1,0 +1,310 @@
+/* bt.c - binary translation of a guest's kernel: technique "bt".
+ *
+ * The core of rings (ring/ring.c) with two hooks. On the way in, a guest in its ring 0 goes to the translation of its RIP, made now if
+ * there is none; a guest's user code goes where it is. On the way back, where the CPU was in the cache becomes where the guest is,
+ * before anything else sees it; then a callout is what its instruction would be as a trap, and everything else of the VMM is
+ * that of trap-and-emulate. So exits have the same names under both.
+ *
+ * Interrupts are the hardware's to stop translated code at any of its instructions; bt_recover() puts the guest on an instruction
+ * boundary of its own, so they are injected at once. After STI the next instruction comes first: the VMM interprets it.
+ * An instruction that faults and may be restarted is gone on with where it was, not translated once more.
+ *
+ * Source: Adams and Agesen 2006, section 3; SDM Vol. 2, "STI" (blocking for one instruction).
+ * Timing: BT_FIND, BT_WHERE, BT_CALLOUT; stores to the shared page.
+ * Simplified: kernel code with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not
+ * noticed in translated code; what an emulated device writes by DMA over translated code neither. */
+#include "models/vmm/bt/cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/cpu/flags.h"
+#include "models/cpu/sys.h"
+#include "models/vmm/ring/ring.h"
+#include "sim/err.h"
+
+#define LIMIT    12                     /* guest instructions of a block: Adams and Agesen 2006 */
+#define CACHE_KB 1024
+
+static hpa_t shared_page(const struct vcpu *v) { return ring_page_hpa(v->vm, RING_SHARED + v->number); }
+
+/* ---- life ---- */
+
+static bool state_valid(void *who, const void *state)
+{
+	const struct vm *vm = who;
+	const uint64_t top = vm->vmm->p.mem->low_size;
+	struct bt_state s;
+	memcpy(&s, state, sizeof s);
+	return s.blocks_n <= s.blocks_max && s.code <= s.code_max && s.points_n <= s.points_max && s.pages_n <= BT_PAGES_MAX &&
+	       s.code_max <= (RING_PAGES - RING_CODE) * PAGE_SIZE && s.blocks_max <= s.code_max && s.points_max <= s.code_max &&
+	       s.hash < top && s.pages < top && s.hot < top && s.blocks < top && s.points < top && s.corner < top && s.wide <= 1;
+}
+
+static int vm_init(struct vm *vm, struct err *e)
+{
+	const struct vm_config *c = &vm->config;
+	struct bt *b = xcalloc(1, sizeof *b);
+	(void)e;
+	b->limit = c->bt.block ? c->bt.block : LIMIT;
+	b->cache_kb = c->bt.cache_kb ? c->bt.cache_kb : CACHE_KB;
+	b->rdtsc = (enum bt_rdtsc)c->bt.rdtsc;
+	b->chain = !c->bt.no_chain;
+	b->adaptive = !c->bt.no_adapt;
+	vm->technique = b;
+	for (unsigned i = 0; i < c->vcpus; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "vm%u.bt%u", vm->number, i);
+		snaps_section(vm->vmm->p.snaps, name, 1, &b->s[i], sizeof b->s[i]);
+		snaps_valid(vm->vmm->p.snaps, name, state_valid, vm);
+	}
+	return 0;
+}
+
+static void vm_fini(struct vm *vm)
+{
+	free(vm->technique);
+	vm->technique = NULL;
+}
+
+static void vcpu_init(struct vcpu *v)
+{
+	if (bt_cache_init(v))
+		vcpu_refuse(v, "no memory is left for the code cache");
+}
+
+/* ---- the way back ---- */
+
+static uint64_t get_shared(void *who, size_t member, unsigned size)
+{
+	struct vcpu *v = who;
+	return bt_get(v, shared_page(v).v + member, size);
+}
+
+/* The guest's registers as they follow from the CPU's; f and the record have them then. */
+static void recovered(struct vcpu *v, struct ring_frame *f, const struct bt_point *p, uint32_t block)
+{
+	struct bt_regs at = { .rip = f->rip, .flags = f->flags, .get = get_shared, .who = v }, g;
+	struct cpu *c = v->cpu;
+	enum bt_rip how = BT_RIP(p);
+	memcpy(at.r, c->s.r, sizeof at.r);
+	at.r[R_RSP] = f->rsp;
+	at.vif = (uint32_t)get_shared(v, offsetof(struct bt_shared, vif), 4);
+	if (how == BT_AT)
+		at.pc = BT_GET(v, block, pc);
+	else if (how == BT_EXIT0 || how == BT_EXIT1)
+		at.exit[how - BT_EXIT0] = BT_GETI(v, block, exit, how - BT_EXIT0);
+	bt_recover(p, &at, bt_state(v)->wide, &g);
+	memcpy(c->s.r, g.r, sizeof g.r);
+	c->s.r[R_RSP] = at.r[R_RSP] = f->rsp;
+	f->rip = g.rip;
+	f->rsp = g.r[R_RSP];
+	f->flags = g.flags;
+	uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	if ((flags ^ g.vif) & RFLAGS_IF)
+		vcpu_set(v, VMCS_GUEST_RFLAGS, flags ^ RFLAGS_IF);
+}
+
+static void keep(struct vcpu *v, const struct ring_frame *f)
+{
+	const uint64_t own = RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_RF;
+	vcpu_set(v, VMCS_GUEST_RIP, f->rip);
+	vcpu_set(v, VMCS_GUEST_RSP, f->rsp);
+	vcpu_set(v, VMCS_GUEST_RFLAGS, (f->flags & ~own) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & own & ~(uint64_t)RFLAGS_RF));
+}
+
+static void blocked_by_sti(struct vcpu *v)
+{
+	vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) | 1);
+	vcpu_interpret_one(v);
+}
+
+static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point *p, uint32_t block)
+{
+	struct bt_state *s = bt_state(v);
+	struct cpu *c = v->cpu;
+	vmm_cost(c, VMM_COST_BT_CALLOUT);
+	v->vm->stat[VMM_STAT_BT_CALLOUTS_CHAIN + p->callout - BT_CALLOUT_CHAIN]++;
+	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_BT_CALLOUT, v->vm->number, f->rip, p->callout, 0);
+	switch ((enum bt_callout)p->callout) {
+	case BT_CALLOUT_CHAIN:
+		s->link = block + 1;
+		s->link_exit = BT_RIP(p) - BT_EXIT0;
+		s->link_pc = f->rip;
+		break;
+	case BT_CALLOUT_LOOKUP:
+		s->want_table = 1;
+		s->table_pc = f->rip;
+		break;
+	case BT_CALLOUT_EMULATE:
+		s->verify |= p->how & BT_SPACE;
+		f->vector = VEC_GP;
+		f->error = 0;
+		return false;
+	case BT_CALLOUT_UNDEFINED:
+		return false;
+	case BT_CALLOUT_INTERPRET:
+		keep(v, f);
+		vcpu_interpret_light(v);
+		return true;
+	case BT_CALLOUT_PENDING:
+		keep(v, f);
+		if (p->how & BT_SHADOW)
+			blocked_by_sti(v);
+		return true;
+	case BT_CALLOUT_SIMULATE:
+		keep(v, f);
+		bt_simulated_once(v, f->rip);
+		if (vcpu_emulate(v) == EMULATE_UNKNOWN)
+			vcpu_interpret_one(v);
+		return true;
+	default:
+		return false;
+	}
+	keep(v, f);
+	return true;
+}
+
+static bool came(struct vcpu *v, struct ring_frame *f)
+{
+	struct bt_state *s = bt_state(v);
+	struct bt_point p;
+	uint32_t block;
+	if (f->vector >= RING_STUB_SYSCALL || !bt_inside(v, f->rip) || ring_virtual_cpl(v))
+		return false;
+	const uint64_t at = f->rip;
+	if (!bt_where(v, at, &p, &block)) {
+		vcpu_refuse(v, "translated code came back from between its instructions");
+		return true;
+	}
+	recovered(v, f, &p, block);
+	s->last_at = 0;
+	if (f->vector == VEC_UD && p.callout)
+		return callout(v, f, &p, block);
+	if (BT_RIP(&p) == BT_AT && !p.reload && !BT_RSP(&p) && !p.how) {
+		s->last_pc = f->rip;
+		s->last_at = at;
+	}
+	if (f->vector == VEC_PF) {
+		s->fault_pc = f->rip;
+		s->emulated = v->vm->stat[VMM_STAT_EMULATED];
+	}
+	if (f->vector >= 32 && p.how & BT_SHADOW)
+		blocked_by_sti(v);
+	return false;
+}
+
+/* ---- the way in ---- */
+
+/* The page fault it came back for last ended in an emulation. */
+static void adapt(struct vcpu *v)
+{
+	struct bt_state *s = bt_state(v);
+	if (s->emulated != ~0ull && bt_of(v->vm)->adaptive && v->vm->stat[VMM_STAT_EMULATED] != s->emulated)
+		bt_trapped(v, s->fault_pc);
+	s->emulated = ~0ull;
+}
+
+static bool translatable(struct vcpu *v, bool *wide)
+{
+	const uint32_t cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS);
+	*wide = v->s.efer & EFER_LMA;
+	if (vcpu_get(v, VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_VM))
+		return false;
+	return *wide ? (cs & SEG_L) != 0 : false;
+}
+
+static void share(struct vcpu *v)
+{
+	struct bt_state *s = bt_state(v);
+	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
+	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, .tsc_offset = vcpu_get(v, VMCS_TSC_OFFSET),
+		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
+		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
+		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR) };
+	for (size_t at = 0; at < sizeof now; at += 8)
+		if (memcmp((uint8_t *)&now + at, (uint8_t *)&s->shared + at, 8)) {
+			uint64_t x;
+			memcpy(&x, (uint8_t *)&now + at, 8);
+			bt_put(v, page + at, 8, x);
+		}
+	s->shared = now;
+	/* these change on the other side too */
+	bt_put(v, page + offsetof(struct bt_shared, vif), 4, flags & RFLAGS_IF);
+	bt_put(v, page + offsetof(struct bt_shared, pending), 4, (v->s.window & VMM_WINDOW_INTERRUPT) != 0);
+}
+
+static void look_again(struct vcpu *v, struct guest_regs *r, bool *have)
+{
+	struct bt_state *s = bt_state(v);
+	if (!s->verify && s->cr0 == v->s.cr0 && s->cr3 == v->s.cr3 && s->cr4 == v->s.cr4)
+		return;
+	guest_regs_get(v, r);
+	*have = true;
+	bt_verify(v, r);
+	s->verify = 0;
+	s->cr0 = v->s.cr0, s->cr3 = v->s.cr3, s->cr4 = v->s.cr4;
+}
+
+static bool going(struct vcpu *v, uint64_t *rip)
+{
+	struct bt_state *s = bt_state(v);
+	struct guest_regs r;
+	struct bt_fault fault;
+	bool wide, have = false;
+	uint32_t k;
+	adapt(v);
+	if (ring_virtual_cpl(v))
+		return true;
+	if (!s->hash || !translatable(v, &wide)) {
+		vcpu_interpret_one(v);
+		return false;
+	}
+	bt_mode(v, wide);
+	look_again(v, &r, &have);
+	if (s->last_at && s->last_pc == *rip) {
+		*rip = s->last_at;
+		share(v);
+		return true;
+	}
+	k = bt_find(v, *rip);
+	if (!k) {
+		if (!have)
+			guest_regs_get(v, &r);
+		k = bt_make(v, &r, *rip, &fault);
+	}
+	if (!k && fault.error == ~0u) {
+		vcpu_interpret_one(v);
+		return false;
+	}
+	if (!k) {
+		v->cpu->s.cr2 = fault.lin;
+		vcpu_inject(v, VEC_PF, true, fault.error);
+		return false;
+	}
+	if (s->link && s->link_pc == *rip && bt_of(v->vm)->chain)
+		bt_link(v, s->link, s->link_exit, k);
+	if (s->want_table && s->table_pc == *rip)
+		bt_table_put(v, *rip, k);
+	s->link = s->want_table = 0;
+	*rip = bt_code_lin(v, k);
+	share(v);
+	return true;
+}
+
+static void written(struct vcpu *v, gpa_t gpa, unsigned n)
+{
+	for (unsigned i = 0; i < v->vm->config.vcpus; i++) {
+		struct vcpu *k = v->vm->vcpu[i];
+		if (!bt_state(k)->pages_n)
+			continue;
+		struct vcpu at = *k;            /* its cache, by this CPU */
+		at.cpu = v->cpu;
+		bt_written(&at, gpa.v, n);
+	}
+}
+
+static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
+                                         .written = written };
+const struct virt virt_bt = RING_VIRT("bt", &hooks);
