@@ -17,8 +17,9 @@
 #include <string.h>
 
 #include "models/boot/image.h"
+#include "models/cpu/sensitivity.h"
 #include "models/machine.h"
-#include "models/vmm/vmm.h"
+#include "models/vmm/ring/ring.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -26,8 +27,8 @@ enum {
 	SLICE = 20000, CYCLES = 400000,
 };
 
-static const struct technique { const char *cpu, *mmu; } techniques[] = {
-#define ISOLATED(cpu, mmu) { cpu, mmu },
+static const struct technique { const char *cpu, *mmu; bool critical; } techniques[] = {
+#define ISOLATED(cpu, mmu, critical) { cpu, mmu, critical },
 #include "tests/fuzz/isolation.def"
 };
 const unsigned isolation_techniques = ARRAY_LEN(techniques);
@@ -155,7 +156,21 @@ static bool own(const struct vm *vm, uint64_t pa, unsigned size)
 		return true;
 	if (ept_apic_page(vm) && (pa & PAGE_MASK) == ept_apic_page(vm))
 		return true;
+	for (unsigned i = RING_SHARED; vm->virt->ring && i < RING_PAGES; i++)
+		if (ring_page_hpa(vm, i).v && ring_page_hpa(vm, i).v == (pa & PAGE_MASK))
+			return true;
 	return false;
+}
+
+/* The CPU's own look at a descriptor or the task state, for an instruction that has it do so. */
+static bool implicit(const struct cpu *c, uint64_t lin, bool write)
+{
+	const struct seg *tr = &c->s.seg[SEG_TR], *ldt = &c->s.seg[SEG_LDTR];
+	bool there = lin - c->s.gdtr.base <= c->s.gdtr.limit || lin - tr->base <= tr->limit || lin - ldt->base <= ldt->limit;
+	if (write || !there || !c->cur)
+		return false;
+	enum insn_form form = uop_form(c->cur);
+	return form == FORM_SEG || form == FORM_FAR || insn_sensitivity((enum insn)c->cur->row, form) != INSN_INNOCUOUS;
 }
 
 static void seen(void *who, const struct trace_record *r)
@@ -165,7 +180,7 @@ static void seen(void *who, const struct trace_record *r)
 	unsigned vm = machine_vm_on(w->m, c);
 	if (r->component != c->number || cpu_root_modelled(c) || !vm || c->delivering)
 		return;
-	if (!own(w->m->vmm->vm[vm - 1], r->a[1], (unsigned)r->a[2]) && !w->foreign++)
+	if (!(w->m->vmm->vm[vm - 1]->virt->ring && implicit(c, r->a[0], r->a[3])) && !own(w->m->vmm->vm[vm - 1], r->a[1], (unsigned)r->a[2]) && !w->foreign++)
 		w->lin = r->a[0], w->pa = r->a[1];
 }
 
@@ -186,6 +201,7 @@ static struct machine *pair(struct pair *p, const struct technique *t)
 	k.trace_ring = 64;
 	k.profile.l2_size = 65536;
 	k.profile.l3_size = 262144;
+	k.profile.trap_critical = t->critical;
 	p->m = machine_new(&k, &e);
 	for (unsigned i = 0; p->m && i < 2; i++) {
 		struct vm_config v = { .cpu = t->cpu, .mmu = t->mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 1 << 20, .ram = RAM,
