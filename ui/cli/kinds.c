@@ -13,6 +13,7 @@
 #include "models/cpu/vmx/vmx.h"
 #include "models/io/board.h"
 #include "models/machine.h"
+#include "models/vmm/nested/nested.h"
 #include "ui/cli/args.h"
 #include "ui/cli/technique.h"
 #include "ui/compare/compare.h"
@@ -419,6 +420,12 @@ static void each_stat(item_fn *fn, void *arg)
 
 		snprintf(name, sizeof name, "vm1.%s", vmm_stat_rows[i].name);
 		stat_item(&(struct visit){ fn, arg }, name, &vmm_stat_rows[i], 0);
+	}
+	for (unsigned i = 0; i < NESTED_STAT_N; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "vm1.vcpu0.%s", nested_stat_rows[i].name);
+		stat_item(&(struct visit){ fn, arg }, name, &nested_stat_rows[i], 0);
 	}
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "models/vmm/exit.h"
+#include "models/vmm/nested/nested.h"
 #include "models/vmm/pv/hypercall.h"
 #include "ui/cli/item.h"
 
@@ -63,10 +64,12 @@ void each_exit(item_fn *fn, void *arg)
 		snprintf(name, sizeof name, "exit.%s", exit_reason_rows[i].name);
 		snprintf(number, sizeof number, "reason %u", i);
 		const char *service = exit_services[i].sentence;
-		char more[240];
+		const char *nested = nested_reflects_sentence(i);
+		char more[480];
 
-		snprintf(more, sizeof more, "SDM Vol. 3D, \"VMX Basic Exit Reasons\"\nthe modelled VMM: %s",
-		         service ? service : "does not have it happen; it would refuse to go on, by name");
+		snprintf(more, sizeof more, "SDM Vol. 3D, \"VMX Basic Exit Reasons\"\nthe modelled VMM: %s%s%s",
+		         service ? service : "does not have it happen; it would refuse to go on, by name",
+		         nested ? "\nof a nested guest: " : "", nested ? nested : "");
 		fn(arg, &(struct item){ name, exit_reason_rows[i].name, number,
 		                        exit_reason_rows[i].sentence, more });
 	}

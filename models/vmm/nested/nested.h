@@ -33,6 +33,8 @@ enum nested_stat {
 	NESTED_STAT_N
 };
 
+extern const struct stat_row nested_stat_rows[NESTED_STAT_N];   /* of "vmN.vcpuM" */
+
 struct nested_state {           /* plain */
 	uint64_t vmxon;                 /* L1's VMXON region, guest-physical; VMCS_NONE: outside VMX operation */
 	uint64_t current;               /* region of the current vmcs12, or VMCS_NONE */
@@ -123,6 +125,7 @@ unsigned nested_enter(struct vcpu *v, bool launch);
 struct nested_exit { uint32_t reason; uint64_t qualification; uint32_t intr_info, intr_error; bool as_hardware; };
 void nested_leave(struct vcpu *v, const struct nested_exit *x);
 void nested_entry_failed(struct vcpu *v, uint32_t reason, uint64_t qualification);      /* L2 was not reached */
+const char *nested_reflects_sentence(uint32_t reason);                   /* for people; NULL: cannot happen to L2 */
 bool nested_reflects(struct vcpu *v, uint32_t reason);                  /* reflect.c: by vmcs12's controls, is it L1's? */
 bool nested_msr_read(struct vcpu *v, uint32_t nr, uint64_t *x);         /* of the virtual CPU, wherever it is now */
 bool nested_msr_write(struct vcpu *v, uint32_t nr, uint64_t x);

@@ -16,7 +16,7 @@ static const uint8_t not_emulated[] = {
 	VMX_VIRTUAL_INTERRUPTS, VMX_ENABLE_VMFUNC, VMX_VMCS_SHADOWING, VMX_PML, VMX_EPT_VE, VMX_MODE_EXECUTE, VMX_TSC_SCALING,
 };
 
-static const struct stat_row stat_rows[NESTED_STAT_N] = {
+const struct stat_row nested_stat_rows[NESTED_STAT_N] = {
 #define STAT(NAME, name, unit, sentence) { name, STAT_##unit, sentence },
 #include "models/vmm/nested/nested_stat.def"
 #define REASON(NAME, number, name, sentence) \
@@ -94,7 +94,7 @@ void nested_new(struct vcpu *v)
 	snaps_section(p->snaps, name, 1, n->stat, sizeof n->stat);
 	if (p->stats) {
 		snprintf(name, sizeof name, "vm%u.vcpu%u", v->vm->number, v->number);
-		stats_add(p->stats, name, stat_rows, NESTED_STAT_N, n->stat);
+		stats_add(p->stats, name, nested_stat_rows, NESTED_STAT_N, n->stat);
 	}
 }
 

@@ -113,10 +113,12 @@ static bool reflects_ept(struct vcpu *v)
 
 typedef bool rule_fn(struct vcpu *v);
 static bool reflects_on(struct vcpu *v) { return (void)v, false; }     /* by the row's control, below */
-static const struct { rule_fn *rule; uint8_t control; } rows[EXIT_REASONS] = {
-#define REFLECT(REASON, rule_, CONTROL, sentence) [EXIT_##REASON] = { reflects_##rule_, VMX_##CONTROL },
+static const struct { rule_fn *rule; uint8_t control; const char *sentence; } rows[EXIT_REASONS] = {
+#define REFLECT(REASON, rule_, CONTROL, sentence_) [EXIT_##REASON] = { reflects_##rule_, VMX_##CONTROL, sentence_ },
 #include "models/vmm/nested/reflect.def"
 };
+
+const char *nested_reflects_sentence(uint32_t reason) { return reason < EXIT_REASONS ? rows[reason].sentence : NULL; }
 
 bool nested_reflects(struct vcpu *v, uint32_t reason)
 {
