@@ -82,15 +82,9 @@ static void device_write(void *who, uint64_t addr, unsigned size, uint64_t v, st
 /* Offset in the VM's RAM to guest-physical. */
 static uint64_t gpa_of(const struct mem *m, uint64_t off) { return off < m->low_size ? off : off - m->low_size + MEM_HIGH; }
 
-/* The host's memory: what the guest's instructions, page walks and the VMM do. */
-static void on_memory(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
+static void accessed(struct equiv *q, uint64_t off, unsigned len, bool write, enum mem_by by)
 {
-	const struct machine *m = who;
-	struct equiv *q = m->look_who;
 	const struct mem *g = &q->guest->mem;
-	uint64_t off = (uint64_t)mem_offset(&m->mem, pa) - (uint64_t)mem_offset(&m->mem, q->guest->base);
-	if (off >= g->ram_size)
-		return;
 	uint64_t gpa = gpa_of(g, off), value = 0;
 	if (by == MEM_BY_WALKER) {
 		reference_table(q->r, gpa);
@@ -102,13 +96,24 @@ static void on_memory(void *who, hpa_t pa, unsigned len, bool write, enum mem_by
 	}
 }
 
-/* The VM's window on it: its devices' DMA. */
-static void on_dma(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
+/* The host's memory: what the guest's instructions, page walks and the VMM do. */
+static void on_memory(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
+{
+	const struct machine *m = who;
+	struct equiv *q = m->look_who;
+	uint64_t off = (uint64_t)mem_offset(&m->mem, pa) - (uint64_t)mem_offset(&m->mem, q->guest->base);
+	if (off < q->guest->mem.ram_size)
+		accessed(q, off, len, write, by);
+}
+
+/* The VM's window on it: instructions that the VMM interprets, and its devices' DMA. */
+static void on_window(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
 {
 	const struct machine *g = who;
 	struct equiv *q = g->host->look_who;
-	(void)by;
-	if (write)
+	if (by != MEM_BY_OTHER || q->v->model->mmu.seen)        /* the model executes for the VMM */
+		accessed(q, (uint64_t)mem_offset(&g->mem, pa), len, write, by);
+	else if (write)
 		spans_add(&q->r->dma, pa.v, len, 0);
 }
 
@@ -128,6 +133,12 @@ static void on_event(void *who, const struct trace_record *t)
 		interrupted(q, (uint8_t)t->a[0]);
 	else if (t->event == VMM_TRACE_INJECT && ring && (t->a[2] >> 8 & 7) == EVENT_EXTERNAL)
 		interrupted(q, (uint8_t)t->a[2]);
+}
+
+/* What the VMM interprets: its model of the CPU delivers interrupts by itself. */
+static void on_model(void *who, const struct trace_record *t)
+{
+	interrupted(who, (uint8_t)t->a[0]);
 }
 
 /* ---- following ---- */
@@ -215,21 +226,24 @@ static void again(struct equiv *q, const struct seen *t)
 	q->out->answers++;
 }
 
-/* Where it came: before the instruction, behind it, between iterations of a repeated one; and on top of a fault that the VMM
- * hides, whose VM exit leaves RF set ("the value ... that would be saved in the event's delivery"): the frame shows it. */
+/* Where it came: before the instruction, behind it, between two that the VMM interpreted, between iterations of a repeated one; and on
+ * top of a fault that the VMM hides, whose VM exit leaves RF set as the fault's own frame would have it: the interrupt's shows it. */
 static void follow_interrupt(struct equiv *q, const struct seen *t)
 {
-	for (unsigned way = 0; way < 6; way++) {
-		if (way == 2)
+	const unsigned n = q->interpreted ? q->interpreted : 1;
+	for (unsigned way = 0; way < 2 * (n + 2); way++) {
+		unsigned before = way / 2;
+		if (way == 2 && !q->interpreted)
 			q->out->instructions++;
 		if (way)
 			reference_back(q->r);
-		if (way / 2 == 1)
+		for (unsigned i = 0; i < before && before <= n; i++)
 			instruction(q, &(struct seen){ { 0 } });
-		else if (way / 2 == 2)
-			for (unsigned i = 0; i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
-				;
+		for (unsigned i = 0; before > n && i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
+			;
 		reference_interrupt(q->r, q->vector, way & 1);
+		for (unsigned i = before; i < q->interpreted; i++)
+			instruction(q, t);
 		if (same(q, t) && same_memory(q))
 			return;
 	}
@@ -337,6 +351,8 @@ static bool look(void *who, struct machine *m)
 	reference_copy(q->r, &q->r->dma, &q->guest->mem);
 	follow(q, &t);
 	q->differs = !same(q, &t) || !same_memory(q);
+	if (!q->differs)
+		reference_halves(q->r, &q->v->cpu->s);
 	if (q->differs) {
 		report(q, &t);
 		return true;
@@ -370,14 +386,15 @@ static int attach(struct equiv *q, struct err *e)
 	model->port = (struct io_wire){ port_read, port_write, q };
 	q->v->vm->mem.mmio = (struct io_wire){ device_read, device_write, q };
 	q->host->mem.watched = on_memory;
-	q->guest->mem.watched = on_dma;
+	q->guest->mem.watched = on_window;
 	q->host->mem.watching = q->guest->mem.watching = true;
 	for (uint64_t page = 0; page < q->guest->mem.ram_size >> PAGE_SHIFT; page++)
 		q->guest->mem.flags[page] |= PAGE_WATCH;
 	q->host->look = look;
 	q->host->look_who = q;
 	machine_look_at(q->host, 0);
-	return trace_listen_apart(&q->host->trace, events, on_event, q, e);
+	trace_rows(&q->v->vm->silent, TRACE_CPU, cpu_trace_rows, cpu_trace_rows_n);
+	return trace_listen_apart(&q->host->trace, events, on_event, q, e) || trace_listen_apart(&q->v->vm->silent, "interrupt", on_model, q, e) ? -1 : 0;
 }
 
 static void detach(struct equiv *q)
@@ -387,6 +404,7 @@ static void detach(struct equiv *q)
 	q->host->look = NULL;
 	machine_look_at(q->host, NEVER);
 	trace_unlisten(&q->host->trace, on_event, q);
+	trace_unlisten(&q->v->vm->silent, on_model, q);
 }
 
 static void go(struct equiv *q)

@@ -229,6 +229,14 @@ void reference_adopt(struct reference *r, const struct seen *t)
 	cpu_set_rflags(c, t->at[SEEN_RFLAGS], RFLAGS_STATUS);
 }
 
+void reference_halves(struct reference *r, const struct cpu_state *test)
+{
+	if (r->c->s.mode == MODE_LONG64)
+		return;
+	for (unsigned i = 0; i < 16; i++)
+		r->c->s.r[i] = i < 8 ? (r->c->s.r[i] & MASK(32)) | (test->r[i] & ~MASK(32)) : test->r[i];
+}
+
 void reference_done(struct reference *r)
 {
 	r->test_reads.n = r->test_writes.n = r->dma.n = r->seen.n = 0;

@@ -46,6 +46,8 @@ void reference_back(struct reference *r);       /* to where it began */
 bool reference_step(struct reference *r);
 void reference_interrupt(struct reference *r, uint8_t vector, bool rf);  /* rf: with RF set in the frame */
 void reference_adopt(struct reference *r, const struct seen *test);     /* general registers and flags */
+/* "The upper 32 bits of general registers are undefined" when 64-bit mode is entered: what the run under test has there. */
+void reference_halves(struct reference *r, const struct cpu_state *test);
 /* What devices of the VM wrote to its memory (DMA): from the VM's. */
 void reference_copy(struct reference *r, const struct spans *what, const struct mem *from);
 /* The first byte in which the reference's memory is other than the VM's where either wrote. */

@@ -6,7 +6,7 @@
 
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
-#include "models/vmm/virt.h"
+#include "models/vmm/ring/ring.h"
 
 /* RF is set for what a processor restarts and cleared behind it: nobody but a debugger looks at it. */
 #define FLAGS_SEEN (RFLAGS_STATUS | RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_VM | RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID)
@@ -39,14 +39,21 @@ static uint64_t virtual_flags(const struct vcpu *v)
 	return ring(v) ? (real & FLAGS_REAL) | (vcpu_peek(v, VMCS_GUEST_RFLAGS) & ~(uint64_t)FLAGS_REAL) : real;
 }
 
-static uint64_t virtual_selector(const struct vcpu *v, enum seg_reg i)
-{
-	return (uint16_t)virtual_field(v, (enum vmcs_field)(VMCS_GUEST_ES + i), v->cpu->s.seg[i].sel);
-}
-
 static uint64_t virtual_cpl(const struct vcpu *v)
 {
 	return ring(v) ? SEG_DPL(vcpu_peek(v, VMCS_GUEST_SS_ACCESS)) : v->cpu->s.cpl;
+}
+
+/* Beside the VMM the guest's own selector is in the register (with the ring that it runs in, in CS and SS), unless the VMM put one of its
+ * own there (ring/ring.h). */
+static uint64_t virtual_selector(const struct vcpu *v, enum seg_reg i)
+{
+	uint64_t real = v->cpu->s.seg[i].sel;
+	if (!ring(v))
+		return real;
+	if (i >= SEG_LDTR || real >= RING_SEL_GUEST)
+		return (uint16_t)vcpu_peek(v, (enum vmcs_field)(VMCS_GUEST_ES + i));
+	return i == SEG_CS || i == SEG_SS ? (real & ~3ull) | virtual_cpl(v) : real;
 }
 
 /* "MOV from CR0 returns the value of the corresponding bit in the read shadow for bits set in the guest/host mask" */
@@ -77,6 +84,8 @@ void seen_bare(const struct cpu *c, struct seen *o)
 	unsigned n = 0;
 #define SEEN(ID, name, bare, virtual) o->at[n++] = bare;
 #include "ui/equiv/state.def"
+	for (unsigned i = SEEN_RAX; c->s.mode != MODE_LONG64 && i <= SEEN_R15; i++)
+		o->at[i] = i < SEEN_R8 ? (uint32_t)o->at[i] : 0;
 }
 
 void seen_virtual(const struct vcpu *v, struct seen *o)

@@ -13,6 +13,7 @@ enum seen_id {
 struct seen { uint64_t at[SEEN_N]; };
 extern const char *const seen_names[SEEN_N];
 
+/* Outside 64-bit mode: the lower halves of eight general registers; the rest is nobody's. */
 void seen_bare(const struct cpu *c, struct seen *o);
 void seen_virtual(const struct vcpu *v, struct seen *o);        /* its instructions run on its physical CPU, between two of them */
 

@@ -427,6 +427,8 @@ void ring_serve(struct vcpu *v)
 	struct ring_frame kept = f;
 	if (f.vector != RING_STUB_SYSENTER)
 		keep_frame(v, &f);
+	else            /* no frame; the stub finds the flags where they were */
+		vcpu_set(v, VMCS_GUEST_RFLAGS, (cpu_rflags(c) & ~VIRTUAL_FLAGS) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS));
 	if (h->came) {
 		if (h->came(v, &f))
 			return;
