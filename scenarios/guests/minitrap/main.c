@@ -4,7 +4,7 @@
 enum { THR = 0x3F8, LSR = 0x3FD, LSR_THRE = 0x20 };
 
 struct guest guest;
-uint64_t gdt[GDT_ENTRIES];
+_Alignas(4096) uint64_t gdt[4096 / sizeof(uint64_t)];
 static uint64_t idt[256];
 static uint32_t tss[26];
 extern char stack_top[];
@@ -64,7 +64,7 @@ void finish(uint32_t value)
 
 static void tables_make(void)
 {
-	struct table g = { sizeof gdt - 1, (uint32_t)gdt }, i = { sizeof idt - 1, (uint32_t)idt };
+	struct table g = { GDT_ENTRIES * sizeof *gdt - 1, (uint32_t)gdt }, i = { sizeof idt - 1, (uint32_t)idt };
 	uint32_t at = (uint32_t)tss;
 
 	gdt[GDT_CS] = 0x00CF9B000000FFFF;

@@ -5,8 +5,6 @@
 /* In the upper half of a descriptor. */
 enum { S = 1 << 12, P = 1 << 15, CODE = 1 << 11, EXPAND_DOWN = 1 << 10, ACCESSED = 1 << 8, G = 1 << 23 };
 
-extern uint64_t gdt[GDT_ENTRIES];
-
 bool guest_read(uint32_t at, void *to, uint32_t n)
 {
 	if (at >= guest.bytes || n > guest.bytes - at)
@@ -69,8 +67,10 @@ void segment_set(struct frame *f, unsigned r, uint32_t selector, uint64_t descri
 	uint32_t *const reg[] = { &f->es, &f->cs, &f->ss, &f->ds, &f->fs, &f->gs };
 
 	guest.segment[r] = (struct segment){ selector, descriptor };
-	gdt[GDT_GUEST + r] = relocated(descriptor);
-	*reg[r] = gdt[GDT_GUEST + r] ? (GDT_GUEST + r) * 8 : 0;
+	descriptor = relocated(descriptor);
+	if (gdt[GDT_GUEST + r] != descriptor)	/* dear, when a VMM outside looks at each such write */
+		gdt[GDT_GUEST + r] = descriptor;
+	*reg[r] = descriptor ? (GDT_GUEST + r) * 8 : 0;
 	if (r == CS || r == SS)
 		*reg[r] |= guest.cpl ? guest.cpl : 1;
 }

@@ -46,6 +46,7 @@ struct guest {
 	uint32_t traps, emulated, reflected;
 };
 extern struct guest guest;
+extern uint64_t gdt[];			/* a page of its own: a VMM outside may trap writes to it, by page */
 
 /* start.S */
 extern char trap_stubs[];		/* 16 bytes each, 256 of them */
