@@ -64,7 +64,9 @@ bool breakpoint_hit(void *who, struct cpu *c, uint64_t lin)
 		return false;
 	if (was->set && was->lin == now.lin && was->icount == now.icount && was->now == now.now)
 		return false;
-	if (!hit(b, c, lin))
+	bool begins;
+	lin = machine_linear(b->m, c, lin, &begins);
+	if (!begins || !hit(b, c, lin))
 		return false;
 	b->hit_cpu = c->number;
 	b->passed[c->number] = now;

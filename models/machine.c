@@ -834,6 +834,12 @@ unsigned machine_vm_on(const struct machine *m, const struct cpu *c)
 	return n && !cpu_root_modelled(c) ? m->vmm->vcpu[n - 1]->vm->number : 0;
 }
 
+uint64_t machine_linear(const struct machine *m, const struct cpu *c, uint64_t lin, bool *begins)
+{
+	*begins = true;
+	return machine_vm_on(m, c) ? vmm_linear(m->vmm, c, lin, begins) : lin;
+}
+
 /* ---- faces of the board ---- */
 
 void machine_on_console(struct machine *m, console_fn *fn, void *who) { board_on_console(m->board, fn, who); }

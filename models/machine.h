@@ -128,6 +128,9 @@ void machine_stops_changed(struct machine *m, bool quiet);
 void machine_look_at(struct machine *m, cycle_t from);  /* on every CPU; NEVER: nobody looks */
 /* The virtual machine whose code runs on a CPU, by number; 0: none does. */
 unsigned machine_vm_on(const struct machine *m, const struct cpu *c);
+/* The guest's linear address where a CPU is at lin: another one when it executes translated code (bt). *begins: an instruction
+ * of the guest's begins there. */
+uint64_t machine_linear(const struct machine *m, const struct cpu *c, uint64_t lin, bool *begins);
 void machine_set_fast(struct machine *m, bool fast);
 
 /* Console and input, models/io/board.h forwards them. */

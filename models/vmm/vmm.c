@@ -15,6 +15,7 @@
 #include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
+#include "models/vmm/ring/ring.h"
 
 #define HEAP_START (1ull << 20)
 #define SLICE_US   1000                 /* a turn while others wait: a millisecond */
@@ -223,4 +224,12 @@ void vmm_attention(struct vmm *v, struct cpu *model)
 			vcpu_wake(v->vcpu[i]);
 			return;
 		}
+}
+
+uint64_t vmm_linear(const struct vmm *m, const struct cpu *c, uint64_t lin, bool *begins)
+{
+	const struct vcpu *v = vmm_holder(m, c);
+	const struct virt *virt = v ? v->vm->virt : NULL;
+	*begins = true;
+	return virt && virt->hooks && virt->hooks->linear ? virt->hooks->linear(v, lin, begins) : lin;
 }

@@ -313,7 +313,8 @@ static void go(struct run *r, const struct case_spec *c, struct case_record *out
 	watch(r->m, symbols);
 	symtab_find(symbols, "roi_begin", &begin);
 	while (run_until(r, c->max_cycles, 0) == MACHINE_STOP_BREAK) {
-		bool begins = cpu_rip(r->m->cpu[r->m->breakpoints->hit_cpu]) == begin;
+		const struct cpu *cpu = r->m->cpu[r->m->breakpoints->hit_cpu];
+		bool is, begins = machine_linear(r->m, cpu, cpu_rip(cpu), &is) == begin;
 
 		if (begins == inside)
 			continue;       /* nested, or an end without a beginning */

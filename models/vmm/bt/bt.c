@@ -182,7 +182,7 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	s->last_at = 0;
 	if (f->vector == VEC_UD && p.callout)
 		return callout(v, f, &p, block);
-	if (BT_RIP(&p) == BT_AT && !p.reload && !BT_RSP(&p) && !p.how) {
+	if (bt_point_clean(&p) && !p.how) {
 		s->last_pc = f->rip;
 		s->last_at = at;
 	}
@@ -305,6 +305,12 @@ static void written(struct vcpu *v, gpa_t gpa, unsigned n)
 	}
 }
 
+static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
+{
+	*begins = true;
+	return v->s.privilege == 2 && bt_inside(v, lin) ? bt_peek(v, lin, begins) : lin;
+}
+
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
-                                         .written = written };
+                                         .written = written, .linear = linear };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

@@ -276,20 +276,32 @@ uint64_t bt_code_lin(struct vcpu *v, uint32_t block)
 	return bt_lin(v, bt_state(v)->code_from + (uint32_t)BT_GET(v, block - 1, code));
 }
 
-static struct bt_point point_get(struct vcpu *v, uint32_t index)
+typedef uint64_t getter(struct vcpu *v, uint64_t at, unsigned size);
+
+static uint64_t peek(struct vcpu *v, uint64_t at, unsigned size)
+{
+	uint64_t x = 0;
+	(void)mem_peek(v->cpu->mmu.mem, HPA(at), &x, size);
+	return x;
+}
+
+static struct bt_point point_get(struct vcpu *v, getter *get, uint32_t index)
 {
 	struct bt_point p;
-	uint64_t x = bt_get(v, bt_state(v)->points + 8ull * index, 8);
+	uint64_t x = get(v, bt_state(v)->points + 8ull * index, 8);
 	memcpy(&p, &x, 8);
 	return p;
 }
 
-bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block)
+#define GET(v, n, member) get(v, BT_DESC(bt_state(v), n, member), SIZE(member))
+
+/* *first: no point before it in its block says the same. */
+static bool where(struct vcpu *v, getter *get, uint64_t rip, struct bt_point *p, uint32_t *block, bool *first)
 {
 	const struct bt_state *s = bt_state(v);
 	uint64_t off = rip - bt_lin(v, 0);
 	*block = ~0u;
-	vmm_cost(v->cpu, VMM_COST_BT_WHERE);
+	*first = false;
 	if (off < s->code_from) {
 		struct bt_block *b = &bt_of(v->vm)->block;
 		struct bt_env e;
@@ -304,25 +316,58 @@ bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block)
 	uint32_t lo = 0, hi = s->blocks_n;
 	while (hi - lo > 1) {
 		uint32_t mid = (lo + hi) / 2;
-		if (BT_GET(v, mid, code) <= off)
+		if (GET(v, mid, code) <= off)
 			lo = mid;
 		else
 			hi = mid;
 	}
-	if (!hi || off - BT_GET(v, lo, code) >= BT_GET(v, lo, len))
+	if (!hi || off - GET(v, lo, code) >= GET(v, lo, len))
 		return false;
 	*block = lo;
-	uint32_t first = (uint32_t)BT_GET(v, lo, point), a = 0, n = (uint32_t)BT_GET(v, lo, points);
-	uint32_t at = (uint32_t)(off - BT_GET(v, lo, code));
+	uint32_t from = (uint32_t)GET(v, lo, point), a = 0, n = (uint32_t)GET(v, lo, points);
+	uint32_t at = (uint32_t)(off - GET(v, lo, code));
 	while (n - a > 1) {
 		uint32_t mid = (a + n) / 2;
-		if (point_get(v, first + mid).at <= at)
+		if (point_get(v, get, from + mid).at <= at)
 			a = mid;
 		else
 			n = mid;
 	}
-	*p = point_get(v, first + a);
+	*p = point_get(v, get, from + a);
+	*first = bt_point_clean(p);
+	if (a && *first) {
+		struct bt_point before = point_get(v, get, from + a - 1);
+		*first = !bt_point_clean(&before) || before.guest != p->guest;
+	}
 	return p->at == at;
+}
+
+bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block)
+{
+	bool first;
+	vmm_cost(v->cpu, VMM_COST_BT_WHERE);
+	return where(v, bt_get, rip, p, block, &first);
+}
+
+uint64_t bt_peek(const struct vcpu *at, uint64_t lin, bool *begins)
+{
+	struct vcpu *v = (struct vcpu *)at;     /* nothing of it changes: peek() */
+	struct bt_point p;
+	uint32_t block;
+	bool first;
+	getter *const get = peek;
+	*begins = false;
+	if (!where(v, peek, lin, &p, &block, &first))
+		return lin;
+	*begins = first;
+	switch (BT_RIP(&p)) {
+	case BT_AT:    return GET(v, block, pc) + p.guest;
+	case BT_EXIT0: return GET(v, block, exit[0]);
+	case BT_EXIT1: return GET(v, block, exit[1]);
+	case BT_IN_CX: return v->cpu->s.r[R_RCX];
+	case BT_IN_PC: return peek(v, ring_page_hpa(v->vm, RING_SHARED + v->number).v + offsetof(struct bt_shared, pc), 8);
+	}
+	return lin;
 }
 
 /* ---- making ---- */

@@ -88,6 +88,8 @@ void bt_drop_at(struct vcpu *v, uint64_t pc);           /* blocks with this inst
 
 /* Where the CPU is: its point, and the block (~0: the head). False: nowhere an instruction begins. */
 bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block);
+/* For people, without a cost: the guest's address for one in the cache; *begins: its instruction begins there. */
+uint64_t bt_peek(const struct vcpu *v, uint64_t lin, bool *begins);
 uint64_t bt_get(struct vcpu *v, uint64_t at, unsigned size);
 void bt_put(struct vcpu *v, uint64_t at, unsigned size, uint64_t x);
 #define BT_DESC(s, n, member)     ((s)->blocks + (uint64_t)(n) * sizeof(struct bt_desc) + offsetof(struct bt_desc, member))

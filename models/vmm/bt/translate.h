@@ -52,6 +52,9 @@ struct bt_point {               /* 8 bytes, as it is in the side table */
 #define BT_RIP(p)  ((enum bt_rip)((p)->rip_rsp & 15))
 #define BT_RSP(p)  ((int8_t)(p)->rip_rsp >> 4)
 
+/* All is as before the guest's instruction. */
+static inline bool bt_point_clean(const struct bt_point *p) { return !p->rip_rsp && !p->reload && !(p->how & ~BT_SHADOW & ~BT_SPACE); }
+
 enum bt_rdtsc { BT_RDTSC_INLINE, BT_RDTSC_CALLOUT, BT_RDTSC_TRAP };     /* trap: as it is, the hardware makes it #GP */
 
 struct bt_env {

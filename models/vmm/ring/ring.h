@@ -69,6 +69,8 @@ struct ring_hooks {
 	/* On the way in: where the real CPU goes; virtual state is final. May change *rip (translated code). False: not yet, something
 	 * is to be injected or interpreted first. */
 	bool (*going)(struct vcpu *v, uint64_t *rip);
+	/* For people: the guest's linear address where the CPU is at lin; *begins: an instruction of the guest's begins there. NULL: it is lin. */
+	uint64_t (*linear)(const struct vcpu *v, uint64_t lin, bool *begins);
 	/* A guest page that the pager traces (pager->trace) has been, or is about to be, written. */
 	void (*written)(struct vcpu *v, gpa_t gpa, unsigned n);
 };
