@@ -121,8 +121,10 @@ int pv_finish(struct machine *m, const struct file *f, uint64_t top, struct err 
 
 	struct cpu *c = m->cpu[0];
 	if (n.wide) {
-		firmware_long_gdt(m);
 		entry_long64(c, n.entry, root);
+		mem_write64(&m->mem, HPA(FIRMWARE_GDT + MULTIBOOT_CS), 0x00af9b000000ffff);
+		for (enum seg_reg i = SEG_ES; i <= SEG_GS; i++)
+			c->s.seg[i].sel = i == SEG_CS ? MULTIBOOT_CS : MULTIBOOT_DS;
 	} else {
 		c->s.cr4 = CR4_PAE;
 		c->s.cr3 = root;

@@ -133,7 +133,7 @@ bool guest_walk(struct vcpu *v, const struct guest_regs *r, uint64_t lin, unsign
 		w->x &= !(g->nx && entry & PTE_XD && g->levels > 2);
 		w->level[level].w = w->w, w->level[level].u = w->u, w->level[level].x = w->x;
 		w->leaf = level;
-		table = entry & g->address[level][large];
+		table = (entry & g->address[level][large]) - v->vm->entry_base;
 		if (level > 1 && !large) {
 			set_flags(v, at, bytes, &w->level[level].entry, PTE_A, why);
 			continue;

@@ -155,6 +155,7 @@ struct vm {
 	unsigned number;                /* 1.. */
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
 	hpa_t tables;                   /* the pager's: pager->needs() bytes */
+	uint64_t entry_base;            /* what entries of its page tables have added to guest-physical addresses (pv/direct) */
 	hpa_t corner;                   /* tables of the VMM's part of its address spaces (ring/corner.c); 0: it has none */
 	struct mem mem;                 /* a window on it: guest-physical addresses */
 	const struct virt *virt;        /* virt.h */

@@ -63,7 +63,7 @@ bool vmx_state_valid(void *who, const void *state);     /* what a snapshot may s
 enum exit_reason {
 #define REASON(NAME, number, name, sentence) EXIT_##NAME = number,
 #include "models/cpu/vmx/exit_reason.def"
-	EXIT_REASONS = 102
+	EXIT_REASONS = 103
 };
 struct exit_reason_row { const char *name, *sentence; };        /* name NULL: no such reason here */
 extern const struct exit_reason_row exit_reason_rows[EXIT_REASONS];

@@ -17,9 +17,6 @@
 #include "models/cpu/sys.h"
 
 #define STACK_TOP PAGE_SIZE
-/* In the TSS's page: */
-#define IDT32_AT  0x800                         /* and the 32-bit gates */
-#define TSS32_AT  0x400
 const struct virt virt_trap = RING_VIRT("trap", NULL);
 
 const struct ring_hooks *ring_hooks(const struct vm *vm)
@@ -62,7 +59,7 @@ static uint64_t stack_lin(const struct cpu *c, bool wide) { return lin(wide, cpu
 
 static void write_idt(struct cpu *c, bool wide)
 {
-	const hpa_t at = HPA(wide ? own(c, RING_IDT).v : own(c, cpu_page(c, 0)).v + IDT32_AT);
+	const hpa_t at = HPA(wide ? own(c, RING_IDT).v : own(c, cpu_page(c, 0)).v + RING_IDT32_AT);
 	for (unsigned i = 0; i < 256; i++) {
 		const uint64_t to = stub(wide, i), attr = SEG_P | DESC_INT32;
 		const uint64_t low = (to & 0xffff) | (uint64_t)RING_SEL_CS << 16 | attr << 40 | (to >> 16 & 0xffff) << 48;
@@ -74,7 +71,7 @@ static void write_idt(struct cpu *c, bool wide)
 
 static void write_tss(struct cpu *c, bool wide)
 {
-	const uint64_t at = own(c, cpu_page(c, 0)).v + (wide ? 0 : TSS32_AT), sp = stack_lin(c, wide) + STACK_TOP;
+	const uint64_t at = own(c, cpu_page(c, 0)).v + (wide ? 0 : RING_TSS32_AT), sp = stack_lin(c, wide) + STACK_TOP;
 	if (wide) {
 		mem_write64(c->mmu.mem, HPA(at + 4), sp);
 	} else {
@@ -97,7 +94,7 @@ static void hidden(struct cpu *c, enum seg_reg i, uint16_t sel, uint64_t base, u
 /* The VMM's half for this mode: what LGDT, LIDT, LTR, WRMSR and a far jump leave. */
 static void face(struct cpu *c, bool wide)
 {
-	const uint64_t gdt = lin(wide, RING_GDT + 16 * c->number), tss = lin(wide, cpu_page(c, 0)) + (wide ? 0 : TSS32_AT);
+	const uint64_t gdt = lin(wide, RING_GDT + 16 * c->number), tss = lin(wide, cpu_page(c, 0)) + (wide ? 0 : RING_TSS32_AT);
 	const uint32_t flat = SEG_G | SEG_P | SEG_S | TYPE_ACCESSED, code = flat | TYPE_CODE | TYPE_READ | (wide ? SEG_L : SEG_DB);
 	uint64_t raw;
 	(void)ring_descriptor_of(0, 0xffffffff, code, &raw);
@@ -111,7 +108,7 @@ static void face(struct cpu *c, bool wide)
 	hidden(c, SEG_SS, RING_SEL_SS, 0, 0xffffffff, flat | TYPE_WRITE | SEG_DB);
 	hidden(c, SEG_TR, RING_SEL_TSS, tss, 103, SEG_P | DESC_TSS32_BUSY);
 	c->s.gdtr = (struct dtr){ .base = gdt, .limit = 0xffff };
-	c->s.idtr = (struct dtr){ .base = wide ? lin(wide, RING_IDT) : lin(wide, cpu_page(c, 0)) + IDT32_AT, .limit = 256 * (wide ? 16 : 8) - 1 };
+	c->s.idtr = (struct dtr){ .base = wide ? lin(wide, RING_IDT) : lin(wide, cpu_page(c, 0)) + RING_IDT32_AT, .limit = 256 * (wide ? 16 : 8) - 1 };
 	c->s.star = (uint64_t)RING_SEL_CS << 32;
 	c->s.lstar = stub(wide, RING_STUB_SYSCALL);
 	c->s.fmask = ~(uint64_t)RFLAGS_STATUS & 0x3f7fd7;
@@ -142,6 +139,7 @@ void ring_create(struct vcpu *v)
 {
 	const struct ring_hooks *h = ring_hooks(v->vm);
 	v->s.vmcs = vmm_page(v->vm->vmm).v;
+	v->s.apicv = APICV_OFF;         /* no hardware for a local APIC */
 	ring_segments_init(v);
 	if (h->vcpu_init)
 		h->vcpu_init(v);
@@ -328,6 +326,10 @@ bool ring_enter(struct vcpu *v)
 	if (!ring_segments_going(v, &f)) {
 		v->s.interpreting = INTERPRET_WANTED;
 		return false;
+	}
+	if (wide && h->kernel_syscalls) {
+		vcpu_set(v, VMCS_HOST_CS, f.cs);
+		vcpu_set(v, VMCS_HOST_SS, f.ss);
 	}
 	push_frame(v, &f, wide);
 	vmm_cost(c, VMM_COST_RESTORE_REGS);

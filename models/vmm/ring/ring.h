@@ -44,6 +44,9 @@ enum ring_page {
 #define RING_STUB_SYSENTER  257
 #define RING_STUBS_N        258
 
+#define RING_TSS32_AT 0x400             /* in a CPU's TSS page: the 32-bit TSS, */
+#define RING_IDT32_AT 0x800             /* and the 32-bit gates */
+
 /* Selectors of the VMM's own descriptors. */
 #define RING_SEL_CS   0xf008
 #define RING_SEL_SS   0xf010
@@ -73,6 +76,7 @@ struct ring_hooks {
 	uint64_t (*linear)(const struct vcpu *v, uint64_t lin, bool *begins);
 	/* A guest page that the pager traces (pager->trace) has been, or is about to be, written. */
 	void (*written)(struct vcpu *v, gpa_t gpa, unsigned n);
+	bool kernel_syscalls;   /* the guest's kernel executes SYSCALL too, which does not say whose it was: remembered at each entry */
 };
 const struct ring_hooks *ring_hooks(const struct vm *vm);
 
