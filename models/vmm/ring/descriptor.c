@@ -85,7 +85,7 @@ static bool conforming(uint64_t d) { return (RAW_TYPE(d) & (TYPE_CODE | TYPE_CON
 uint64_t ring_descriptor(uint64_t guest, bool wide)
 {
 	unsigned dpl = dpl_of(guest);
-	uint64_t absent = guest & ~RAW_P;
+	uint64_t absent = (!dpl && !wide ? with_dpl(guest, 1) : guest) & ~RAW_P;        /* LAR and the like find what they may */
 	if (!(guest & RAW_P) || !(guest & RAW_S) || !(guest & RAW_A))
 		return absent;
 	if (wide)

@@ -286,6 +286,17 @@ static void push_frame(struct vcpu *v, const struct ring_frame *f, bool wide)
 	for (unsigned i = 0; i < 5; i++)
 		mmu_phys_write(&c->mmu, HPA(slot(c, off + i * size)), size, word[i], WHY_EXIT_SERVICE);
 	c->s.r[R_RSP] = stack_lin(c, wide) + off;
+	/* IRET to a 16-bit stack segment loads SP alone, and the guest would have the VMM's upper half of ESP: the VMM's stack segment gets a
+	 * base that goes with the guest's. It is flat again after the next event. */
+	if (!wide && !ring_stack_big(v)) {
+		const uint64_t esp = (f->rsp & 0xffff0000) | off;
+		const uint32_t attr = SEG_G | SEG_P | SEG_S | SEG_DB | TYPE_WRITE | TYPE_ACCESSED;
+		uint64_t raw;
+		(void)ring_descriptor_of((c->s.r[R_RSP] - esp) & 0xffffffff, 0xffffffff, attr, &raw);
+		mmu_phys_write(&c->mmu, HPA(own(c, RING_GDT + 16 * c->number + 15).v + RING_SEL_SS16 % PAGE_SIZE), 8, raw, WHY_EXIT_SERVICE);
+		hidden(c, SEG_SS, RING_SEL_SS16, (c->s.r[R_RSP] - esp) & 0xffffffff, 0xffffffff, attr);
+		c->s.r[R_RSP] = esp;
+	}
 }
 
 static bool refuse_iret(struct vcpu *v)

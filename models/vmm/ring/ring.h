@@ -50,6 +50,7 @@ enum ring_page {
 /* Selectors of the VMM's own descriptors. */
 #define RING_SEL_CS   0xf008
 #define RING_SEL_SS   0xf010
+#define RING_SEL_SS16 0xf018                    /* what it returns to a 16-bit stack on */
 #define RING_SEL_TSS  0xf020
 #define RING_SEL_LDT  0xf030
 #define RING_SEL_OWN(seg) (0xf040u + 8 * (seg))         /* a guest's ES, CS ... GS that no descriptor in its tables stands for (any more) */
@@ -141,6 +142,7 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f);    /* back 
 /* Last of all before IRET: real segment registers for the record's; sets f->cs, f->ss. False: the guest's RIP lies behind the cut of its code
  * segment: interpret. */
 bool ring_segments_going(struct vcpu *v, struct ring_frame *f);
+bool ring_stack_big(struct vcpu *v);                    /* SS.B of what it goes to */
 /* record.c's set(): a field of segment registers, GDTR or LDTR is another now. */
 void ring_segment_changed(struct vcpu *v, enum vmcs_field f);
 /* #GP, #NP, #SS, #TS with a selector (not of the IDT): true: copied now, restart; false: interpret the instruction (vcpu_interpret_one()), which

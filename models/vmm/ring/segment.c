@@ -46,7 +46,8 @@
 
 /* A virtual CPU's page. */
 enum { AT_REAL = 0 /* selectors as loaded last, 8 bytes each */, AT_TABLE = 64 /* GDT, LDT: base, size; 0: none */,
-       AT_SPACE = 96 /* CR3 they were found through, mode */, AT_CS_LIMIT = 104 /* of the real CS */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
+       AT_SPACE = 96 /* CR3 they were found through, mode */, AT_CS_LIMIT = 104 /* of the real CS */,
+       AT_SS_BIG = 112 /* SS.B: pushes use ESP, not SP */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
        AT_SEEN = 512 /* the guest's first descriptors */ };
 /* A physical CPU's page. */
 enum { AT_OWNER = 0 /* whose copies they are: VPID */, AT_FILLED = 8 /* GDT, LDT: entries that may be other than 0 */ };
@@ -88,26 +89,14 @@ static void trace_page(struct vcpu *v, uint64_t gpa, bool on)
 		(v->vm->pager->trace)(v, gpa >> PAGE_SHIFT, on);
 }
 
-/* Does any virtual CPU have part of a table there? Pages that a translator traces stay traced: it does not say which. */
-static bool wanted(struct vcpu *v, uint64_t page)
-{
-	if (ring_hooks(v->vm)->written)
-		return true;
-	for (unsigned i = 0; i < v->vm->config.vcpus; i++)
-		for (unsigned k = 0; v->vm->vcpu[i] && v->vm->vcpu[i]->s.segments && k < TABLE_PAGES; k++)
-			if (ref(v, v->vm->vcpu[i]->s.segments + AT_PAGE + 8 * k) == page)
-				return true;
-	return false;
-}
-
+/* The pager counts: other virtual CPUs, and a translator, may have the page traced as well. */
 static void unwatch(struct vcpu *v, unsigned slot)
 {
 	uint64_t page = own(v, slot);
 	if (!page)
 		return;
 	own_set(v, slot, 0);
-	if (!wanted(v, page))
-		trace_page(v, page & PAGE_MASK, false);
+	trace_page(v, page & PAGE_MASK, false);
 }
 
 static void watch(struct vcpu *v, unsigned slot, uint64_t gpa)
@@ -379,6 +368,8 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 		bool loaded = own(v, AT_REAL + 8 * i) != real;
 		if (loaded) {
 			adopt(v, i, real);
+			if (i == SEG_SS)
+				own_set(v, AT_SS_BIG, vcpu_get(v, VMCS_GUEST_SS_ACCESS) & SEG_DB ? 1 : 0);
 			own_set(v, AT_REAL + 8 * i, real);
 		}
 		/* FS and GS have bases of their own on Intel 64: by RDMSR */
@@ -436,6 +427,8 @@ static uint16_t load_stack_or_code(struct vcpu *v, unsigned i, struct desc *d, s
 	if (i == SEG_CS) {
 		decode_raw(k->raw, d);
 		own_set(v, AT_CS_LIMIT, d->attr & SEG_L && wide(v) ? ~0ull : d->limit);
+	} else {
+		own_set(v, AT_SS_BIG, k->raw & BIT(54) ? 1 : 0);
 	}
 	return (uint16_t)((k->sel & ~3u) | ring_real_cpl(v, vcpu_get(v, VMCS_GUEST_CS) & 3));
 }
@@ -478,8 +471,11 @@ bool ring_segments_going(struct vcpu *v, struct ring_frame *f)
 	v->s.segments_changed = 0;
 	f->cs = own(v, AT_REAL + 8 * SEG_CS) & 0xffff;
 	f->ss = own(v, AT_REAL + 8 * SEG_SS) & 0xffff;
-	return f->rip != v->s.entered_rip || f->rip <= own(v, AT_CS_LIMIT);
+	uint64_t limit = own(v, AT_CS_LIMIT);
+	return f->rip != v->s.entered_rip || (f->rip <= limit && (!wide(v) || limit == ~0ull || ring_stack_big(v)));
 }
+
+bool ring_stack_big(struct vcpu *v) { return own(v, AT_SS_BIG); }
 
 /* ---- events ---- */
 
@@ -570,5 +566,7 @@ bool ring_segments_fit(const struct vcpu *v, const struct cpu_state *s)
 		return false;
 	if (ss->attr & SEG_UNUSABLE)
 		return long_mode && cs->attr & SEG_L;
+	if (long_mode && !(cs->attr & SEG_L) && !(ss->attr & SEG_DB))
+		return false;
 	return !(ss->attr & TYPE_CODE) && ss->attr & TYPE_WRITE && SEG_DPL(ss->attr) == s->cpl;
 }
