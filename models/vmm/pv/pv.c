@@ -132,7 +132,7 @@ static void bounce(struct vcpu *v, uint64_t handler, unsigned vector, bool has_e
 		pv_segment(v, SEG_CS, &s->cs);
 		pv_segment(v, SEG_SS, &s->ss);
 		ring_privilege(v, 0);
-		if (!ring_load_real(v, false))
+		if (!ring_load_real(v))
 			return;
 	} else if (big) {
 		sp &= ~15ull;

@@ -251,11 +251,11 @@ static bool load_cr3(struct vcpu *v)
 	return true;
 }
 
-bool ring_load_real(struct vcpu *v, bool user)
+bool ring_load_real(struct vcpu *v)
 {
 	bool ok = true;
 	if (v->s.real_changed & RING_REAL_CONTROL)
-		ok = load_control(v, user);
+		ok = load_control(v, v->s.privilege == 1);
 	if (v->s.real_changed & (RING_REAL_CR3 | RING_REAL_FLUSH | RING_REAL_FLUSH_ALL))
 		ok = ok && load_cr3(v);
 	if (!ok)
@@ -325,7 +325,7 @@ bool ring_enter(struct vcpu *v)
 	const bool wide = wide_now(v);
 	const unsigned cpl = ring_virtual_cpl(v);
 	ring_privilege(v, cpl);
-	if (!ring_load_real(v, cpl))
+	if (v->s.real_changed && !ring_load_real(v))
 		return false;
 	struct ring_frame f = { .rip = vcpu_get(v, VMCS_GUEST_RIP), .rsp = vcpu_get(v, VMCS_GUEST_RSP),
 	                        .flags = (flags & ~(uint64_t)(RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP)) | RFLAGS_IF };

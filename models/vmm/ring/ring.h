@@ -15,8 +15,10 @@
  *
  *   ring.c        the world of a physical CPU: corner, tables, stubs; entry by IRET
  *   record.c      get, set: the virtual CPU's record
+ *   guest.c       the guest's memory, as the VMM beside it reaches it
  *   trap.c        from an event to an exit reason: decoding the instruction that trapped    trap.def  one row per instruction
  *   reflect.c     exceptions, interrupts and system calls into the guest's own IDT
+ *   insn.c        the instructions VMX has no exit for: IRET, SYSRET, SYSEXIT, CLI, STI, PUSHF, POPF, SWAPGS, INT n
  *   descriptor.c  one descriptor: what the hardware gets for a guest's
  *   segment.c     the guest's descriptor tables copied, segment registers in and out
  */
@@ -113,8 +115,15 @@ hpa_t ring_record_regs(const struct vcpu *v);           /* where the VMM keeps t
 	.take_up = ring_take_up, .serve = ring_serve, .enter = ring_enter, .in_guest = ring_in_guest, .flush = ring_flush, \
 	.fits = ring_fits, .arm = ring_arm, .written = ring_written, \
 }
-bool ring_load_real(struct vcpu *v, bool user);         /* control registers that have changed; false: refused */
+bool ring_load_real(struct vcpu *v);                    /* control registers that have changed; false: refused */
 void ring_privilege(struct vcpu *v, unsigned cpl);      /* the virtual CPL is this now: the pager is told */
+
+/* ---- guest.c: at the virtual CPL that ring_privilege() was told last ---- */
+struct desc;
+bool ring_read(struct vcpu *v, uint64_t lin, void *buf, unsigned n);            /* false: by the interpreter */
+bool ring_write(struct vcpu *v, uint64_t lin, const void *buf, unsigned n);
+bool ring_guest_descriptor(struct vcpu *v, uint16_t sel, struct desc *d);       /* present, accessed, code or data; false: likewise */
+void ring_set_segment(struct vcpu *v, enum seg_reg i, uint16_t sel, uint64_t base, uint32_t limit, uint32_t attr);
 
 /* ---- trap.c ---- */
 void ring_trap(struct vcpu *v, const struct ring_frame *f);     /* why it has come back; serves it */

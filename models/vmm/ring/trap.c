@@ -60,24 +60,6 @@ static enum cpu_mode mode_of(struct vcpu *v)
 	return cs & SEG_DB ? MODE_PROT32 : MODE_PROT16;
 }
 
-bool ring_read(struct vcpu *v, uint64_t lin, void *buf, unsigned n)
-{
-	struct mmu_fault f;
-	const bool wide = v->s.efer & EFER_LMA;
-	if (!wide && (lin >> 32 || lin + n > RING_CORNER_32))
-		return false;
-	return !mmu_read(&v->cpu->mmu, lin, buf, n, ACC_READ | (wide ? ACC_USER : 0), &f);
-}
-
-bool ring_write(struct vcpu *v, uint64_t lin, const void *buf, unsigned n)
-{
-	struct mmu_fault f;
-	const bool wide = v->s.efer & EFER_LMA;
-	if (!wide && (lin >> 32 || lin + n > RING_CORNER_32))
-		return false;
-	return !mmu_write(&v->cpu->mmu, lin, buf, n, ACC_WRITE | (wide ? ACC_USER : 0), &f);
-}
-
 /* False: its bytes are not to be had this way. */
 static bool fetch(struct vcpu *v, struct trapped *t)
 {
@@ -219,12 +201,24 @@ void serve_interpret(struct vcpu *v) { vcpu_interpret_light(v); }
 
 /* ---- events ---- */
 
+/* Which form of INT n it was tells its length. */
+static void interrupt(struct vcpu *v, uint32_t error)
+{
+	struct trapped t = { .qualification = 0 };
+	const unsigned vector = error >> 3 & 0xff;
+	bool plain = fetch(v, &t) && !(vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_TF) &&
+	             ((t.u.row == INSN_INT && ((uint64_t)t.u.imm & 0xff) == vector) || (t.u.row == INSN_INT3 && vector == VEC_BP));
+	ring_exit(v, EXIT_INT, error, plain ? t.u.len : 0);
+}
+
 static void selector(struct vcpu *v, const struct ring_frame *f)
 {
-	vmm_cost(v->cpu, VMM_COST_RING_DECODE);
-	if (!(f->error & 2) && ring_segment_fault(v, f->error & 0xfffc))
+	if (f->error & 2) {
+		interrupt(v, f->error);
 		return;
-	ring_exit(v, f->error & 2 ? EXIT_INT : EXIT_SEGMENT, f->error, 0);
+	}
+	if (!ring_segment_fault(v, f->error & 0xfffc))
+		instruction(v);
 }
 
 static void refuse_vector(struct vcpu *v, unsigned vector)
