@@ -175,6 +175,21 @@ static int image_of(const struct compare_options *o, char *path, size_t n, bool 
 	return 0;
 }
 
+/* Under pv the same kernel's paravirtual build: kernel64-pv.elf beside kernel64.elf. */
+static void paravirtual(struct case_spec *c, bool standard)
+{
+	const char *dot = strrchr(c->image, '.');
+	size_t n = strlen(c->image) + 8;
+	char *twin;
+
+	if (!standard || strcmp(c->cpu, "pv") != 0 || !dot)
+		return;
+	twin = xcalloc(n, 1);
+	snprintf(twin, n, "%.*s-pv%s", (int)(dot - c->image), c->image, dot);
+	free(c->image);
+	c->image = twin;
+}
+
 static void add_case(struct plan *p, const struct compare_options *o, const char *image, bool standard, size_t profile,
                      size_t workload, size_t value, size_t technique)
 {
@@ -190,6 +205,7 @@ static void add_case(struct plan *p, const struct compare_options *o, const char
 	c->technique = xstrdup(p->technique.v[technique]);
 	if (split_technique(c->technique, c, &e) != 0)
 		BUG("%s", e.text);
+	paravirtual(c, standard);
 	c->profile = xstrdup(p->profile.v[profile]);
 	c->set = o->set.v;
 	c->sets = o->set.n;
