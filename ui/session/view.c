@@ -10,7 +10,7 @@
 #include "models/cpu/sys.h"
 #include "models/mmu/pte.h"
 #include "models/mmu/walk.h"
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 
 /* ---- who ---- */
 
@@ -57,7 +57,7 @@ bool view_loaded(const struct view *v, unsigned thread)
 	if (!v->vm)
 		return true;
 	const struct vcpu *k = vcpu_of(v, thread);
-	return held(k) && k->cpu->vmx.guest;
+	return held(k) && k->vm->virt->in_guest(k);
 }
 
 unsigned view_running(const struct view *v)
@@ -116,6 +116,24 @@ static void from_vmcs(struct view_state *o, const struct vmcs *k)
 	s->cpl = (uint8_t)SEG_DPL(k->f[VMCS_GUEST_SS_ACCESS]);
 }
 
+/* Beside a VMM without VMX the guest runs in other rings than it believes; what it believes is in the record, which is laid out as a
+ * VMCS, and the flags that the hardware keeps for it in the hardware. */
+static void virtual_rings(const struct machine *m, const struct vcpu *k, const struct vmcs *r, struct view_state *o)
+{
+	const uint64_t real = RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID;
+	struct cpu_state *s = &o->s;
+	bool begins;
+	s->cpl = (uint8_t)SEG_DPL(r->f[VMCS_GUEST_SS_ACCESS]);
+	for (unsigned i = SEG_CS; i <= SEG_SS; i++)
+		s->seg[i].sel = (uint16_t)((s->seg[i].sel & ~3u) | s->cpl);
+	s->gdtr = (struct dtr){ r->f[VMCS_GUEST_GDTR_BASE], (uint32_t)r->f[VMCS_GUEST_GDTR_LIMIT], 0 };
+	s->idtr = (struct dtr){ r->f[VMCS_GUEST_IDTR_BASE], (uint32_t)r->f[VMCS_GUEST_IDTR_LIMIT], 0 };
+	s->cr0 = k->s.cr0;
+	s->cr4 = k->s.cr4;
+	s->rip = (machine_linear(m, k->cpu, block_linear(k->cpu), &begins) - s->seg[SEG_CS].base) & k->cpu->lin_mask;
+	o->rflags = (o->rflags & real) | (r->f[VMCS_GUEST_RFLAGS] & ~real);
+}
+
 static void guest_state(const struct view *v, unsigned thread, struct view_state *o)
 {
 	const struct vcpu *k = vcpu_of(v, thread);
@@ -134,8 +152,12 @@ static void guest_state(const struct view *v, unsigned thread, struct view_state
 		o->rflags = cpu_rflags(k->cpu);
 		if (!o->loaded)
 			from_vmcs(o, &vmcs);
-		o->s.cr0 = shadowed(&vmcs, o->s.cr0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
-		o->s.cr4 = shadowed(&vmcs, o->s.cr4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
+		if (k->vm->virt->ring && o->loaded) {
+			virtual_rings(v->top->m, k, &vmcs, o);
+		} else {
+			o->s.cr0 = shadowed(&vmcs, o->s.cr0, VMCS_CR0_MASK, VMCS_CR0_SHADOW);
+			o->s.cr4 = shadowed(&vmcs, o->s.cr4, VMCS_CR4_MASK, VMCS_CR4_SHADOW);
+		}
 		if (k->vm->pager->page_fault) {         /* the pager keeps these from the hardware */
 			o->s.cr3 = k->s.cr3;
 			o->s.efer = k->s.efer;

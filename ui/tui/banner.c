@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "models/cpu/sys.h"
-#include "models/vmm/vmm.h"
+#include "models/vmm/virt.h"
 #include "ui/export/ledger_text.h"
 #include "ui/tui/tui.h"
 
@@ -25,7 +25,12 @@ static void add(struct line *l, enum style s, const char *fmt, ...)
 static void who(struct line *l, const struct tui *t, const struct cpu *c)
 {
 	const struct vmm *v = t->m->vmm;
-	if (c->vmx.vmxon == VMCS_NONE)
+	const struct vcpu *beside = c->vmx.deprivileged && v && v->s.current[c->number] ? v->vcpu[v->s.current[c->number] - 1] : NULL;
+	if (beside && cpu_root_modelled(c))
+		add(l, STYLE_BANNER_VMM, " the VMM (%s)", beside->vm->virt->name);
+	else if (beside)
+		add(l, STYLE_BANNER_GUEST, " %s: vm%u's %s", beside->vm->virt->name, beside->vm->number, c->vmx.virtual_user ? "user" : "kernel");
+	else if (c->vmx.vmxon == VMCS_NONE)
 		add(l, STYLE_BANNER, " no VMX");
 	else if (!c->vmx.guest)
 		add(l, STYLE_BANNER_VMM, " VMX root%s ", cpu_root_modelled(c) ? ": the VMM" : "");

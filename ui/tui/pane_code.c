@@ -287,7 +287,7 @@ void draw_code(struct tui *t, struct pane_out *o)
 	if (follows && t->m->vmm && !t->m->vmm->s.started) {
 		put(o, STYLE_VMM, "the modelled VMM is about to boot");
 		nl(o);
-		put(o, STYLE_DIM, "s: it enters VMX operation and its first guest");
+		put(o, STYLE_DIM, "s: it takes the machine and enters its first guest");
 		nl(o);
 		return;
 	}

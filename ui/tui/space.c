@@ -6,6 +6,7 @@
 
 #include "models/cpu/block.h"
 #include "models/cpu/sys.h"
+#include "models/vmm/virt.h"
 
 const struct vcpu *space_vcpu(const struct tui *t)
 {
@@ -20,14 +21,23 @@ static bool waits(const struct cpu *c)
 	return !c->vmx.guest && c->vmcs && c->vmcs->launched && (!c->root.run || cpu_root_modelled(c));
 }
 
+/* A guest of a VMM without VMX: both live in one address space, the one that is loaded. */
+static bool beside(const struct tui *t)
+{
+	const struct vcpu *v = space_vcpu(t);
+	return v && v->vm->virt->ring && looked_at(t)->vmx.deprivileged;
+}
+
 bool space_in_vm(const struct tui *t)
 {
 	const struct cpu *c = looked_at(t);
-	return c->vmx.guest || waits(c);
+	return c->vmx.guest || waits(c) || beside(t);
 }
 
 bool space_shadowed(const struct tui *t)
 {
+	if (beside(t))
+		return !strncmp(space_vcpu(t)->vm->pager->name, "shadow", 6);
 	return space_in_vm(t) && !vmx_on(looked_at(t), ENABLE_EPT);
 }
 
@@ -71,6 +81,8 @@ const struct mmu *space_of(const struct tui *t, enum space_id id)
 uint64_t space_rip(const struct tui *t)
 {
 	const struct cpu *c = looked_at(t);
+	if (beside(t) && cpu_root_modelled(c))
+		return vcpu_peek(space_vcpu(t), VMCS_GUEST_CS_BASE) + vcpu_peek(space_vcpu(t), VMCS_GUEST_RIP);
 	if (!waits(c) || !cpu_root_modelled(c))
 		return block_linear(c);
 	return vmx_get(c, GUEST_CS_BASE) + vmx_get(c, GUEST_RIP);
