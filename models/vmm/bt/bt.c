@@ -120,6 +120,24 @@ static void blocked_by_sti(struct vcpu *v)
 	vcpu_interpret_one(v);
 }
 
+/* The callout's instruction, as it was translated: the last of its block, as all callouts but POPF's are. */
+static void read_insn(struct vcpu *v, uint32_t block, uint64_t rip)
+{
+	struct bt *b = bt_of(v->vm);
+	const uint64_t at = BT_DESC(bt_state(v), block, last);
+	if (rip - BT_GET(v, block, pc) != BT_GET(v, block, last_at))
+		return;
+	uint64_t x[2] = { bt_get(v, at, 8), bt_get(v, at + 8, 8) };
+	memcpy(b->insn, x, 16);
+	b->insn_known = true;
+}
+
+static const uint8_t *insn(struct vcpu *v)
+{
+	struct bt *b = bt_of(v->vm);
+	return b->insn_known ? b->insn : NULL;
+}
+
 static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point *p, uint32_t block)
 {
 	struct bt_state *s = bt_state(v);
@@ -139,6 +157,7 @@ static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point 
 		break;
 	case BT_CALLOUT_EMULATE:
 		s->verify |= p->how & BT_SPACE;
+		read_insn(v, block, f->rip);
 		f->vector = VEC_GP;
 		f->error = 0;
 		return false;
@@ -171,6 +190,7 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	struct bt_state *s = bt_state(v);
 	struct bt_point p;
 	uint32_t block;
+	bt_of(v->vm)->insn_known = false;
 	if (f->vector >= RING_STUB_SYSCALL || !bt_inside(v, f->rip) || ring_virtual_cpl(v))
 		return false;
 	const uint64_t at = f->rip;
@@ -312,5 +332,5 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 }
 
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
-                                         .written = written, .linear = linear };
+                                         .written = written, .insn = insn, .linear = linear };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

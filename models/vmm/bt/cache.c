@@ -429,7 +429,7 @@ static bool fetch(struct vcpu *v, const struct guest_regs *r, uint64_t lin, void
 	return vcpu_read_gpa(v, GPA(w.gpa), buf, n);
 }
 
-static void enter_block(struct vcpu *v, const struct bt_block *b, const uint64_t frame[2])
+static void enter_block(struct vcpu *v, const struct bt_block *b, const uint8_t *guest, const uint64_t frame[2])
 {
 	struct bt_state *s = bt_state(v);
 	const uint32_t n = s->blocks_n++;
@@ -441,6 +441,9 @@ static void enter_block(struct vcpu *v, const struct bt_block *b, const uint64_t
 		d.stub[i] = b->exit[i].stub;
 	}
 	uint64_t last = b->pc + b->guest_len - 1;
+	unsigned rest = b->guest_len - b->last;
+	d.last_at = b->last;
+	memcpy(d.last, guest + b->last, rest < sizeof d.last ? rest : sizeof d.last);
 	d.page[0] = page_of(v, b->pc >> PAGE_SHIFT, frame[0]);
 	if (last >> PAGE_SHIFT != b->pc >> PAGE_SHIFT)
 		d.page[1] = page_of(v, last >> PAGE_SHIFT, frame[1]);
@@ -493,7 +496,7 @@ uint32_t bt_make(struct vcpu *v, const struct guest_regs *r, uint64_t pc, struct
 	vmm_cost(c, VMM_COST_BT_BLOCK);
 	for (unsigned i = 0; i < b->insns; i++)
 		vmm_cost(c, VMM_COST_BT_INSN);
-	enter_block(v, b, frame);
+	enter_block(v, b, bytes, frame);
 	uint64_t *stat = v->vm->stat;
 	stat[VMM_STAT_BT_BLOCKS]++;
 	stat[VMM_STAT_BT_INSNS] += b->insns;

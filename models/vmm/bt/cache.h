@@ -39,7 +39,9 @@ struct bt_desc {
 	uint32_t page[2], page_next[2]; /* pages (plus one) its bytes come from, and its successor in each one's list */
 	uint32_t to[2];                 /* the blocks its exits are chained to, plus one */
 	uint32_t in, in_next[2];        /* exits that lead here: block * 2 + exit, plus one */
-	uint32_t pad[9];
+	uint8_t last[16];               /* its last instruction, when that is a callout */
+	uint32_t last_at;               /* and where in the guest's block it is */
+	uint32_t pad[4];
 };
 _Static_assert(sizeof(struct bt_desc) == 128 && sizeof(struct bt_page) == 32 && sizeof(struct bt_point) == 8, "as laid out in memory");
 
@@ -63,6 +65,8 @@ struct bt_state {               /* plain */
 struct bt {                     /* of a VM: vm->technique */
 	struct bt_state s[VCPUS_MAX];
 	struct bt_block block;          /* being made; nothing of it lasts */
+	uint8_t insn[16];               /* of the callout being served, */
+	bool insn_known;
 	unsigned limit, cache_kb;
 	enum bt_rdtsc rdtsc;
 	bool chain, adaptive;

@@ -754,7 +754,7 @@ void bt_translate(const struct bt_env *env, uint64_t pc, const uint8_t *code, un
 			break;
 		memcpy(padded, p, n - b->guest_len < INSN_BYTES_MAX ? n - b->guest_len : INSN_BYTES_MAX);
 		o.bytes = padded;
-		o.guest = b->guest_len;
+		o.guest = b->last = b->guest_len;
 		o.next = (pc + b->guest_len + o.u.len) & mask(&o);
 		one(&o);
 		b->guest_len = (uint16_t)(b->guest_len + (o.u.row == INSN_INVALID ? 1 : o.u.len));

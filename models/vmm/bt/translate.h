@@ -80,6 +80,7 @@ struct bt_block {
 	uint64_t pc;                    /* the guest's */
 	uint16_t guest_len, insns;      /* insns 0: the first instruction is not all there */
 	uint16_t len, points, exits;
+	uint16_t last;                  /* offset of its last instruction */
 	bool full;                      /* it did not fit: cannot happen (a test tries) */
 	struct bt_exit exit[BT_EXITS_MAX];
 	struct bt_point point[BT_POINTS_MAX];

@@ -68,6 +68,10 @@ static bool fetch(struct vcpu *v, struct trapped *t)
 	t->mask = t->mode == MODE_LONG64 ? ~0ull : MASK(32);
 	const uint64_t base = t->mode == MODE_LONG64 ? 0 : vcpu_get(v, VMCS_GUEST_CS_BASE), lin = (base + vcpu_get(v, VMCS_GUEST_RIP)) & t->mask;
 	const unsigned room = PAGE_SIZE - (lin & 0xfff), n = room < INSN_BYTES_MAX ? room : INSN_BYTES_MAX, half = n < 8 ? n : 8;
+	const struct ring_hooks *h = ring_hooks(v->vm);
+	const uint8_t *known = h->insn ? h->insn(v) : NULL;
+	if (known)                      /* and decoded: by the translator, long ago */
+		return decode(v->cpu->decoder, v->cpu->profile, t->mode, known, INSN_BYTES_MAX, &t->u);
 	vmm_cost(v->cpu, VMM_COST_RING_DECODE);
 	if (!ring_read(v, lin, bytes, half) || (n > half && !ring_read(v, lin + half, bytes + half, n - half)))
 		return false;
