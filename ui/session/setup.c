@@ -93,6 +93,7 @@ static int number(const char *key, const char *value, uint64_t min, uint64_t max
 	return 0;
 }
 
+static const char *const rdtsc_names[] = { "inline", "callout", "trap" };
 static const char *const apicv_names[] = { "full", "access", "tpr", "off" };    /* enum apicv */
 
 static int yes_no(const char *key, const char *value, bool *v, const char *where, struct err *e)
@@ -104,6 +105,14 @@ static int yes_no(const char *key, const char *value, bool *v, const char *where
 	else
 		return err_set(e, where, NULL, "%s = %s: expected true or false", key, value);
 	return 0;
+}
+
+static int no_or_yes(const char *key, const char *value, bool *no, const char *where, struct err *e)
+{
+	bool yes = !*no;
+	int bad = yes_no(key, value, &yes, where, e);
+	*no = !yes;
+	return bad;
 }
 
 bool setup_is_path(const char *key)
@@ -280,6 +289,27 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return yes_no(key, value, &s->vm.nested, where, e);
 	case CONFIG_VMCS_SHADOWING:
 		return yes_no(key, value, &s->vm.vmcs_shadowing, where, e);
+	case CONFIG_BT_CHAIN:
+		return no_or_yes(key, value, &s->vm.bt.no_chain, where, e);
+	case CONFIG_BT_ADAPTIVE:
+		return no_or_yes(key, value, &s->vm.bt.no_adapt, where, e);
+	case CONFIG_BT_BLOCK:
+		if (number(key, value, 1, 32, &v, where, e) != 0)
+			return -1;
+		s->vm.bt.block = (unsigned)v;
+		return 0;
+	case CONFIG_BT_CACHE:
+		if (number(key, value, 16 << 10, 1920 << 10, &v, where, e) != 0)
+			return -1;
+		s->vm.bt.cache_kb = (unsigned)(v >> 10);
+		return 0;
+	case CONFIG_BT_RDTSC:
+		for (unsigned i = 0; i < ARRAY_LEN(rdtsc_names); i++)
+			if (!strcmp(value, rdtsc_names[i])) {
+				s->vm.bt.rdtsc = i;
+				return 0;
+			}
+		return err_set(e, where, NULL, "bt_rdtsc = %s: expected inline, callout or trap", value);
 	case CONFIG_RESET:
 		return yes_no(key, value, &s->reset_on_shutdown, where, e);
 	default:

@@ -239,7 +239,7 @@ static void share(struct vcpu *v)
 {
 	struct bt_state *s = bt_state(v);
 	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
-	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, .tsc_offset = vcpu_get(v, VMCS_TSC_OFFSET),
+	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, 
 		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
 		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
 		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR) };
@@ -267,6 +267,22 @@ static void look_again(struct vcpu *v, struct guest_regs *r, bool *have)
 	s->cr0 = v->s.cr0, s->cr3 = v->s.cr3, s->cr4 = v->s.cr4;
 }
 
+static bool reads_time(const struct vcpu *v)
+{
+	return bt_of(v->vm)->rdtsc == BT_RDTSC_INLINE && !ring_peek(v, VMCS_TSC_OFFSET) && !(v->s.cr4 & CR4_TSD);
+}
+
+/* The VM's time-stamp counter has become another one than the CPU's, or the same: RDTSC is translated otherwise. */
+static void look_at_time(struct vcpu *v)
+{
+	struct bt_state *s = bt_state(v);
+	const bool offset = vcpu_get(v, VMCS_TSC_OFFSET) != 0;
+	if (offset == s->tsc_offset)
+		return;
+	s->tsc_offset = offset;
+	bt_flush(v);
+}
+
 static bool going(struct vcpu *v, uint64_t *rip)
 {
 	struct bt_state *s = bt_state(v);
@@ -282,6 +298,7 @@ static bool going(struct vcpu *v, uint64_t *rip)
 		return false;
 	}
 	bt_mode(v, wide);
+	look_at_time(v);
 	look_again(v, &r, &have);
 	if (s->last_at && s->last_pc == *rip) {
 		*rip = s->last_at;
@@ -332,5 +349,5 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 }
 
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
-                                         .written = written, .insn = insn, .linear = linear };
+                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

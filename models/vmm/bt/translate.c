@@ -580,42 +580,13 @@ static void emit_popf(struct out *o)
 
 /* -- time -- */
 
+/* With an offset the hardware's answer would be wrong, and is kept from the guest by CR4.TSD. */
 static void emit_rdtsc(struct out *o)
 {
-	if (o->env->rdtsc == BT_RDTSC_CALLOUT) {
+	if (o->env->rdtsc == BT_RDTSC_CALLOUT || (o->env->rdtsc == BT_RDTSC_INLINE && o->env->tsc_offset))
 		emit_callout(o);
-		return;
-	}
-	if (o->env->rdtsc == BT_RDTSC_TRAP || !o->env->tsc_offset) {
+	else
 		copy(o);
-		return;
-	}
-	before(o, 0, 0);
-	EMIT(o, 0x0f, 0x31);
-	before(o, 0, 0);                        /* RAX and RDX are read anew */
-	shared(o, 4, 0x89, R_RAX, SHARED(scratch), 0);
-	before(o, 0, 0);
-	EMIT(o, 0x9f);                          /* lahf */
-	before(o, 0, 0);
-	EMIT(o, 0x0f, 0x90, 0xc0);              /* seto al */
-	before(o, 0, 0);
-	shared(o, 4, 0x89, R_RAX, SHARED(saved_flags), 0);
-	before(o, 0, 0);
-	shared(o, 4, 0x8b, R_RAX, SHARED(scratch), 0);
-	before(o, 0, 0);
-	shared(o, 4, 0x03, R_RAX, SHARED(tsc_offset), 0);
-	o->how = BT_FLAGS, before(o, 0, 0);
-	shared(o, 4, 0x13, R_RDX, SHARED(tsc_offset) + 4, 0);
-	o->how = BT_FLAGS, before(o, 0, 0);
-	shared(o, 4, 0x89, R_RAX, SHARED(scratch), 0);
-	o->how = BT_FLAGS, before(o, 0, 0);
-	shared(o, 4, 0x8b, R_RAX, SHARED(saved_flags), 0);
-	o->how = BT_FLAGS, before(o, 0, 0);
-	EMIT(o, 0x04, 0x7f);                    /* add al, 127: OF as saved */
-	o->how = BT_FLAGS, before(o, 0, 0);
-	EMIT(o, 0x9e);                          /* sahf */
-	before(o, 0, 0);
-	shared(o, 4, 0x8b, R_RAX, SHARED(scratch), 0);
 }
 
 /* -- segments, control registers -- */
@@ -840,10 +811,6 @@ void bt_recover(const struct bt_point *p, const struct bt_regs *at, bool is_wide
 		if (p->reload >> r & 1)
 			g->r[r] = at->get(at->who, SHARED(r) + 8 * r, slot);
 	g->r[R_RSP] += (uint64_t)((int64_t)BT_RSP(p) * (int64_t)slot);
-	if (p->how & BT_FLAGS) {
-		uint64_t saved = at->get(at->who, SHARED(saved_flags), 4);
-		g->flags = (at->flags & ~(uint64_t)RFLAGS_STATUS) | (saved >> 8 & 0xd5) | (saved & 1 ? RFLAGS_OF : 0);
-	}
 	if (!is_wide) {
 		g->rip &= MASK(32);
 		g->r[R_RSP] &= MASK(32);

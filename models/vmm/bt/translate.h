@@ -23,8 +23,6 @@ struct bt_shared {
 	uint64_t pc;                    /* where an indirect branch goes: guest's, */
 	uint64_t target;                /* translated */
 	uint64_t flags_delta;           /* what PUSHF adds to the real flags, beside vif: virtual IOPL - IF */
-	uint64_t scratch, saved_flags;  /* RDTSC: its result; LAHF and SETO */
-	uint64_t tsc_offset;
 	uint64_t cr0, cr3, cr4;         /* virtual, for MOV from CR and SMSW */
 	uint32_t vif;                   /* virtual IF: 0 or RFLAGS_IF */
 	uint32_t pending;               /* an interrupt waits for vif: 0 or 1 */
@@ -39,8 +37,8 @@ enum bt_callout {
 #include "models/vmm/bt/callout.def"
 	BT_CALLOUTS
 };
-enum { BT_VIF_AL = 1 /* vif's second byte is still in AL */, BT_FLAGS = 2 /* flags are in shared.saved_flags */,
-       BT_SHADOW = 4 /* the instruction before was STI */, BT_SPACE = 8 /* translations may be others after it */ };
+enum { BT_VIF_AL = 1 /* vif's second byte is still in AL */, BT_SHADOW = 2 /* the instruction before was STI */,
+       BT_SPACE = 4 /* translations may be others after it */ };
 struct bt_point {               /* 8 bytes, as it is in the side table */
 	uint16_t at;                    /* of the translated instruction, in the block */
 	uint16_t guest;                 /* offset of the guest's, in its block */
@@ -66,7 +64,7 @@ struct bt_env {
 	uint64_t table;                 /* linear: of indirect branches, BT_SLOTS of bt_slot_bytes() */
 	unsigned limit;                 /* guest instructions of a block */
 	enum bt_rdtsc rdtsc;
-	bool tsc_offset;                /* it is not 0 */
+	bool tsc_offset;                /* the VM's is not 0 */
 	bool (*simulated)(void *who, uint64_t pc);      /* it traps so often that it became a callout; NULL: none */
 	void *who;
 };

@@ -25,7 +25,7 @@ void ring_set(struct vcpu *v, enum vmcs_field f, uint64_t x)
 	mmu_phys_write(&v->cpu->mmu, at(v, f), 8, x & vmcs_mask(f), WHY_EXIT_SERVICE);
 	if (f == VMCS_GUEST_CR3)
 		v->s.real_changed |= RING_REAL_CR3;
-	if (f == VMCS_GUEST_CR0 || f == VMCS_GUEST_CR4 || f == VMCS_GUEST_EFER || f == VMCS_GUEST_DR7)
+	if (f == VMCS_TSC_OFFSET || f == VMCS_GUEST_CR0 || f == VMCS_GUEST_CR4 || f == VMCS_GUEST_EFER || f == VMCS_GUEST_DR7)
 		v->s.real_changed |= RING_REAL_CONTROL;
 	if (f == VMCS_GUEST_INTERRUPTIBILITY)
 		v->s.blocking = x & 3;

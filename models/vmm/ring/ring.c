@@ -202,7 +202,7 @@ static bool load_control(struct vcpu *v, bool user)
 	const uint64_t dr7 = vcpu_get(v, VMCS_GUEST_DR7);
 	cr0 &= ~(uint64_t)(CR0_CD | CR0_NW | (user ? 0 : CR0_AM));
 	cr4 &= CR4_DE | CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_LA57 | CR4_PGE;
-	cr4 |= CR4_PAE | CR4_TSD;
+	cr4 |= CR4_PAE | (ring_hooks(v->vm)->reads_time && ring_hooks(v->vm)->reads_time(v) ? 0 : CR4_TSD);
 	if (real_dr7(v, dr7) != c->s.dr[7]) {
 		charge(v, COST_CR_WRITE);
 		c->s.dr[7] = real_dr7(v, dr7);
