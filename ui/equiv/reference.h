@@ -51,7 +51,7 @@ void reference_halves(struct reference *r, const struct cpu_state *test);
 /* What devices of the VM wrote to its memory (DMA): from the VM's. */
 void reference_copy(struct reference *r, const struct spans *what, const struct mem *from);
 /* The first byte in which the reference's memory is other than the VM's where either wrote. */
-bool reference_memory_differs(const struct reference *r, const struct mem *test, uint64_t *gpa, uint64_t *mine, uint64_t *tests);
+bool reference_memory_differs(struct reference *r, const struct mem *test, uint64_t *gpa, uint64_t *mine, uint64_t *tests);
 /* The same for all memory. */
 bool reference_all_differs(const struct reference *r, const struct mem *test, uint64_t *gpa, uint64_t *mine, uint64_t *tests);
 void reference_done(struct reference *r);       /* the instruction is compared: forget what it did */
