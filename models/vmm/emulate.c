@@ -11,6 +11,7 @@
  * Simplified: alignment checks and data breakpoints of the guest are not applied to emulated accesses; LOCK is implied,
  * as CPUs interleave by whole instructions. */
 #include "models/vmm/emulate.h"
+#include "models/vmm/nested/nested.h"
 
 #include <string.h>
 
@@ -233,6 +234,7 @@ static void commit(struct emu *e)
 		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, blocking & ~3ull);
 	if (rflags & RFLAGS_TF)         /* the single-step trap that the hardware would have left pending: BS */
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
+	nested_stepped(v);
 }
 
 static enum emulated refused(struct emu *e)

@@ -56,6 +56,7 @@ void vcpu_skip(struct vcpu *v)
 		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, blocking & ~3ull);
 	if (vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_TF)
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
+	nested_stepped(v);
 }
 
 /* SDM Vol. 3A, "Conditions for Generating a Double Fault": classes of exceptions, rows first, columns second. */

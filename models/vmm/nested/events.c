@@ -70,6 +70,13 @@ bool nested_exit(struct vcpu *v, uint32_t reason)
 
 /* ---- what strikes L2 ---- */
 
+/* "Monitor trap flag": the hardware saw no instruction. */
+void nested_stepped(struct vcpu *v)
+{
+	if (nested_running(v) && vmcs12_on(v, VMX_MTF))
+		v->nested->s.mtf = 1;
+}
+
 void nested_raised(struct vcpu *v)
 {
 	if (nested_running(v))
@@ -169,9 +176,13 @@ void nested_before_entry(struct vcpu *v)
 		return;
 	struct nested_state *n = &v->nested->s;
 	bool left = n->running && v->s.pending_event && n->fresh && exception(v);
+	if (n->running && !left && n->mtf && !v->s.pending_event) {
+		made(v, &(struct nested_exit){ .reason = EXIT_MTF });
+		left = true;
+	}
 	if (n->running && !left)
 		interrupts(v);
-	n->fresh = 0;
+	n->fresh = n->mtf = 0;
 	vmcs12_to_shadow(v);
 }
 

@@ -51,7 +51,8 @@ struct nested_state {           /* plain */
 	uint32_t entering;              /* an entry is under way: what L1 injects must reach L2 first */
 	uint32_t fresh;                 /* v->s.pending_event is an exception that L0 raised just now */
 	uint32_t vpid12;                /* VPID of L1's whose translations carry our second VPID */
-	uint32_t secondary, pad0;       /* vmcs02 was made with L1's secondary controls */
+	uint32_t mtf;                   /* L0 has carried out an instruction of L2, and L1 wants an exit after each */
+	uint32_t secondary;             /* vmcs02 was made with L1's secondary controls */
 	uint32_t serving;               /* reason + 1 of the exit of L2 that L1 serves now; 0: none */
 	uint32_t other_launched, other_window, other_apicv;     /* v->s's, of the other VMCS */
 	uint64_t clock;
@@ -89,6 +90,7 @@ static inline bool nested_operation(const struct vcpu *v) { return v->nested && 
 unsigned nested_vpid(const struct vcpu *v);             /* of what its VMCS now runs */
 /* An exit has happened. True: it is L1's affair, and done. Else the VMM serves it as ever. */
 bool nested_exit(struct vcpu *v, uint32_t reason);
+void nested_stepped(struct vcpu *v);                    /* an instruction has been carried out for the guest */
 void nested_raised(struct vcpu *v);                     /* vcpu_inject() */
 /* Before what waits is injected: exits to L1 by exceptions, interrupts, NMIs and INIT. */
 void nested_before_entry(struct vcpu *v);

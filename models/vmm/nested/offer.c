@@ -69,7 +69,7 @@ static bool valid(void *who, const void *state)
 static void outside(struct nested_state *n)
 {
 	n->vmxon = n->current = VMCS_NONE;
-	n->launched = n->rare_in_02 = n->entering = n->fresh = n->serving = 0;
+	n->launched = n->rare_in_02 = n->entering = n->fresh = n->mtf = n->serving = 0;
 	n->dirty = n->shadow_old = 1;
 }
 
