@@ -19,7 +19,8 @@ usage() {
 	               [--cache DIR] [--logs DIR] [--mmu TECHNIQUE,...] [--qemu]
 	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) xv6-ls memtest-64 memtest-32 linux kvm
 	  --timeout  host seconds for one case (default $limit)
-	  --mmu      each case on the bare machine (native) and in a virtual machine: ept, shadow.wp, ... (default native)
+	  --mmu      each case on the bare machine (native) and in a virtual machine: ept, shadow.wp, ... (default native);
+	             nested: the case kvm alone, in a virtual machine that is offered VMX
 	  --qemu     run the cases on QEMU (TCG) instead, to check the cases themselves
 	EOF
 	exit 2
@@ -107,6 +108,7 @@ make_initrd() {
 run() {
 	name=$1 script=$2 kernel=$3 cpus=$4 ram=$5
 	shift 5
+	# shellcheck disable=SC2046  # flags are words
 	[ "$mmu" = native ] || name=$name@$mmu
 	out=$logs/$name.log
 	begin=$(date +%s)
@@ -114,7 +116,7 @@ run() {
 		run_qemu "$@"
 	else
 		timeout -k 5 "$limit" "$vmscope" boot "$kernel" --cpus "$cpus" --ram "$ram" --speed "$speed" --quiet \
-			--mmu "$mmu" --input "$script" "$@" >"$out" 2>"$out.err" </dev/null
+			$(case $mmu in nested) echo "--mmu ept --set nested=true";; *) echo "--mmu $mmu";; esac) --input "$script" "$@" >"$out" 2>"$out.err" </dev/null
 	fi
 	status=$?
 	# Colours and cursor movements out, then each awaited text in its turn.
@@ -274,6 +276,7 @@ kvm_case() {
 }
 
 for mmu in $(echo "$mmus" | tr , ' '); do
+	[ "$mmu" = nested ] && { kvm_case; continue; }
 	xv6_case xv6-1 1
 	xv6_case xv6-2 2
 	xv6_case xv6-ls 1
