@@ -1,7 +1,6 @@
 /* critical32.S - IA-32's critical instructions, one at a time: see critical.inc. Paging is off; no interrupt comes from outside. */
 #define SELECTOR_RING1	0x11		/* kernel data, but for ring 1: #GP in ring 0, where its descriptor says DPL 0 */
 #define CODE_RING1	0x09
-#define NOT_ACCESSED	0x20		/* kernel data whose accessed bit is clear */
 #define WORD		.long
 #define WORD_BYTES	4
 #define CURSOR		%esi
@@ -106,11 +105,11 @@ _start:
 	lsl	%ecx, %eax
 	jmp	end
 	CASE	verr
-	mov	$NOT_ACCESSED, %ecx
+	mov	$SELECTOR_RING1, %ecx
 	verr	%cx
 	jmp	end
 	CASE	verw
-	mov	$NOT_ACCESSED, %ecx
+	mov	$SELECTOR_RING1, %ecx
 	verw	%cx
 	jmp	end
 
@@ -180,7 +179,7 @@ _start:
 
 	.data
 	.balign	8
-gdt:	.quad	0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x0000890000000067, 0x00CF92000000FFFF
+gdt:	.quad	0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x0000890000000067
 gdt_end:
 gdt_pointer:
 	.word	gdt_end - gdt - 1
