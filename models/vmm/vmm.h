@@ -91,6 +91,7 @@ struct vcpu_state {             /* plain */
 	cycle_t ran, since;             /* cycles it has run; when it was given the CPU last */
 	uint64_t segments;              /* under ring/segment.c: its page, host-physical */
 	uint32_t real_changed;          /* in rings: RING_REAL_*, to be loaded into the physical CPU before it is entered */
+	uint32_t translated;            /* in rings: it runs, or is about to, translated 32-bit code (bt) */
 	uint32_t privilege;             /* in rings: what pager->privilege() was told last: 0 nothing, 1 user, 2 kernel */
 	uint32_t blocking;              /* in rings: interruptibility bits 1:0 as the record has them */
 	uint32_t renew;                 /* after interpretation: translations may be others, though no control register is */

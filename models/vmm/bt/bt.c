@@ -226,18 +226,22 @@ static void adapt(struct vcpu *v)
 	s->emulated = ~0ull;
 }
 
-static bool translatable(struct vcpu *v, bool *wide)
+static bool translatable(struct vcpu *v, uint64_t rip, bool *wide)
 {
 	const uint32_t cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS);
 	*wide = v->s.efer & EFER_LMA;
 	if (vcpu_get(v, VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_VM))
 		return false;
-	return *wide ? (cs & SEG_L) != 0 : false;
+	if (*wide)
+		return cs & SEG_L;
+	return cs & SEG_DB && !vcpu_get(v, VMCS_GUEST_CS_BASE) && vcpu_get(v, VMCS_GUEST_CS_LIMIT) == 0xffffffff &&
+	       vcpu_get(v, VMCS_GUEST_SS_ACCESS) & SEG_DB && rip < RING_CORNER_32;
 }
 
 static void share(struct vcpu *v)
 {
 	struct bt_state *s = bt_state(v);
+	v->s.translated = !s->wide;
 	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
 	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, 
 		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
@@ -293,7 +297,7 @@ static bool going(struct vcpu *v, uint64_t *rip)
 	adapt(v);
 	if (ring_virtual_cpl(v))
 		return true;
-	if (!s->hash || !translatable(v, &wide)) {
+	if (!s->hash || !translatable(v, *rip, &wide)) {
 		vcpu_interpret_one(v);
 		return false;
 	}

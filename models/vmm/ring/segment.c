@@ -365,6 +365,8 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
 		enum seg_reg i = order[k];
 		uint16_t real = i == SEG_CS ? (uint16_t)f->cs : i == SEG_SS ? (uint16_t)f->ss : c->s.seg[i].sel;
+		if (v->s.translated && (i == SEG_CS || i == SEG_GS))
+			continue;       /* the VMM's own */
 		bool loaded = own(v, AT_REAL + 8 * i) != real;
 		if (loaded) {
 			adopt(v, i, real);
@@ -376,7 +378,8 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 		if (i >= SEG_FS && wide(v) && (loaded || c->s.cr4 & CR4_FSGSBASE))
 			vcpu_set(v, field(VMCS_GUEST_ES_BASE, i), c->s.seg[i].base);
 	}
-	v->s.segments_changed = changed;
+	v->s.segments_changed = changed | (v->s.translated ? (uint32_t)BIT(SEG_GS) : 0);
+	v->s.translated = 0;
 }
 
 /* ---- segment registers: out ---- */
@@ -458,19 +461,31 @@ static uint16_t load(struct vcpu *v, unsigned i)
 	return k.sel;
 }
 
+/* Translated 32-bit code lies in the corner, and reaches its shared page there through GS, which the guest's own does not get to see. */
+static void load_translated(struct vcpu *v, struct ring_frame *f)
+{
+	struct desc d;
+	decode_raw(ref(v, entry_at(v, v->cpu, GDT, RING_SEL_DATA_32 >> 3)), &d);
+	seg_set(v->cpu, SEG_GS, RING_SEL_DATA_32 | 1, &d);
+	f->cs = RING_SEL_CODE_32 | 1;
+}
+
 bool ring_segments_going(struct vcpu *v, struct ring_frame *f)
 {
+	const uint32_t later = v->s.translated ? (uint32_t)BIT(SEG_GS) : 0;
 	space_changed(v);
 	if (v->s.segments_changed & GDTR_CHANGED)
 		gdtr_changed(v);
 	if (v->s.segments_changed & BIT(SEG_LDTR))
 		ldtr_changed(v);
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		if (v->s.segments_changed & BIT(i))
+		if (v->s.segments_changed & ~later & BIT(i))
 			own_set(v, AT_REAL + 8 * i, load(v, i));
-	v->s.segments_changed = 0;
+	v->s.segments_changed &= later;
 	f->cs = own(v, AT_REAL + 8 * SEG_CS) & 0xffff;
 	f->ss = own(v, AT_REAL + 8 * SEG_SS) & 0xffff;
+	if (later)
+		load_translated(v, f);
 	uint64_t limit = own(v, AT_CS_LIMIT);
 	return f->rip != v->s.entered_rip || (f->rip <= limit && (!wide(v) || limit == ~0ull || ring_stack_big(v)));
 }
