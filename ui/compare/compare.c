@@ -46,10 +46,15 @@ void comparison_fini(struct comparison *c)
 	memset(c, 0, sizeof *c);
 }
 
+bool comparison_spared(const struct comparison *c, size_t at)
+{
+	return c->options.all && c->record[at].end == CASE_REFUSED && record_good(&c->record[native_of(c, at)]);
+}
+
 int comparison_status(const struct comparison *c)
 {
 	for (size_t i = 0; i < c->plan.n; i++)
-		if (!record_good(&c->record[i]))
+		if (!record_good(&c->record[i]) && !comparison_spared(c, i))
 			return 1;
 	return c->divergences != 0;
 }

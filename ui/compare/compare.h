@@ -33,6 +33,7 @@ struct comparison {
 /* Runs it. 0: it ran (look at comparison_status); -1: the user's mistake. Takes over *o. */
 int comparison_run(struct comparison *c, struct compare_options *o, struct err *e);
 void comparison_fini(struct comparison *c);
+bool comparison_spared(const struct comparison *c, size_t at);  /* --all: this profile cannot do that; no failure */
 int comparison_status(const struct comparison *c);      /* 0; 1: a case failed, diverged or was not run */
 
 /* pool.c, store.c, verify.c: the steps of comparison_run */

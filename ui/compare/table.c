@@ -97,7 +97,7 @@ const char *trouble(const struct comparison *c, size_t at)
 		[CASE_NOT_RUN] = "-",
 	};
 
-	return word[c->record[at].end];
+	return comparison_spared(c, at) ? "-" : word[c->record[at].end];
 }
 
 /* The best of the techniques with a VMM; 0: none, or none that is worth the name. */
@@ -294,7 +294,7 @@ static void failures(const struct comparison *c, FILE *f)
 		const struct case_record *r = &c->record[i];
 		char text[1024];
 
-		if (record_good(r) || r->end == CASE_NOT_RUN || told++ >= TOLD_MAX)
+		if (record_good(r) || r->end == CASE_NOT_RUN || comparison_spared(c, i) || told++ >= TOLD_MAX)
 			continue;
 		snprintf(text, sizeof text, "%s under %s on %s: %s: %s", s->workload, s->technique, s->profile, case_end_name[r->end],
 		         r->why ? r->why : "?");
@@ -312,11 +312,12 @@ static void failures(const struct comparison *c, FILE *f)
 
 static void verdict(const struct comparison *c, FILE *f)
 {
-	size_t good = 0, missing = 0, checked = 0;
+	size_t good = 0, missing = 0, checked = 0, spared = 0;
 
 	for (size_t i = 0; i < c->plan.n; i++) {
 		good += record_good(&c->record[i]);
 		missing += c->record[i].end == CASE_NOT_RUN;
+		spared += comparison_spared(c, i);
 		checked += i != native_of(c, i) && record_good(&c->record[i]) && record_good(&c->record[native_of(c, i)]);
 	}
 	if (missing)
@@ -329,8 +330,10 @@ static void verdict(const struct comparison *c, FILE *f)
 		        verify_memory(c) ? " and left the same" : "", verify_memory(c) ? "memory " : "", checked);
 	if (checked && !verify_memory(c) && !c->options.console_only)
 		fputs("Final memory was not compared: with several CPUs it depends on which came\nfirst (--except names what may differ, and compares the rest).\n", f);
-	if (good + missing < c->plan.n)
-		fprintf(f, "%zu of %zu cases failed: see the end.\n", c->plan.n - good - missing, c->plan.n);
+	if (spared)
+		fprintf(f, "%zu cases are beyond their profile (-): no EPT, or no VT-x.\n", spared);
+	if (good + missing + spared < c->plan.n)
+		fprintf(f, "%zu of %zu cases failed: see the end.\n", c->plan.n - good - missing - spared, c->plan.n);
 }
 
 static void sentences(const struct comparison *c, FILE *f, size_t profile)
