@@ -171,6 +171,7 @@ void vmm_run(struct vmm *m, struct cpu *c)
 		nested_before_entry(v);
 		vcpu_interrupt(v);
 		arm(m, v);
+		nested_arm(v);
 		if (vcpu_enter(v))
 			return;
 	}

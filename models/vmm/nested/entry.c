@@ -75,9 +75,9 @@ static void write_proc(struct vcpu *v, const struct vmcs *k, uint64_t proc01)
 	v->s.window = 0;
 }
 
-/* What changes only when L1 writes a field that has no row in shadow_field.def; or activates the secondary controls. The pin-based
- * controls L1 may have are all on for L0. */
-static void write_controls(struct vcpu *v, const struct vmcs *k, uint64_t cr4_mask01)
+/* What changes only when L1 writes a field that has no row in shadow_field.def; or activates the secondary controls. Of the
+ * pin-based controls L0 has all on that L1 may have, but for the timer. */
+static void write_controls(struct vcpu *v, const struct vmcs *k, uint64_t pin01, uint64_t cr4_mask01)
 {
 	const uint64_t own = VMX_CTL(UNRESTRICTED) | VMX_CTL(ENABLE_RDTSCP) | VMX_CTL(ENABLE_INVPCID) | VMX_CTL(XSAVES) |
 	                     VMX_CTL(DESC_TABLE_EXITING) | VMX_CTL(WBINVD_EXITING) | VMX_CTL(RDRAND_EXITING) | VMX_CTL(RDSEED_EXITING) |
@@ -87,6 +87,7 @@ static void write_controls(struct vcpu *v, const struct vmcs *k, uint64_t cr4_ma
 	uint64_t proc2 = (shared ? VMX_CTL(PAUSE_LOOP) : 0) | VMX_CTL(ENABLE_EPT) | (proc2_of(k) & own);
 	if (v->vm->config.tags && vmx_may_be(v->cpu, VMX_VPID))
 		proc2 |= VMX_CTL(VPID);
+	vcpu_set(v, VMCS_PIN_CONTROLS, pin01 | (k->f[VMCS_PIN_CONTROLS] & VMX_CTL(PREEMPTION_TIMER)));
 	vcpu_set(v, VMCS_PROC2_CONTROLS, proc2);
 	vcpu_set(v, VMCS_PLE_GAP, l1_loops ? k->f[VMCS_PLE_GAP] : 1024);        /* L0's: virt_vmx.c */
 	vcpu_set(v, VMCS_PLE_WINDOW, l1_loops ? k->f[VMCS_PLE_WINDOW] : 16384);
@@ -236,10 +237,10 @@ static void make_vmcs02(struct vcpu *v, const struct vmcs *k)
 	const struct inherited l1 = {
 		vcpu_get(v, VMCS_GUEST_EFER), vcpu_get(v, VMCS_GUEST_PAT), vcpu_get(v, VMCS_GUEST_DR7), vcpu_get(v, VMCS_GUEST_DEBUGCTL),
 	};
-	uint64_t proc01 = vcpu_get(v, VMCS_PROC_CONTROLS), cr4_mask01 = vcpu_get(v, VMCS_CR4_MASK), tsc = vcpu_get(v, VMCS_TSC_OFFSET);
+	uint64_t pin01 = vcpu_get(v, VMCS_PIN_CONTROLS), proc01 = vcpu_get(v, VMCS_PROC_CONTROLS), cr4_mask01 = vcpu_get(v, VMCS_CR4_MASK), tsc = vcpu_get(v, VMCS_TSC_OFFSET);
 	nested_switch(v, true);
 	if (n->dirty || n->secondary != !!ON(k->f[VMCS_PROC_CONTROLS], SECONDARY_CONTROLS))
-		write_controls(v, k, cr4_mask01);
+		write_controls(v, k, pin01, cr4_mask01);
 	n->secondary = !!ON(k->f[VMCS_PROC_CONTROLS], SECONDARY_CONTROLS);
 	write_proc(v, k, proc01);
 	write_guest(v, k, n->dirty && !n->rare_in_02);
@@ -252,6 +253,8 @@ static void make_vmcs02(struct vcpu *v, const struct vmcs *k)
 	if (ON(k->f[VMCS_PROC_CONTROLS], TSC_OFFSETTING))
 		tsc += k->f[VMCS_TSC_OFFSET];
 	vcpu_set(v, VMCS_TSC_OFFSET, tsc);
+	n->timer = !!ON(k->f[VMCS_PIN_CONTROLS], PREEMPTION_TIMER);
+	n->timer_end = (cpu_tsc(v->cpu) >> VMX_TIMER_SHIFT) + k->f[VMCS_PREEMPTION_TIMER];
 	flush(v, k);
 	n->dirty = n->rare_in_02 = 0;
 }

@@ -186,6 +186,26 @@ void nested_before_entry(struct vcpu *v)
 	vmcs12_to_shadow(v);
 }
 
+/* ---- the VMX-preemption timer ---- */
+
+bool nested_timer_over(const struct vcpu *v)
+{
+	const struct nested_state *n = &v->nested->s;
+	return n->running && n->timer && cpu_tsc(v->cpu) >> VMX_TIMER_SHIFT >= n->timer_end;
+}
+
+/* One timer in hardware for L0's turns and for L1: the sooner of the two. */
+void nested_arm(struct vcpu *v)
+{
+	if (!nested_running(v) || !v->nested->s.timer)
+		return;
+	uint64_t now = cpu_tsc(v->cpu) >> VMX_TIMER_SHIFT, end = v->nested->s.timer_end, left = end > now ? end - now : 0;
+	bool shared = v->vm->vmm->vcpus > v->vm->vmm->p.cpus;
+	uint64_t own = shared ? vcpu_get(v, VMCS_PREEMPTION_TIMER) : ~0ull;
+	if (left < own)
+		vcpu_set(v, VMCS_PREEMPTION_TIMER, left > 0xffffffff ? 0xffffffff : left);
+}
+
 /* ---- control registers ---- */
 
 void nested_cr_written(struct vcpu *v, unsigned cr)

@@ -75,6 +75,9 @@ static void save_guest(struct vcpu *v)
 	vmcs12_put(v, VMCS_GUEST_CR0, cr_of(v, VMCS_GUEST_CR0, VMCS_CR0_MASK, VMCS_CR0_SHADOW));
 	vmcs12_put(v, VMCS_GUEST_CR4, cr_of(v, VMCS_GUEST_CR4, VMCS_CR4_MASK, VMCS_CR4_SHADOW));
 	save_loaded(v);
+	uint64_t now = cpu_tsc(v->cpu) >> VMX_TIMER_SHIFT, end = v->nested->s.timer_end;
+	if (v->nested->s.timer && vmcs12_on(v, VMX_EXIT_SAVE_TIMER))
+		vmcs12_put(v, VMCS_PREEMPTION_TIMER, end > now ? end - now : 0);
 	uint64_t entry = vmcs12_get(v, VMCS_ENTRY_CONTROLS) & ~VMX_CTL(ENTRY_GUEST_64);
 	vmcs12_put(v, VMCS_ENTRY_CONTROLS, entry | (vcpu_get(v, VMCS_ENTRY_CONTROLS) & VMX_CTL(ENTRY_GUEST_64)));
 	v->nested->s.rare_in_02 = 1;

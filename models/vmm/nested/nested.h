@@ -55,6 +55,8 @@ struct nested_state {           /* plain */
 	uint32_t secondary;             /* vmcs02 was made with L1's secondary controls */
 	uint32_t serving;               /* reason + 1 of the exit of L2 that L1 serves now; 0: none */
 	uint32_t other_launched, other_window, other_apicv;     /* v->s's, of the other VMCS */
+	uint64_t timer_end;             /* L1's VMX-preemption timer: what TSC >> VMX_TIMER_SHIFT is when it expires */
+	uint32_t timer, pad0;           /* it counts */
 	uint64_t clock;
 	struct { uint64_t eptp12, table, used; } root[NESTED_ROOTS];    /* eptp12 VMCS_NONE: free */
 	uint32_t pages, pad;
@@ -90,6 +92,8 @@ static inline bool nested_operation(const struct vcpu *v) { return v->nested && 
 unsigned nested_vpid(const struct vcpu *v);             /* of what its VMCS now runs */
 /* An exit has happened. True: it is L1's affair, and done. Else the VMM serves it as ever. */
 bool nested_exit(struct vcpu *v, uint32_t reason);
+void nested_arm(struct vcpu *v);                        /* after L0 has set its own timer, if it did: L1's may end first */
+bool nested_timer_over(const struct vcpu *v);
 void nested_stepped(struct vcpu *v);                    /* an instruction has been carried out for the guest */
 void nested_raised(struct vcpu *v);                     /* vcpu_inject() */
 /* Before what waits is injected: exits to L1 by exceptions, interrupts, NMIs and INIT. */

@@ -1,7 +1,7 @@
 /* offer.c - what a virtual CPU is offered of VMX, and what L0 keeps for it.
  *
  * Capability MSRs come from the virtual CPU's model with the controls hidden that L0 does not emulate, so the MSRs, the checks of
- * vmcs12 and the fields L1 may name cannot differ. Hidden: VMX-preemption timer, posted interrupts, the virtual APIC but for its TPR,
+ * vmcs12 and the fields L1 may name cannot differ. Hidden: posted interrupts, the virtual APIC but for its TPR,
  * VM functions, VMCS shadowing (for L1's own guests), page-modification logging, virtualization exceptions, mode-based execute, TSC
  * scaling; EPT's accessed and dirty flags and the advanced exit information; the activity states shutdown and wait-for-SIPI.
  * Source: SDM Vol. 3D, "VMX Capability Reporting Facility". */
@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const uint8_t not_emulated[] = {
-	VMX_PREEMPTION_TIMER, VMX_EXIT_SAVE_TIMER, VMX_POSTED_INTERRUPTS, VMX_VIRTUALIZE_APIC, VMX_VIRTUALIZE_X2APIC, VMX_APIC_REGISTERS,
+	VMX_POSTED_INTERRUPTS, VMX_VIRTUALIZE_APIC, VMX_VIRTUALIZE_X2APIC, VMX_APIC_REGISTERS,
 	VMX_VIRTUAL_INTERRUPTS, VMX_ENABLE_VMFUNC, VMX_VMCS_SHADOWING, VMX_PML, VMX_EPT_VE, VMX_MODE_EXECUTE, VMX_TSC_SCALING,
 };
 

@@ -97,6 +97,7 @@ static bool msr(struct vcpu *v, uint32_t which)
 static bool reflects_rdmsr(struct vcpu *v) { return msr(v, 0); }
 static bool reflects_wrmsr(struct vcpu *v) { return msr(v, MSR_WRITE); }
 
+static bool reflects_timer(struct vcpu *v) { return nested_timer_over(v); }
 static bool reflects_pause(struct vcpu *v) { return vmcs12_on(v, VMX_PAUSE_EXITING) || vmcs12_on(v, VMX_PAUSE_LOOP); }
 
 /* ---- EPT ---- */

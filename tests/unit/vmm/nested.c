@@ -226,7 +226,7 @@ Test(nested, vmread_vmwrite)
 	cr_assert(eq(int, with_pointer(v, serve_vmptrld, REGION), SUCCEED));
 	cr_expect(eq(int, vmread(v, 0x7ffe, &x), VALID(VMX_ERR_FIELD)));
 	cr_expect(eq(int, vmwrite(v, 0x7ffe, 1), VALID(VMX_ERR_FIELD)));
-	cr_expect(eq(int, vmread(v, 0x482e, &x), VALID(VMX_ERR_FIELD)), "the preemption timer is not offered");
+	cr_expect(eq(int, vmread(v, 0x2016, &x), VALID(VMX_ERR_FIELD)), "posted interrupts are not offered");
 	cr_expect(eq(int, vmread(v, 0x2026, &x), VALID(VMX_ERR_FIELD)), "nor is VMCS shadowing");
 	cr_expect(eq(int, vmwrite(v, 0x2010, 0x1122334455667788), SUCCEED));
 	cr_expect(eq(int, vmread(v, 0x2011, &x), SUCCEED));
@@ -350,7 +350,7 @@ Test(nested, a_bad_vmcs12_fails_as_on_hardware)
 	static const struct { enum vmcs_field f; uint64_t x; int how; uint64_t qualification; } bad[] = {
 		{ VMCS_CR3_TARGET_COUNT, 5, VALID(VMX_ERR_CONTROLS), 0 },
 		{ VMCS_EPTP, 7, VALID(VMX_ERR_CONTROLS), 0 },
-		{ VMCS_PIN_CONTROLS, 0xff, VALID(VMX_ERR_CONTROLS), 0 },       /* the preemption timer is not offered */
+		{ VMCS_PIN_CONTROLS, 0xff, VALID(VMX_ERR_CONTROLS), 0 },       /* posted interrupts are not offered */
 		{ VMCS_HOST_CR4, 0, VALID(VMX_ERR_HOST), 0 },
 		{ VMCS_HOST_TR, 0, VALID(VMX_ERR_HOST), 0 },
 		{ VMCS_GUEST_RFLAGS, 0, 1000 + EXIT_ENTRY_GUEST, 0 },
