@@ -23,6 +23,7 @@
 #include "ui/session/disasm.h"
 
 #define SLICE      20000000     /* cycles between two looks at Ctrl-C */
+#define ELIDED     8            /* jumps between two places that translated code passes */
 #define ITERATIONS (1u << 24)   /* of a repeated instruction that a VMM carries out at one go */
 
 struct equiv {
@@ -156,6 +157,12 @@ static bool same_memory(const struct equiv *q)
 	return !reference_memory_differs(q->r, &q->guest->mem, &gpa, &a, &b);
 }
 
+/* Instructions it may have executed since. */
+static unsigned most(const struct equiv *q)
+{
+	return (q->interpreted ? q->interpreted : 1) + (seen_translated(q->v) ? ELIDED : 0);
+}
+
 /* One instruction: all iterations of a repeated one, unless the state comes out before. */
 static void instruction(struct equiv *q, const struct seen *t)
 {
@@ -218,19 +225,21 @@ static void again(struct equiv *q, const struct seen *t)
 	instruction(q, t);
 	if (how == ANSWER_CPUID)
 		cpuid_answer(q, leaf, sub);
-	if (how != ANSWER_TIME && !adopt)
-		return;
-	reference_adopt(q->r, t);
+	if (how == ANSWER_TIME || adopt) {
+		reference_adopt(q->r, t);
+		q->out->answers++;
+	}
 	if (adopt)
 		reference_copy(q->r, &q->r->writes, &q->guest->mem);
-	q->out->answers++;
+	for (unsigned i = 1; i < most(q) && !same(q, t); i++)
+		instruction(q, t);
 }
 
 /* Where it came: before the instruction, behind it, between two that the VMM interpreted, between iterations of a repeated one; and on
  * top of a fault that the VMM hides, whose VM exit leaves RF set as the fault's own frame would have it: the interrupt's shows it. */
 static void follow_interrupt(struct equiv *q, const struct seen *t)
 {
-	const unsigned n = q->interpreted ? q->interpreted : 1;
+	const unsigned n = most(q);
 	for (unsigned way = 0; way < 2 * (n + 2); way++) {
 		unsigned before = way / 2;
 		if (way == 2 && !q->interpreted)
@@ -256,13 +265,9 @@ static void follow(struct equiv *q, const struct seen *t)
 		follow_interrupt(q, t);
 		return;
 	}
-	unsigned n = q->interpreted ? q->interpreted : 1;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = most(q); i && !same(q, t); i--)
 		instruction(q, t);
-		if (same(q, t))
-			break;
-	}
-	if (n == 1 && (!same(q, t) || !same_memory(q)))
+	if (q->interpreted <= 1 && (!same(q, t) || !same_memory(q)))
 		again(q, t);
 }
 
@@ -336,7 +341,7 @@ static bool look(void *who, struct machine *m)
 	struct equiv *q = who;
 	struct seen t, mine;
 	(void)m;
-	if (!vcpu_in_guest(q->v))
+	if (!seen_boundary(q->v))
 		return false;
 	seen_virtual(q->v, &t);
 	seen_bare(q->r->c, &mine);

@@ -6,6 +6,8 @@
 
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/block.h"
+#include "models/vmm/bt/translate.h"
 #include "models/vmm/ring/ring.h"
 
 /* RF is set for what a processor restarts and cleared behind it: nobody but a debugger looks at it. */
@@ -33,10 +35,40 @@ static bool ring(const struct vcpu *v) { return v->vm->virt->ring; }
 
 static uint64_t virtual_field(const struct vcpu *v, enum vmcs_field f, uint64_t here) { return ring(v) ? vcpu_peek(v, f) : here; }
 
+bool seen_translated(const struct vcpu *v) { return ring(v) && ring_hooks(v->vm)->linear; }
+
+/* The guest's address where the CPU is; false: in the middle of what one of its instructions was translated to. */
+static bool guest_linear(const struct vcpu *v, uint64_t *lin)
+{
+	bool begins = true;
+	*lin = block_linear(v->cpu);
+	if (seen_translated(v))
+		*lin = ring_hooks(v->vm)->linear(v, *lin, &begins);
+	return begins;
+}
+
+bool seen_boundary(const struct vcpu *v)
+{
+	uint64_t lin;
+	return vcpu_in_guest(v) && guest_linear(v, &lin);
+}
+
+static uint64_t virtual_rip(const struct vcpu *v)
+{
+	uint64_t lin;
+	guest_linear(v, &lin);
+	return seen_translated(v) ? (lin - v->cpu->s.seg[SEG_CS].base) & v->cpu->lin_mask : cpu_rip(v->cpu);
+}
+
+/* Translated code has IF in the page it shares with the VMM. */
 static uint64_t virtual_flags(const struct vcpu *v)
 {
-	uint64_t real = cpu_rflags(v->cpu);
-	return ring(v) ? (real & FLAGS_REAL) | (vcpu_peek(v, VMCS_GUEST_RFLAGS) & ~(uint64_t)FLAGS_REAL) : real;
+	uint64_t real = cpu_rflags(v->cpu), own = ring(v) ? vcpu_peek(v, VMCS_GUEST_RFLAGS) : 0;
+	uint32_t vif;
+	if (seen_translated(v) && v->s.privilege == 2 &&
+	    mem_peek(v->cpu->mmu.mem, HPA(ring_page_hpa(v->vm, RING_SHARED + v->number).v + offsetof(struct bt_shared, vif)), &vif, sizeof vif))
+		own = (own & ~(uint64_t)RFLAGS_IF) | (vif & RFLAGS_IF);
+	return ring(v) ? (real & FLAGS_REAL) | (own & ~(uint64_t)FLAGS_REAL) : real;
 }
 
 static uint64_t virtual_cpl(const struct vcpu *v)
