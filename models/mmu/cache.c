@@ -27,22 +27,6 @@ static int cache_shape(struct cache *c, uint64_t size, uint64_t ways, const char
 	return 0;
 }
 
-static uint64_t *set_of(const struct cache *c, uint64_t line)
-{
-	uint64_t set = line & c->mask;
-	if (unlikely(c->sets & c->mask))        /* not a power of two */
-		set = line % c->sets;
-	return c->word + set * c->ways;
-}
-
-/* The host will want these soon: a large cache's words are far away from it, too. */
-static inline void prefetch_set(const struct cache *c, uint64_t line)
-{
-	const uint64_t *set = set_of(c, line);
-	for (unsigned i = 0; i < c->ways; i += 8)
-		__builtin_prefetch(set + i, 1);
-}
-
 /* Way of the line in its set, or `ways`. Invalid words (0) are last, so one that looks like line 0
  * ends the search. */
 static inline unsigned find(const uint64_t *set, unsigned ways, uint64_t line)
@@ -63,7 +47,7 @@ static inline void to_front(uint64_t *set, unsigned way, uint64_t word)
 /* Make the line the most recently used of its set; the victim's word (0: none) comes back. */
 static uint64_t insert(struct cache *c, uint64_t line, uint64_t bits)
 {
-	uint64_t *set = set_of(c, line), victim = set[c->ways - 1];
+	uint64_t *set = cache_set(c, line), victim = set[c->ways - 1];
 	to_front(set, c->ways - 1, line << LINE_SHIFT | bits);
 	return victim;
 }
@@ -71,7 +55,7 @@ static uint64_t insert(struct cache *c, uint64_t line, uint64_t bits)
 /* Invalidate: the word that was there, or 0. */
 static uint64_t take_out(struct cache *c, uint64_t line)
 {
-	uint64_t *set = set_of(c, line);
+	uint64_t *set = cache_set(c, line);
 	unsigned i = find(set, c->ways, line);
 	if (i == c->ways)
 		return 0;
@@ -86,7 +70,7 @@ unsigned cache_peek(const struct cache *c, uint64_t line)
 {
 	if (!c->sets)
 		return LINE_INVALID;
-	const uint64_t *set = set_of(c, line);
+	const uint64_t *set = cache_set(c, line);
 	unsigned i = find(set, c->ways, line);
 	return i == c->ways ? LINE_INVALID : (unsigned)STATE(set[i]);
 }
@@ -119,7 +103,7 @@ static void write_back(struct cache_hier *h, struct cache_core *core, uint64_t l
 {
 	count(core, MMU_STAT_WRITEBACK);
 	if (h->l3.sets) {
-		uint64_t *set = set_of(&h->l3, line);
+		uint64_t *set = cache_set(&h->l3, line);
 		unsigned i = find(set, h->l3.ways, line);
 		if (i < h->l3.ways)
 			set[i] |= LINE_MODIFIED;
@@ -143,7 +127,7 @@ static bool snoop(struct cache_hier *h, unsigned cpu, uint64_t line, bool keep)
 	bool held = false, dirty = false;
 	struct cache *const c[] = { &core->l1d, &core->l2 };
 	for (unsigned k = 0; k < ARRAY_LEN(c); k++) {
-		uint64_t *set = set_of(c[k], line);
+		uint64_t *set = cache_set(c[k], line);
 		unsigned i = find(set, c[k]->ways, line);
 		if (i == c[k]->ways)
 			continue;
@@ -205,7 +189,7 @@ static enum mem_level beyond_l2(struct cache_hier *h, unsigned cpu, uint64_t lin
 			*state = LINE_SHARED;
 		return LEVEL_MEM;
 	}
-	uint64_t *set = set_of(&h->l3, line);
+	uint64_t *set = cache_set(&h->l3, line);
 	unsigned i = find(set, h->l3.ways, line);
 	if (i == h->l3.ways) {
 		count(core, MMU_STAT_L3_MISS);
@@ -234,7 +218,7 @@ static enum mem_level own(struct cache_hier *h, unsigned cpu, uint64_t line)
 	struct cache_core *core = &h->core[cpu];
 	enum mem_level level = LEVEL_MEM;
 	if (h->l3.sets) {
-		uint64_t *set = set_of(&h->l3, line);
+		uint64_t *set = cache_set(&h->l3, line);
 		unsigned i = find(set, h->l3.ways, line);
 		assert(i < h->l3.ways);         /* inclusion */
 		snoop_all(h, set[i] & PRESENT_ALL & ~PRESENT(cpu), line, false);
@@ -243,7 +227,7 @@ static enum mem_level own(struct cache_hier *h, unsigned cpu, uint64_t line)
 	} else {
 		snoop_all(h, others(h, cpu), line, false);
 	}
-	uint64_t *set = set_of(&core->l2, line);
+	uint64_t *set = cache_set(&core->l2, line);
 	unsigned i = find(set, core->l2.ways, line);
 	if (i < core->l2.ways && STATE(set[i]) == LINE_SHARED)
 		set[i] = (set[i] & ~3ull) | LINE_EXCLUSIVE;
@@ -260,7 +244,7 @@ static void l2_insert(struct cache_hier *h, struct cache_core *core, uint64_t li
 /* Modified data leaves L1D for L2, which may have lost the line meanwhile. */
 static void l1d_write_back(struct cache_hier *h, struct cache_core *core, uint64_t line)
 {
-	uint64_t *set = set_of(&core->l2, line);
+	uint64_t *set = cache_set(&core->l2, line);
 	unsigned i = find(set, core->l2.ways, line);
 	count(core, MMU_STAT_WRITEBACK);
 	if (i < core->l2.ways)
@@ -274,7 +258,7 @@ static enum mem_level fill(struct cache_hier *h, unsigned cpu, uint64_t line, bo
                            unsigned *state)
 {
 	struct cache_core *core = &h->core[cpu];
-	uint64_t *set = set_of(&core->l2, line);
+	uint64_t *set = cache_set(&core->l2, line);
 	unsigned i = find(set, core->l2.ways, line);
 	if (i == core->l2.ways) {
 		enum mem_level level = beyond_l2(h, cpu, line, write, state);
@@ -319,7 +303,7 @@ enum mem_level cache_data(struct cache_hier *h, unsigned cpu, uint64_t line, boo
 		to_front(set, i, line << LINE_SHIFT | state);
 	} else {
 		if (h->l3.sets)
-			prefetch_set(&h->l3, line);
+			cache_expect_set(&h->l3, line);
 		level = fill(h, cpu, line, write, &state);
 		if (write) {
 			drop_from_l1i(core, line);
@@ -347,7 +331,7 @@ enum mem_level cache_fetch(struct cache_hier *h, unsigned cpu, uint64_t line)
 	} else {
 		/* written here a moment ago and still only in L1D: the snoop of one's own
 		 * L1D sees it */
-		uint64_t *d = set_of(&core->l1d, line);
+		uint64_t *d = cache_set(&core->l1d, line);
 		unsigned k = find(d, core->l1d.ways, line);
 		if (k < core->l1d.ways && STATE(d[k]) == LINE_MODIFIED) {
 			d[k] = (d[k] & ~3ull) | LINE_EXCLUSIVE;
@@ -479,7 +463,7 @@ static bool included(const struct cache *c, const struct cache *l3, unsigned cpu
 		uint64_t line = c->word[i] >> LINE_SHIFT;
 		if (!STATE(c->word[i]) || !l3->sets)
 			continue;
-		const uint64_t *set = set_of(l3, line);
+		const uint64_t *set = cache_set(l3, line);
 		unsigned way = find(set, l3->ways, line);
 		if (way == l3->ways || !(set[way] & PRESENT(cpu)))
 			return false;

@@ -61,6 +61,29 @@ enum mem_level cache_fetch(struct cache_hier *h, unsigned cpu, uint64_t line);
 uint64_t cache_flush(struct cache_hier *h, unsigned cpu);
 void cache_drop_all(struct cache_hier *h, unsigned cpu);       /* forget this CPU's lines, nothing counted */
 
+/* The words of the set a line would be in. */
+static inline uint64_t *cache_set(const struct cache *c, uint64_t line)
+{
+	uint64_t set = line & c->mask;
+	if (unlikely(c->sets & c->mask))        /* not a power of two */
+		set = line % c->sets;
+	return c->word + set * c->ways;
+}
+
+/* The host will want these soon: a large cache's words are far away from it, too. */
+static inline void cache_expect_set(const struct cache *c, uint64_t line)
+{
+	const uint64_t *set = cache_set(c, line);
+	for (unsigned i = 0; i < c->ways; i += 8)
+		__builtin_prefetch(set + i, 1);
+}
+static inline void cache_expect(const struct cache_hier *h, unsigned cpu, uint64_t line)
+{
+	cache_expect_set(&h->core[cpu].l2, line);
+	if (h->l3.sets)
+		cache_expect_set(&h->l3, line);
+}
+
 /* Looking: the state (LINE_*) of a line in one cache. */
 unsigned cache_peek(const struct cache *c, uint64_t line);
 

@@ -197,8 +197,8 @@ static bool nested_hit(struct walk *w, gpa_t gpa, uint64_t want, unsigned for_le
 		                       .shift = size_shift[size], .dirty = (info & INFO_D) != 0 };
 		tlb_use(m->tlbs, i);
 		m->stat[MMU_STAT_NESTED_HIT]++;
-		walk_row(w->rec, (struct walk_ref){ .dim = WALK_EPT, .for_level = (uint8_t)for_level, .served = LEVEL_NTLB,
-		                                    .table = gpa.v & PAGE_MASK, .entry = h->hpa & PAGE_MASK });
+		*walk_row(w->rec) = (struct walk_ref){ .dim = WALK_EPT, .for_level = (uint8_t)for_level, .served = LEVEL_NTLB,
+		                                    .table = gpa.v & PAGE_MASK, .entry = h->hpa & PAGE_MASK };
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, WALK_EPT, 1, LEVEL_NTLB, h->hpa & PAGE_MASK);
 		return true;
 	}
@@ -247,9 +247,9 @@ static unsigned start(struct walk *w, gpa_t gpa, unsigned for_level, uint64_t *t
 		*table = INFO_ADDR(m->tlbs->info[i]);
 		*rights = rights_of(m->tlbs->info[i]);
 		m->stat[MMU_STAT_EPT_PSC_HIT]++;
-		walk_row(w->rec, (struct walk_ref){ .dim = WALK_EPT, .level = (uint8_t)level, .for_level = (uint8_t)for_level,
+		*walk_row(w->rec) = (struct walk_ref){ .dim = WALK_EPT, .level = (uint8_t)level, .for_level = (uint8_t)for_level,
 		                                    .served = LEVEL_PSC, .entry = *table,
-		                                    .index = (uint16_t)BITS(gpa.v, level_shift(level) + 8, level_shift(level)) });
+		                                    .index = (uint16_t)BITS(gpa.v, level_shift(level) + 8, level_shift(level)) };
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, WALK_EPT, level, LEVEL_PSC, *table);
 		return level - 1;
 	}
@@ -281,8 +281,9 @@ static uint64_t read_entry(struct walk *w, uint64_t table, unsigned level, unsig
 	uint64_t e = ~0ull;
 	if (likely(p != NULL))
 		memcpy(&e, p, 8);
-	struct walk_ref *r = walk_row(w->rec, (struct walk_ref){ .dim = WALK_EPT, .level = (uint8_t)level,
-		.for_level = (uint8_t)for_level, .served = LEVEL_NONE, .index = (uint16_t)index, .table = table, .entry_pa = at.v, .entry = e });
+	struct walk_ref *r = walk_row(w->rec);
+	*r = (struct walk_ref){ .dim = WALK_EPT, .level = (uint8_t)level,
+		.for_level = (uint8_t)for_level, .served = LEVEL_NONE, .index = (uint16_t)index, .table = table, .entry_pa = at.v, .entry = e };
 	struct mmu *m = w->live;
 	if (m) {
 		m->stat[MMU_STAT_REF_EPT]++;

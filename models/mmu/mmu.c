@@ -410,7 +410,7 @@ static void flush(struct mmu *m, enum flush_scope scope, unsigned pcid)
 static inline uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
 {
 	struct tlb_set *t = m->tlbs;
-	if (id == NO_ARRAY || !(t->array[id].size_mask >> size & 1) || size_shift[size] > info_shift)
+	if (id == NO_ARRAY || !(t->array[id].size_mask >> size & 1))
 		return 0;
 	unsigned shift = size_shift[size];
 	uint64_t piece = INFO_ADDR(info) | (lin & MASK(info_shift) & ~MASK(shift));
@@ -427,10 +427,16 @@ static inline uint32_t put(struct mmu *m, uint8_t id, enum tlb_size size, uint64
 	return entry;
 }
 
+/* The largest size a page's pieces may have. */
+static inline int largest(unsigned info_shift)
+{
+	return info_shift >= 30 ? SIZE_1G : info_shift >= 21 ? SIZE_2M : SIZE_4K;
+}
+
 /* The largest piece the first level takes. */
 static void put_first(struct mmu *m, bool fetch, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh, struct hit *h)
 {
-	for (int size = SIZE_1G; size >= SIZE_4K; size--) {
+	for (int size = largest(info_shift); size >= SIZE_4K; size--) {
 		uint8_t id = first_level[fetch][m->detailed][size];
 		uint32_t entry = put(m, id, (enum tlb_size)size, lin, info, info_shift, global, fresh);
 		if (!entry)
@@ -447,7 +453,7 @@ static void put_first(struct mmu *m, bool fetch, uint64_t lin, uint64_t info, un
 
 static void put_second(struct mmu *m, uint64_t lin, uint64_t info, unsigned info_shift, bool global, bool fresh)
 {
-	for (int size = SIZE_1G; size >= SIZE_4K; size--) {
+	for (int size = largest(info_shift); size >= SIZE_4K; size--) {
 		/* a large page whose size the second level does not keep is not kept at all */
 		if (put(m, size == SIZE_1G ? STLB_1G : STLB_4K, (enum tlb_size)size, lin, info, info_shift, global, fresh) || (size == SIZE_2M && info_shift > 12))
 			return;
@@ -482,6 +488,15 @@ static void fault_done(struct mmu *m, uint64_t lin, unsigned access, const struc
 static bool sufficient(const struct mmu *m, uint64_t info, unsigned access)
 {
 	return paging_denies(m, info, access) < 0 && (info & INFO_D || !access_writes(access)) && (!(info & INFO_NR) || access & ACC_EXEC);
+}
+
+/* Where the access goes is known, and there is more to do before it is made: let the host fetch the bytes meanwhile, and the words
+ * of the modelled caches their line will be looked up in. */
+static void expect(const struct mmu *m, uint64_t pa)
+{
+	__builtin_prefetch(m->mem->ram + mem_offset(m->mem, HPA(pa)));
+	if (m->detailed)
+		cache_expect(m->caches, m->cpu, pa >> 6);
 }
 
 static void found(struct mmu *m, struct hit *h, uint8_t id, uint32_t entry, unsigned shift)
@@ -553,6 +568,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 			m->stat[MMU_STAT_STLB_HIT]++;
 			ledger_charge(m->ledger, WHY_TLB_L2, m->profile->stlb_latency);
 			found(m, h, id, entry, size_shift[size]);
+			expect(m, h->pa);
 			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 2, access);
 			put_first(m, fetch, lin, h->info, size_shift[size], h->tag & TAG_G, true, h);
 			return 0;
@@ -570,6 +586,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 	unsigned shift = w.rec->page_shift;
 	h->info = w.info;
 	h->pa = INFO_ADDR(w.info) | (lin & MASK(shift));
+	expect(m, h->pa);
 	if (m->detailed)
 		put_second(m, lin, w.info, shift, w.global, !stale);
 	put_first(m, fetch, lin, w.info, shift, w.global, !stale, h);
@@ -672,6 +689,17 @@ static void io_write(struct mmu *m, uint64_t pa, const uint8_t *from, unsigned s
 	}
 }
 
+/* The usual sizes by one instruction of the host. */
+static inline void copy(void *to, const void *from, unsigned size)
+{
+	switch (size) {
+	case 8: memcpy(to, from, 8); break;
+	case 4: memcpy(to, from, 4); break;
+	case 1: memcpy(to, from, 1); break;
+	default: memcpy(to, from, size); break;
+	}
+}
+
 /* An access to the APIC-access page of a guest: true when it was served. */
 static bool apic_page(struct mmu *m, const struct hit *h, void *buf, unsigned size, unsigned access)
 {
@@ -703,16 +731,16 @@ static void read_piece(struct mmu *m, const struct hit *h, void *to, unsigned si
 	mem_before_read(m->mem, HPA(h->pa), size, MEM_BY_CPU);
 	if (unlikely(m->watch_seen != NULL))
 		m->watch_seen(m->watch_who, m, h->lin, HPA(h->pa), size, false);
-	memcpy(to, p, size);
+	copy(to, p, size);
 	soft_fill(m, h, access);
 }
 
 static void write_piece(struct mmu *m, const struct hit *h, const void *from, unsigned size, unsigned access)
 {
-	uint8_t copy[64];
-	if (unlikely((h->pa & PAGE_MASK) == m->guest.apic_access) && size <= sizeof copy) {
-		memcpy(copy, from, size);
-		if (apic_page(m, h, copy, size, access))
+	uint8_t bytes[64];
+	if (unlikely((h->pa & PAGE_MASK) == m->guest.apic_access) && size <= sizeof bytes) {
+		memcpy(bytes, from, size);
+		if (apic_page(m, h, bytes, size, access))
 			return;
 	}
 	uint8_t *p = mem_ptr(m->mem, HPA(h->pa));
@@ -732,7 +760,7 @@ static void write_piece(struct mmu *m, const struct hit *h, const void *from, un
 	mem_before_write(m->mem, HPA(h->pa), size, MEM_BY_CPU);
 	if (unlikely(m->watch_seen != NULL))
 		m->watch_seen(m->watch_who, m, h->lin, HPA(h->pa), size, true);
-	memcpy(p, from, size);
+	copy(p, from, size);
 	soft_fill(m, h, access);
 }
 
@@ -1056,6 +1084,7 @@ void mmu_set_detailed(struct mmu *m, bool on)
 		return;
 	m->detailed = on;
 	memset(m->tlbs->state, 0, m->tlbs->state_size);
+	tlb_restored(m->tlbs);
 	cache_drop_all(m->caches, m->cpu);
 	m->dtlb_mru = m->itlb_mru = 0;
 	mmu_drop_soft(m);
@@ -1146,6 +1175,7 @@ void mmu_sections(struct mmu *m, struct snaps *s)
 void mmu_restored(struct mmu *m)
 {
 	m->context = (uint64_t)m->guest.vpid | (m->guest.ept ? ep4ta_of(m->guest.eptp) : 0);
+	tlb_restored(m->tlbs);
 	paging_update(m);
 	choose_soft(m);
 	cache_restored(m->caches, m->cpu);

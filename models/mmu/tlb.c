@@ -86,6 +86,16 @@ struct tlb_set *tlb_new(const struct profile *p, struct err *e)
 	return t;
 }
 
+void tlb_restored(struct tlb_set *t)
+{
+	memset(t->sizes, 0, sizeof t->sizes);
+	for (unsigned id = 0; id < TLB_ARRAYS; id++) {
+		const struct tlb_array *a = &t->array[id];
+		for (uint32_t i = a->base, end = i + a->sets * a->ways; t->live[id] && i < end; i++)
+			t->sizes[id][BITS(t->tag[i], 3, 2)] += t->tag[i] != 0;
+	}
+}
+
 /* From a snapshot file: entries of a size their array can hold, valid or empty, and as many as are counted. */
 bool tlb_valid(void *who, const void *state)
 {
@@ -121,6 +131,7 @@ void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry)
 {
 	if (!t->tag[entry])
 		return;
+	t->sizes[id][BITS(t->tag[entry], 3, 2)]--;
 	t->tag[entry] = t->context[entry] = t->info[entry] = t->stamp[entry] = 0;
 	if (!--t->live[id])
 		t->pieces[id] = 0;

@@ -80,10 +80,12 @@ struct tlb_set {
 	uint32_t n;
 	void *state;                    /* all of the above, one block, for snapshots */
 	size_t state_size;
+	uint32_t sizes[TLB_ARRAYS][4];  /* derived: valid entries per array and enum tlb_size; none of a size, none looked for */
 };
 
 struct tlb_set *tlb_new(const struct profile *p, struct err *e);
 void tlb_free(struct tlb_set *t);
+void tlb_restored(struct tlb_set *t);   /* the state is another: what is derived follows */
 bool tlb_valid(void *who, const void *state);   /* for snaps_valid(); who: the set */
 
 static inline uint64_t tlb_page(uint64_t lin, unsigned shift)
@@ -114,14 +116,15 @@ static inline uint32_t tlb_find(const struct tlb_set *t, enum tlb_id id, uint64_
                                 unsigned pcid, uint64_t context)
 {
 	const struct tlb_array *a = &t->array[id];
-	if (!t->live[id])
+	if (!t->sizes[id][size])
 		return 0;
-	uint64_t page = tlb_page(lin, shift), want = page << 16 | (uint64_t)pcid << 4 | (uint64_t)size << 2 | TAG_V;
-	uint64_t want_global = page << 16 | (uint64_t)size << 2 | TAG_G | TAG_V;
-	uint32_t i = tlb_set_base(a, page), end = i + a->ways;
-	for (; i < end; i++)
-		if ((t->tag[i] == want || t->tag[i] == want_global) && t->context[i] == context)
-			return i;
+	const uint64_t page = tlb_page(lin, shift), want = page << 16 | (uint64_t)size << 2 | TAG_V;
+	const uint64_t *tag = t->tag + tlb_set_base(a, page), *end = tag + a->ways, other = ~(TAG_PCID | TAG_G);
+	do {
+		const uint64_t differs = *tag ^ want;
+		if (unlikely(!(differs & other)) && (differs == (uint64_t)pcid << 4 || differs == TAG_G) && t->context[tag - t->tag] == context)
+			return (uint32_t)(tag - t->tag);
+	} while (++tag < end);
 	return 0;
 }
 
@@ -135,15 +138,21 @@ static inline void tlb_use(struct tlb_set *t, uint32_t entry)
 static inline uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift)
 {
 	const struct tlb_array *a = &t->array[id];
-	uint32_t best = tlb_set_base(a, tlb_page(lin, shift)), end = best + a->ways;
-	for (uint32_t i = best + 1; i < end; i++)
-		best = t->stamp[i] < t->stamp[best] ? i : best;
-	return best;
+	const uint64_t *stamp = t->stamp + tlb_set_base(a, tlb_page(lin, shift)), *end = stamp + a->ways, *best = stamp;
+	uint64_t least = *stamp;
+	while (++stamp < end) {
+		best = *stamp < least ? stamp : best;
+		least = *stamp < least ? *stamp : least;
+	}
+	return (uint32_t)(best - t->stamp);
 }
 
 static inline void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info)
 {
-	t->live[id] += !t->tag[entry];
+	const uint64_t old = t->tag[entry];
+	t->live[id] += !old;
+	t->sizes[id][BITS(old, 3, 2)] -= old != 0;
+	t->sizes[id][BITS(tag, 3, 2)]++;
 	t->tag[entry] = tag;
 	t->context[entry] = context;
 	t->info[entry] = info;

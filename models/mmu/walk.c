@@ -115,7 +115,7 @@ uint32_t paging_error_code(const struct mmu *m, unsigned access)
 	return code;
 }
 
-int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
+int paging_denies_unusual(const struct mmu *m, uint64_t info, unsigned access)
 {
 	const struct paging *g = &m->paging;
 	bool user_page = info & INFO_U, user = access & ACC_USER, write = access_writes(access), denied = false;
@@ -142,13 +142,6 @@ int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
 }
 
 /* ---- references ---- */
-
-struct walk_ref *walk_row(struct walk_record *rec, struct walk_ref row)
-{
-	struct walk_ref *r = &rec->ref[rec->n < WALK_REFS_MAX ? rec->n++ : WALK_REFS_MAX - 1];
-	*r = row;
-	return r;
-}
 
 /* Time one access of the walker to the memory hierarchy. */
 static unsigned walker_access(struct mmu *m, hpa_t pa, bool write, uint8_t *served)
@@ -238,8 +231,9 @@ static bool ref(struct walk *w, struct table *t, unsigned level, unsigned index,
 		return false;
 	}
 	t->row = w->rec->n;
-	struct walk_ref *r = walk_row(w->rec, (struct walk_ref){ .dim = shadow ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level,
-		.served = LEVEL_NONE, .index = (uint16_t)index, .table = t->gpa, .entry_pa = where->v });
+	struct walk_ref *r = walk_row(w->rec);
+	*r = (struct walk_ref){ .dim = shadow ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level,
+		.served = LEVEL_NONE, .index = (uint16_t)index, .table = t->gpa, .entry_pa = where->v };
 	const uint8_t *p = mem_ptr(w->m->mem, *where);
 	uint64_t v = n == 4 ? MASK(32) : ~0ull;
 	if (likely(p != NULL))
@@ -330,8 +324,8 @@ static unsigned start(struct walk *w, struct table *t, uint64_t *rights)
 		}
 		*rights = info;
 		m->stat[MMU_STAT_PSC_HIT]++;
-		walk_row(w->rec, (struct walk_ref){ .dim = shadowed(m) ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
-			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = t->gpa });
+		*walk_row(w->rec) = (struct walk_ref){ .dim = shadowed(m) ? WALK_SHADOW : WALK_GUEST, .level = (uint8_t)level, .served = LEVEL_PSC,
+			.index = (uint16_t)BITS(w->lin, shift + g->index_bits - 1, shift), .entry = t->gpa };
 		trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_WALK_SKIP, shadowed(m) || t->shadow ? WALK_SHADOW : WALK_GUEST, level, LEVEL_PSC, t->gpa);
 		return level - 1;
 	}

@@ -2,7 +2,7 @@
 #ifndef MMU_WALK_H
 #define MMU_WALK_H
 
-#include "models/mmu/mmu.h"
+#include "models/mmu/tlb.h"
 
 /* One walk. In: the first group. Out: info (tlb.h) of the whole page, and global; or rec->fault. */
 struct walk {
@@ -24,7 +24,10 @@ bool walk(struct walk *w);
 static inline bool walk_asks(const struct walk *w) { return w->live || w->ask; }
 
 /* For the dimensions' walks: a row more in the record; the time of a reference; of setting flags in the entry at `at`. */
-struct walk_ref *walk_row(struct walk_record *rec, struct walk_ref row);
+static inline struct walk_ref *walk_row(struct walk_record *rec)
+{
+	return &rec->ref[rec->n < WALK_REFS_MAX ? rec->n++ : WALK_REFS_MAX - 1];
+}
 void walk_timed(struct walk *w, struct walk_ref *r, hpa_t at, enum why why);
 void walk_updated(struct walk *w, hpa_t at);
 /* An access ended in a fault of the second dimension: counted and traced. */
@@ -35,17 +38,25 @@ void paging_of(struct paging *out, uint64_t cr0, uint64_t cr3, uint64_t cr4, uin
 /* The registers changed: m->paging follows. */
 void paging_update(struct mmu *m);
 
-/* May this access be made through a translation with these rights? -1: yes; else the part of the error code that
- * depends on why not (PFEC_PK or 0). */
-int paging_denies(const struct mmu *m, uint64_t info, unsigned access);
-uint32_t paging_error_code(const struct mmu *m, unsigned access);      /* W/R, U/S, I/D */
-
-/* PDPTEs of PAE paging from where CR3 points: false when one has reserved bits set. */
-bool paging_load_pdptes(const struct mmu *m, hpa_t at, uint64_t pdpte[4]);
-
 static inline bool access_writes(unsigned access)
 {
 	return access & (ACC_WRITE | ACC_RMW);
 }
+
+/* May this access be made through a translation with these rights? -1: yes; else the part of the error code that
+ * depends on why not (PFEC_PK or 0). */
+int paging_denies_unusual(const struct mmu *m, uint64_t info, unsigned access);
+static inline int paging_denies(const struct mmu *m, uint64_t info, unsigned access)
+{
+	const bool user = access & ACC_USER;
+	/* data of its own kind */
+	if (likely(!(access & (ACC_EXEC | ACC_SS)) && ((info & INFO_U) != 0) == user && !m->paging.pke))
+		return access_writes(access) && !(info & INFO_W) && (user || m->paging.wp) ? 0 : -1;
+	return paging_denies_unusual(m, info, access);
+}
+uint32_t paging_error_code(const struct mmu *m, unsigned access);      /* W/R, U/S, I/D */
+
+/* PDPTEs of PAE paging from where CR3 points: false when one has reserved bits set. */
+bool paging_load_pdptes(const struct mmu *m, hpa_t at, uint64_t pdpte[4]);
 
 #endif
