@@ -687,7 +687,8 @@ static emit_fn *const rows[INSN_N] = {
 static void one(struct out *o)
 {
 	const struct uop *u = &o->u;
-	if (o->env->simulated && o->env->simulated(o->env->who, o->b->pc + o->guest)) {
+	const bool repeated = u->flags & (UOP_REP | UOP_REPNE);         /* clears a table now and ordinary memory then: traps are cheaper */
+	if (!repeated && o->env->simulated && o->env->simulated(o->env->who, o->b->pc + o->guest)) {
 		whole_callout(o, BT_CALLOUT_SIMULATE);
 		return;
 	}
