@@ -326,6 +326,11 @@ bool ring_enter(struct vcpu *v)
 		v->s.interpreting = INTERPRET_WANTED;   /* the single-step trap of an instruction that was carried out */
 		return false;
 	}
+	/* blocking by STI or MOV SS ends with this instruction, and no exit tells: what waits for that is not to wait for the next one */
+	if (v->s.blocking && v->s.window && (flags & RFLAGS_IF || v->s.window & VMM_WINDOW_NMI)) {
+		vcpu_interpret_light(v);
+		return false;
+	}
 	const bool wide = wide_now(v);
 	const unsigned cpl = ring_virtual_cpl(v);
 	ring_privilege(v, cpl);
@@ -333,6 +338,8 @@ bool ring_enter(struct vcpu *v)
 		return false;
 	struct ring_frame f = { .rip = vcpu_get(v, VMCS_GUEST_RIP), .rsp = vcpu_get(v, VMCS_GUEST_RSP),
 	                        .flags = (flags & ~(uint64_t)(RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP)) | RFLAGS_IF };
+	if (v->s.blocking & 2)          /* blocking by MOV SS covers instruction breakpoints: RF does for one instruction */
+		f.flags |= RFLAGS_RF;
 	c->s.sysenter_cs = vcpu_get(v, VMCS_GUEST_SYSENTER_CS) & 0xfffc ? RING_SEL_CS : 0;
 	c->s.tsc_aux = v->model->s.tsc_aux;
 	v->s.entered_rip = f.rip;
