@@ -19,15 +19,16 @@ set -u
 LC_ALL=C; export LC_ALL
 
 here=$(cd "$(dirname "$0")" && pwd)
-images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= tab=$here/kvmut.tab logs= speed=
+images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= nested= tab=$here/kvmut.tab logs= speed=
 
 usage() {
 	cat <<-EOF
 	usage: kvmut.sh --images DIR [--baseline FILE.csv] [--vmscope PROGRAM] [--only ROW,...] [--jobs N] [--timeout S]
-	                [--qemu [PROGRAM]] [--csv OUT.csv] [--logs DIR] [--speed detailed|fast] [--table kvmut.tab]
+	                [--qemu [PROGRAM]] [--csv OUT.csv] [--logs DIR] [--speed detailed|fast] [--table kvmut.tab] [--nested]
 	  --qemu     run the rows on QEMU (TCG) instead of vmscope, to see what it makes of the same images
 	  --only     rows by name; a trailing * matches any ending
 	  --timeout  host seconds for one row (default $limit)
+	  --nested   run the rows in a virtual machine that is offered VMX
 	  --logs     keep every row's console there
 	EOF
 	exit 2
@@ -47,6 +48,7 @@ while [ $# -gt 0 ]; do
 	--logs) need "$@"; logs=$2; shift;;
 	--speed) need "$@"; speed=$2; shift;;
 	--table) need "$@"; tab=$2; shift;;
+	--nested) nested="--mmu ept --set nested=true --set page=2M";;
 	--qemu) case ${2-} in ''|-*) qemu=qemu-system-x86_64;; *) qemu=$2; shift;; esac;;
 	-h|--help) usage;;
 	*) echo "kvmut.sh: unknown argument '$1'" >&2; usage;;
@@ -117,7 +119,7 @@ run_row() {
 		status=$?
 	else
 		timeout -k 5 "$limit" "$vmscope" boot "$file" --cpus "$cpus" --ram 512M --append "$args" \
-			--max-cycles "${gcycles}000000000" ${speed:+--speed $speed} $vflags "$@" </dev/null >"$out" 2>"$out.err"
+			--max-cycles "${gcycles}000000000" ${speed:+--speed $speed} $nested $vflags "$@" </dev/null >"$out" 2>"$out.err"
 		status=$?
 	fi
 	# A run cut short also exits with 1, as a guest that ends well does: what vmscope says tells them apart.
