@@ -104,10 +104,6 @@ static void face(struct cpu *c, bool wide)
 	(void)ring_descriptor_of(tss, 103, SEG_P | DESC_TSS32_BUSY, &raw);
 	put_descriptor(c, RING_SEL_TSS, raw);
 	put_descriptor(c, RING_SEL_TSS + 8, tss >> 32);
-	(void)ring_descriptor_of(0, 0xffffffff, flat | SEG_DB | TYPE_CODE | TYPE_READ | 1 << 5, &raw);
-	put_descriptor(c, RING_SEL_CODE_32, raw);
-	(void)ring_descriptor_of(0, 0xffffffff, flat | SEG_DB | TYPE_WRITE | 1 << 5, &raw);
-	put_descriptor(c, RING_SEL_DATA_32, raw);
 	hidden(c, SEG_CS, RING_SEL_CS, 0, 0xffffffff, code);
 	hidden(c, SEG_SS, RING_SEL_SS, 0, 0xffffffff, flat | TYPE_WRITE | SEG_DB);
 	hidden(c, SEG_TR, RING_SEL_TSS, tss, 103, SEG_P | DESC_TSS32_BUSY);

@@ -56,7 +56,7 @@ enum ring_page {
 #define RING_SEL_TSS  0xf020
 #define RING_SEL_LDT  0xf030
 #define RING_SEL_OWN(seg) (0xf040u + 8 * (seg))         /* a guest's ES, CS ... GS that no descriptor in its tables stands for (any more) */
-#define RING_SEL_CODE_32 0xf080                 /* ring 1, all 4 GB: translated code and what it shares with the VMM */
+#define RING_SEL_CODE_32 0xf080                 /* ring 1, all 4 GB: translated code and what it shares with the VMM; there only while such code runs */
 #define RING_SEL_DATA_32 0xf088
 #define RING_SEL_GUEST 0xf000                   /* selectors below are the guest's */
 

@@ -47,7 +47,7 @@
 /* A virtual CPU's page. */
 enum { AT_REAL = 0 /* selectors as loaded last, 8 bytes each */, AT_TABLE = 64 /* GDT, LDT: base, size; 0: none */,
        AT_SPACE = 96 /* CR3 they were found through, mode */, AT_CS_LIMIT = 104 /* of the real CS */,
-       AT_SS_BIG = 112 /* SS.B: pushes use ESP, not SP */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
+       AT_SS_BIG = 112 /* SS.B: pushes use ESP, not SP */, AT_OPEN = 120 /* RING_SEL_CODE_32 is there */, AT_PAGE = 128 /* where the guest's tables are: gpa | 1, 0 unknown */,
        AT_SEEN = 512 /* the guest's first descriptors */ };
 /* A physical CPU's page. */
 enum { AT_OWNER = 0 /* whose copies they are: VPID */, AT_FILLED = 8 /* GDT, LDT: entries that may be other than 0 */ };
@@ -199,6 +199,19 @@ static void unwatch_table(struct vcpu *v, enum table t)
 		unwatch(v, page_slot(t, k));
 }
 
+/* The code segment that leads into the corner from ring 1: there only for a translator's code, and execute-only, so that no segment register
+ * that the guest loads by itself leads there. */
+static void open_corner(struct vcpu *v, bool open)
+{
+	uint64_t raw = 0;
+	if (own(v, AT_OPEN) == open)
+		return;
+	if (open)
+		(void)ring_descriptor_of(0, 0xffffffff, SEG_G | SEG_DB | SEG_P | SEG_S | 1 << 5 | TYPE_CODE | TYPE_ACCESSED, &raw);
+	put(v, entry_at(v, v->cpu, GDT, RING_SEL_CODE_32 >> 3), raw);
+	own_set(v, AT_OPEN, open);
+}
+
 #define ALL_CHANGED (MASK(SEG_TR) | GDTR_CHANGED)
 
 void ring_gdt_load(struct vcpu *v)
@@ -210,6 +223,8 @@ void ring_gdt_load(struct vcpu *v)
 	forget(v, GDT);
 	forget(v, LDT);
 	put(v, owner, vcpu_vpid(v));
+	own_set(v, AT_OPEN, 1);         /* another's may have been */
+	open_corner(v, false);
 	copy_first(v);
 }
 
@@ -461,12 +476,19 @@ static uint16_t load(struct vcpu *v, unsigned i)
 	return k.sel;
 }
 
-/* Translated 32-bit code lies in the corner, and reaches its shared page there through GS, which the guest's own does not get to see. */
+/* Translated 32-bit code lies in the corner, and reaches its shared page there through GS, which the guest's own does not get to see. The
+ * descriptor that GS is loaded with is there for the moment alone. */
 static void load_translated(struct vcpu *v, struct ring_frame *f)
 {
+	const uint64_t at = entry_at(v, v->cpu, GDT, RING_SEL_DATA_32 >> 3);
 	struct desc d;
-	decode_raw(ref(v, entry_at(v, v->cpu, GDT, RING_SEL_DATA_32 >> 3)), &d);
+	uint64_t raw;
+	open_corner(v, true);
+	(void)ring_descriptor_of(0, 0xffffffff, SEG_G | SEG_DB | SEG_P | SEG_S | 1 << 5 | TYPE_WRITE | TYPE_ACCESSED, &raw);
+	put(v, at, raw);
+	decode_raw(raw, &d);
 	seg_set(v->cpu, SEG_GS, RING_SEL_DATA_32 | 1, &d);
+	put(v, at, 0);
 	f->cs = RING_SEL_CODE_32 | 1;
 }
 
@@ -486,6 +508,8 @@ bool ring_segments_going(struct vcpu *v, struct ring_frame *f)
 	f->ss = own(v, AT_REAL + 8 * SEG_SS) & 0xffff;
 	if (later)
 		load_translated(v, f);
+	else if (ring_hooks(v->vm)->came)
+		open_corner(v, false);
 	uint64_t limit = own(v, AT_CS_LIMIT);
 	return f->rip != v->s.entered_rip || (f->rip <= limit && (!wide(v) || limit == ~0ull || ring_stack_big(v)));
 }
