@@ -10,7 +10,7 @@
 #include "models/cpu/sys.h"
 #include "models/mmu/pte.h"
 #include "models/mmu/walk.h"
-#include "models/vmm/virt.h"
+#include "models/vmm/ring/ring.h"
 
 /* ---- who ---- */
 
@@ -142,7 +142,8 @@ static void guest_state(const struct view *v, unsigned thread, struct view_state
 	o->vm = v->vm;
 	o->vmx = VIEW_VMX_NON_ROOT;
 	o->loaded = view_loaded(v, thread);
-	o->cr8 = k->model->lapic ? lapic_cr8(k->model->lapic) : 0;
+	const struct ring_hooks *hooks = k->vm->virt->ring ? ring_hooks(k->vm) : NULL;
+	o->cr8 = hooks && hooks->cr8 ? hooks->cr8(k) : k->model->lapic ? lapic_cr8(k->model->lapic) : 0;
 	if (!started || !vmcs_peek(k->cpu, k->s.vmcs, &vmcs)) {
 		o->s = k->model->s;
 		o->rflags = cpu_rflags(k->model);

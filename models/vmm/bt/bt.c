@@ -11,7 +11,7 @@
  *
  * Source: Adams and Agesen 2006, section 3; SDM Vol. 2, "STI" (blocking for one instruction).
  * Timing: BT_FIND, BT_WHERE, BT_CALLOUT; stores to the shared page.
- * Simplified: kernel code with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not
+ * Simplified: other CPUs see the task priority of one in translated code as 0 when they arbitrate for the lowest; kernel code with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not
  * noticed in translated code; what an emulated device writes by DMA over translated code neither. */
 #include "models/vmm/bt/cache.h"
 
@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "models/cpu/flags.h"
+#include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 #include "models/vmm/ring/ring.h"
 #include "sim/err.h"
@@ -39,7 +40,7 @@ static bool state_valid(void *who, const void *state)
 	memcpy(&s, state, sizeof s);
 	return s.blocks_n <= s.blocks_max && s.code <= s.code_max && s.points_n <= s.points_max && s.pages_n <= BT_PAGES_MAX &&
 	       s.code_max <= (RING_PAGES - RING_CODE) * PAGE_SIZE && s.blocks_max <= s.code_max && s.points_max <= s.code_max &&
-	       s.hash < top && s.pages < top && s.hot < top && s.blocks < top && s.points < top && s.corner < top && s.wide <= 1;
+	       s.hash < top && s.pages < top && s.hot < top && s.blocks < top && s.points < top && s.corner < top && s.wide <= 1 && s.cr8_lent <= 1;
 }
 
 static int vm_init(struct vm *vm, struct err *e)
@@ -80,6 +81,37 @@ static uint64_t get_shared(void *who, size_t member, unsigned size)
 {
 	struct vcpu *v = who;
 	return bt_get(v, shared_page(v).v + member, size);
+}
+
+/* While translated code runs with no interrupt waiting, CR8 is the guest's to change in the shared page; the local APIC's own is 0
+ * meanwhile, so that whatever arrives is looked at. */
+static void take_cr8(struct vcpu *v)
+{
+	struct bt_state *s = bt_state(v);
+	if (!s->cr8_lent)
+		return;
+	s->cr8_lent = 0;
+	lapic_set_cr8(v->model->lapic, (unsigned)get_shared(v, offsetof(struct bt_shared, cr8), 8));
+}
+
+static bool lend_cr8(struct vcpu *v)
+{
+	struct bt_state *s = bt_state(v);
+	const struct lapic_state *l = &v->model->lapic->s;
+	bt_put(v, shared_page(v).v + offsetof(struct bt_shared, cr8), 8, lapic_cr8(v->model->lapic));
+	for (unsigned i = 0; i < ARRAY_LEN(l->irr); i++)
+		if (l->irr[i])
+			return false;
+	s->cr8_lent = 1;
+	lapic_set_cr8(v->model->lapic, 0);
+	return true;
+}
+
+static unsigned peek_cr8(const struct vcpu *v)
+{
+	if (!bt_state(v)->cr8_lent)
+		return lapic_cr8(v->model->lapic);
+	return mem_read64(v->cpu->mmu.mem, HPA(shared_page(v).v + offsetof(struct bt_shared, cr8))) & 15;
 }
 
 /* The guest's registers as they follow from the CPU's; f and the record have them then. */
@@ -191,6 +223,7 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	struct bt_point p;
 	uint32_t block;
 	bt_of(v->vm)->insn_known = false;
+	take_cr8(v);
 	if (f->vector >= RING_STUB_SYSCALL || !bt_inside(v, f->rip) || ring_virtual_cpl(v))
 		return false;
 	const uint64_t at = f->rip;
@@ -242,11 +275,13 @@ static void share(struct vcpu *v)
 {
 	struct bt_state *s = bt_state(v);
 	v->s.translated = !s->wide;
+	const bool lent = s->wide && v->model->lapic && lend_cr8(v);
 	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
 	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, 
 		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
 		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
-		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR) };
+		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR),
+		.tpr_wait = !lent };
 	for (size_t at = 0; at < sizeof now; at += 8)
 		if (memcmp((uint8_t *)&now + at, (uint8_t *)&s->shared + at, 8)) {
 			uint64_t x;
@@ -353,5 +388,5 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 }
 
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
-                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear };
+                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = peek_cr8 };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

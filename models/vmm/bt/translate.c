@@ -609,6 +609,56 @@ static void emit_str(struct out *o) { from_shared(o, selector_size(o), SHARED(tr
 
 static bool reserved_segment(const struct out *o, unsigned seg) { return seg == SEG_SS || (seg == SEG_GS && !wide(o)); }
 
+/* Where RCX is not 0, back to a callout of this instruction. */
+static void unless_zero(struct out *o, unsigned callout_at)
+{
+	before(o, CX, 0);
+	EMIT(o, 0xe3, 2);
+	before(o, CX, 0);
+	EMIT(o, 0xeb, (uint8_t)(callout_at - (o->b->len + 2)));
+}
+
+/* MOV to CR8: stored when it is below 16 and no interrupt waits. No flag changes: x >> 8 and (x + 240) >> 8 are loads from the second
+ * byte of what was stored. */
+static void emit_to_cr8(struct out *o)
+{
+	const unsigned r = o->u.reg[1];
+	before(o, 0, 0);
+	spill(o, R_RCX);
+	before(o, CX, 0);
+	EMIT(o, (uint8_t)(0x48 | (r >= 8 ? 1 : 0)), 0x8b, (uint8_t)(0xc8 | (r & 7)));
+	before(o, CX, 0);
+	store(o, R_RCX, SHARED(cr8_new));
+	before(o, CX, 0);
+	load(o, R_RCX, SHARED(cr8_new) + 1);
+	before(o, CX, 0);
+	EMIT(o, 0xe3, 0);
+	const unsigned n = o->b->len;
+	before(o, CX, 0);
+	reload(o, R_RCX);
+	callout(o, BT_CALLOUT_EMULATE, BT_AT, false);
+	if (!o->b->full)
+		o->b->code[n - 1] = (uint8_t)(o->b->len - n);
+	before(o, CX, 0);
+	load(o, R_RCX, SHARED(cr8_new));
+	before(o, CX, 0);
+	EMIT(o, 0x48, 0x8d, 0x89, 0xf0, 0, 0, 0);       /* lea rcx, [rcx + 240] */
+	before(o, CX, 0);
+	store(o, R_RCX, SHARED(cr8_sum));
+	before(o, CX, 0);
+	load(o, R_RCX, SHARED(cr8_sum) + 1);
+	unless_zero(o, n);
+	before(o, CX, 0);
+	shared(o, 4, 0x8b, R_RCX, SHARED(tpr_wait), 0);
+	unless_zero(o, n);
+	before(o, CX, 0);
+	load(o, R_RCX, SHARED(cr8_new));
+	before(o, CX, 0);
+	store(o, R_RCX, SHARED(cr8));
+	after(o, CX, 0);
+	reload(o, R_RCX);
+}
+
 static void emit_mov(struct out *o)
 {
 	const struct uop *u = &o->u;
@@ -628,6 +678,10 @@ static void emit_mov(struct out *o)
 	} else if (u->kind[1] == OPK_CR && (u->reg[1] == 0 || u->reg[1] == 3 || u->reg[1] == 4)) {
 		static const size_t of[5] = { SHARED(cr0), 0, 0, SHARED(cr3), SHARED(cr4) };
 		from_shared(o, full(o), of[u->reg[1]]);
+	} else if (wide(o) && u->kind[1] == OPK_CR && u->reg[1] == 8) {
+		from_shared(o, 8, SHARED(cr8));
+	} else if (wide(o) && u->kind[0] == OPK_CR && u->reg[0] == 8) {
+		emit_to_cr8(o);
 	} else if (u->kind[0] == OPK_CR || u->kind[1] == OPK_CR || u->kind[0] == OPK_DR || u->kind[1] == OPK_DR) {
 		emit_callout(o);
 	} else {

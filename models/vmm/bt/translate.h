@@ -27,7 +27,9 @@ struct bt_shared {
 	uint32_t vif;                   /* virtual IF: 0 or RFLAGS_IF */
 	uint32_t pending;               /* an interrupt waits for vif: 0 or 1 */
 	uint32_t cs, ss, gs, ldtr, tr;  /* virtual selectors */
-	uint32_t pad;
+	uint32_t tpr_wait;              /* interrupts wait, for CR8 or for something else: the VMM is to see CR8 change */
+	uint64_t cr8;                   /* virtual */
+	uint64_t cr8_new, zero, cr8_sum, zero_too;      /* MOV to CR8 looks whether it may; read from their second bytes on */
 };
 
 /* How the guest's RIP follows from where the CPU is. */

@@ -81,6 +81,7 @@ struct ring_hooks {
 	bool (*reads_time)(const struct vcpu *v);
 	/* The instruction at the guest's RIP, if it is known without reading the guest's code (translated code's callouts): 16 bytes, or NULL. */
 	const uint8_t *(*insn)(struct vcpu *v);
+	unsigned (*cr8)(const struct vcpu *v);          /* for people: the guest's CR8; NULL: its local APIC has it */
 	/* For people: the guest's linear address where the CPU is at lin; *begins: an instruction of the guest's begins there. NULL: it is lin. */
 	uint64_t (*linear)(const struct vcpu *v, uint64_t lin, bool *begins);
 	/* A guest page that the pager traces (pager->trace) has been, or is about to be, written. */
