@@ -419,7 +419,9 @@ static void keep_frame(struct vcpu *v, const struct ring_frame *f)
 	bool fault = f->vector < 32 && f->vector != VEC_DB && f->vector != VEC_NMI;
 	uint64_t flags = (f->flags & ~VIRTUAL_FLAGS & ~(fault ? (uint64_t)RFLAGS_RF : 0)) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS);
 	vcpu_set(v, VMCS_GUEST_RIP, f->rip);
-	vcpu_set(v, VMCS_GUEST_RSP, f->rsp);
+	/* IRET to a stack of 32 bits leaves the upper half of RSP as the VMM had it; it is nobody's in compatibility mode, and 0 by custom */
+	const bool narrow = f->rsp >> 32 && v->s.efer & EFER_LMA && !(vcpu_get(v, VMCS_GUEST_CS_ACCESS) & SEG_L);
+	vcpu_set(v, VMCS_GUEST_RSP, narrow ? (uint32_t)f->rsp : f->rsp);
 	vcpu_set(v, VMCS_GUEST_RFLAGS, flags);
 	if (v->s.blocking && f->rip != v->s.entered_rip)        /* the instruction it covered has been executed */
 		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) & ~3ull);
