@@ -233,3 +233,15 @@ uint64_t vmm_linear(const struct vmm *m, const struct cpu *c, uint64_t lin, bool
 	*begins = true;
 	return virt && virt->hooks && virt->hooks->linear ? virt->hooks->linear(v, lin, begins) : lin;
 }
+
+/* The hardware has what neither the VMM nor its record keeps from the guest. */
+uint64_t vcpu_rflags_peek(const struct vcpu *v)
+{
+	const uint64_t hard = RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID;
+	const struct ring_hooks *h = v->vm->virt->hooks;
+	uint64_t flags = (cpu_rflags(v->cpu) & hard) | (vcpu_peek(v, VMCS_GUEST_RFLAGS) & ~hard);
+	bool on;
+	if (h && h->vif && h->vif(v, &on))
+		flags = (flags & ~(uint64_t)RFLAGS_IF) | (on ? RFLAGS_IF : 0);
+	return flags;
+}

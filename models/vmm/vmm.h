@@ -305,6 +305,7 @@ struct vm *vmm_vm(struct vmm *v, const struct vm_config *c, const struct vm_part
 void vmm_resetting(struct vmm *v, const struct cpu *const *model, unsigned n);
 void vmm_reset(struct vmm *v, const struct cpu *const *model, unsigned n);
 uint64_t vmm_linear(const struct vmm *v, const struct cpu *c, uint64_t lin, bool *begins);      /* of the guest that runs there: machine_linear() */
+uint64_t vcpu_rflags_peek(const struct vcpu *v);        /* of a guest in rings, while it runs */
 void vmm_start(struct vmm *v);          /* the machine begins to run; the first time, the VMM boots and its VMs start */
 /* The virtual CPU that `model` is a part of has something pending: interrupt, NMI, INIT, start-up IPI. */
 void vmm_attention(struct vmm *v, struct cpu *model);

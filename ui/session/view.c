@@ -120,7 +120,6 @@ static void from_vmcs(struct view_state *o, const struct vmcs *k)
  * VMCS, and the flags that the hardware keeps for it in the hardware. */
 static void virtual_rings(const struct machine *m, const struct vcpu *k, const struct vmcs *r, struct view_state *o)
 {
-	const uint64_t real = RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID;
 	struct cpu_state *s = &o->s;
 	bool begins;
 	s->cpl = (uint8_t)SEG_DPL(r->f[VMCS_GUEST_SS_ACCESS]);
@@ -131,7 +130,7 @@ static void virtual_rings(const struct machine *m, const struct vcpu *k, const s
 	s->cr0 = k->s.cr0;
 	s->cr4 = k->s.cr4;
 	s->rip = (machine_linear(m, k->cpu, block_linear(k->cpu), &begins) - s->seg[SEG_CS].base) & k->cpu->lin_mask;
-	o->rflags = (o->rflags & real) | (r->f[VMCS_GUEST_RFLAGS] & ~real);
+	o->rflags = vcpu_rflags_peek(k);
 }
 
 static void guest_state(const struct view *v, unsigned thread, struct view_state *o)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/cpu/block.h"
 #include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
@@ -387,6 +388,17 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 	return v->s.privilege == 2 && bt_inside(v, lin) ? bt_peek(v, lin, begins) : lin;
 }
 
+static bool vif(const struct vcpu *v, bool *on)
+{
+	uint32_t x = 0;
+	if (v->s.privilege != 2 || !bt_inside(v, block_linear(v->cpu)))
+		return false;
+	(void)mem_peek(v->cpu->mmu.mem, HPA(shared_page(v).v + offsetof(struct bt_shared, vif)), &x, 4);
+	*on = x & RFLAGS_IF;
+	return true;
+}
+
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
-                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = peek_cr8 };
+                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = peek_cr8,
+                                         .vif = vif };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

@@ -140,17 +140,23 @@ static void rex_w(struct out *o) { if (wide(o)) byte(o, 0x48); }
 
 /* ---- leaving a block ---- */
 
-static void leave(struct out *o, uint64_t target)
+static void jump_to(struct out *o, uint64_t target)
 {
 	unsigned i = o->b->exits;
 	if (i == BT_EXITS_MAX) {
 		o->b->full = true;
 		return;
 	}
-	point(o, i ? BT_EXIT1 : BT_EXIT0, 0, 0);
 	byte(o, 0xe9);
 	o->b->exit[o->b->exits++] = (struct bt_exit){ .target = target & mask(o), .site = o->b->len };
 	imm32(o, 0);
+}
+
+/* Behind the guest's instruction. */
+static void leave(struct out *o, uint64_t target)
+{
+	point(o, o->b->exits ? BT_EXIT1 : BT_EXIT0, 0, 0);
+	jump_to(o, target);
 }
 
 static void stubs(struct out *o)
@@ -374,7 +380,8 @@ static void emit_jmp(struct out *o)
 	if (odd_branch(o))
 		return;
 	if (o->u.kind[0] == OPK_IMM) {
-		leave(o, o->next + (uint64_t)o->u.imm);
+		before(o, 0, 0);
+		jump_to(o, o->next + (uint64_t)o->u.imm);
 		o->ended = true;
 		return;
 	}

@@ -84,6 +84,8 @@ struct ring_hooks {
 	unsigned (*cr8)(const struct vcpu *v);          /* for people: the guest's CR8; NULL: its local APIC has it */
 	/* For people: the guest's linear address where the CPU is at lin; *begins: an instruction of the guest's begins there. NULL: it is lin. */
 	uint64_t (*linear)(const struct vcpu *v, uint64_t lin, bool *begins);
+	/* For people, while the guest runs: its virtual IF, when the record's is older. NULL: it never is. */
+	bool (*vif)(const struct vcpu *v, bool *on);
 	/* A guest page that the pager traces (pager->trace) has been, or is about to be, written. */
 	void (*written)(struct vcpu *v, gpa_t gpa, unsigned n);
 	bool kernel_syscalls;   /* the guest's kernel executes SYSCALL too, which does not say whose it was: remembered at each entry */
