@@ -37,7 +37,7 @@ struct equiv {
 	bool irq;                       /* an interrupt has been delivered since the last comparison; of one whose delivery */
 	uint8_t vector;                 /* faulted, and which the VMM delivered again, once */
 	unsigned interpreted;           /* instructions the VMM has interpreted since */
-	bool differs;
+	bool differs, limit;
 };
 
 /* ---- what happens in the run under test ---- */
@@ -267,8 +267,13 @@ static void follow(struct equiv *q, const struct seen *t)
 	}
 	for (unsigned i = most(q); i && !same(q, t); i--)
 		instruction(q, t);
-	if (q->interpreted <= 1 && (!same(q, t) || !same_memory(q)))
-		again(q, t);
+	if (q->interpreted > 1 || (same(q, t) && same_memory(q)))
+		return;
+	again(q, t);
+	if (seen_translated(q->v) && !same(q, t)) {     /* the first of them is to be shown */
+		reference_back(q->r);
+		instruction(q, t);
+	}
 }
 
 /* ---- the verdict ---- */
@@ -365,7 +370,8 @@ static bool look(void *who, struct machine *m)
 	reference_done(q->r);
 	q->irq = false;
 	q->interpreted = 0;
-	return q->o->instructions && q->out->instructions >= q->o->instructions;
+	q->limit = q->o->instructions && q->out->instructions >= q->o->instructions;
+	return q->limit;
 }
 
 /* ---- life ---- */
@@ -422,11 +428,13 @@ static void go(struct equiv *q)
 		cycle_t slice = machine_now(q->host) + SLICE;
 		o->stop = machine_run(q->host, slice < until ? slice : until, 0);
 	} while (o->stop == MACHINE_STOP_CYCLES && machine_now(q->host) < until && !session_interrupted());
+	if (q->limit)
+		o->stop = MACHINE_STOP_ICOUNT;
 	o->status = (int)q->host->s.exit_status;
 	o->accesses = q->r->accesses;
 	if (o->verdict == EQUIV_DIFFERS)
 		return;
-	o->verdict = o->stop == MACHINE_STOP_CYCLES || o->stop == MACHINE_STOP_BREAK || o->stop == MACHINE_STOP_USER ? EQUIV_LIMIT : EQUIV_SAME;
+	o->verdict = o->stop == MACHINE_STOP_CYCLES || o->stop == MACHINE_STOP_ICOUNT || o->stop == MACHINE_STOP_USER ? EQUIV_LIMIT : EQUIV_SAME;
 	/* what the last instruction did is not followed */
 	reference_copy(q->r, &q->r->test_writes, &q->guest->mem);
 	reference_copy(q->r, &q->r->dma, &q->guest->mem);

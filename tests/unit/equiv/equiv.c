@@ -58,10 +58,7 @@ ROW(trap_faults,         "trap mmu=shadow.wp " WHAT_IF,     "faults", false)
 ROW(trap_interrupts,     "trap mmu=shadow.flush " WHAT_IF,  "timer n=2 hz=1000", true)
 ROW(trap_system_calls,   "trap mmu=shadow.vtlb " WHAT_IF,   "int80 n=20", false)
 ROW(trap_processor,      "trap mmu=shadow.unsync " WHAT_IF, "cpuid n=3", false)
-#undef ROW
-
 /* Binary translation, on plain x86 */
-#define ROW(name, technique, cmdline, interrupts) Test(equiv, name##_64) { same("build/guests/kernel64.elf", cmdline, technique, interrupts); }
 ROW(bt_switches,         "bt mmu=shadow.wp",     "ctxsw n=30 hz=10000", true)
 ROW(bt_forks,            "bt mmu=shadow.unsync", "forkwait n=2 hz=5000", true)
 ROW(bt_faults,           "bt mmu=shadow.vtlb",   "faults", false)
