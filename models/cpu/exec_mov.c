@@ -4,13 +4,15 @@
 #include "models/cpu/hot.h"
 
 /* ---- MOV ---- */
+/* A load that is not at hand is the usual TLB miss: it goes to memory without looking at what kinds its operands are. */
 
 #define MOV_M(n, k) \
-HOT(h_mov##n##_rm_##k) { HOT_MEM(p, k, n / 8, false); HOT_LOAD(n, v, p); put##n(c, u->reg[0], v); NEXT(c, u); } \
+HOT(h_mov##n##_rm_##k) { HOT_MEM_ELSE(p, k, n / 8, false, h_mov##n##_miss); HOT_LOAD(n, v, p); put##n(c, u->reg[0], v); NEXT(c, u); } \
 HOT(h_mov##n##_mr_##k) { HOT_MEM(p, k, n / 8, true); HOT_STORE(n, p, get##n(c, u->reg[1])); NEXT(c, u); } \
 HOT(h_mov##n##_mi_##k) { HOT_MEM(p, k, n / 8, true); HOT_STORE(n, p, (u##n)u->imm); NEXT(c, u); }
 #define MOV(n) \
 HOT(h_mov##n##_rr) { put##n(c, u->reg[0], get##n(c, u->reg[1])); NEXT(c, u); } \
+HOT(h_mov##n##_miss) { c->cur = u; put##n(c, u->reg[0], (u##n)cpu_load_slow(c, u, ea_linear(c, u, n / 8, false), n / 8)); NEXT(c, u); } \
 HOT(h_mov##n##_ri) { put##n(c, u->reg[0], (u##n)u->imm); NEXT(c, u); } \
 MOV_M(n, b) MOV_M(n, x) MOV_M(n, g)
 MOV(8) MOV(16) MOV(32) MOV(64)

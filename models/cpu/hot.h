@@ -66,11 +66,12 @@ static inline bool ea_g(const struct cpu *c, const struct uop *u, unsigned size,
 		p = (void *)(e_->host + at_); \
 	} while (0)
 /* The same for u's memory operand, address kind k. */
-#define HOT_MEM(p, k, size, write) \
+#define HOT_MEM(p, k, size, write) HOT_MEM_ELSE(p, k, size, write, uop_call)
+#define HOT_MEM_ELSE(p, k, size, write, slow) \
 	uint64_t p##_lin; \
 	if (unlikely(!ea_##k(c, u, (size), (write), &p##_lin))) \
 		return uop_call(c, u); \
-	HOT_AT(p, p##_lin, (size), (write), uop_call)
+	HOT_AT(p, p##_lin, (size), (write), slow)
 #define HOT_LOAD(n, v, p) u##n v; memcpy(&v, p, sizeof v)
 #define HOT_STORE(n, p, x) do { u##n x_ = (x); memcpy(p, &x_, sizeof x_); } while (0)
 

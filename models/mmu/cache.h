@@ -79,9 +79,8 @@ static inline void cache_expect_set(const struct cache *c, uint64_t line)
 }
 static inline void cache_expect(const struct cache_hier *h, unsigned cpu, uint64_t line)
 {
-	cache_expect_set(&h->core[cpu].l2, line);
-	if (h->l3.sets)
-		cache_expect_set(&h->l3, line);
+	const struct cache *c = h->l3.sets ? &h->l3 : &h->core[cpu].l2;
+	cache_expect_set(c, line);
 }
 
 /* Looking: the state (LINE_*) of a line in one cache. */
