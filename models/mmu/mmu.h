@@ -141,6 +141,7 @@ struct mmu {
 	uint8_t user, ac;               /* CPL 3; EFLAGS.AC */
 	uint8_t align_check;            /* every data access is to take the slow way */
 	uint8_t in_guest;               /* between mmu_set_guest(g) and mmu_set_guest(NULL) */
+	uint8_t shadow, pad2[7];        /* shadow: outside VMX too CR3 leads to a VMM's shadow tables */
 	uint64_t stat[MMU_STAT_N];
 
 	struct ledger *ledger;

@@ -180,7 +180,7 @@ void walk_updated(struct walk *w, hpa_t at)
 /* In a guest without EPT, the tables the hardware walks are the VMM's shadow of the guest's. */
 static bool shadowed(const struct mmu *m)
 {
-	return m->in_guest && !m->guest.ept;
+	return m->shadow || (m->in_guest && !m->guest.ept);
 }
 
 /* One table on the way: where it is in both dimensions. */

@@ -515,7 +515,7 @@ static uint64_t shadow_memory(const struct vm *vm)
 		.name = "shadow." #variant, .needs = shadow_needs, .vm_init = variant##_vm_init, .vcpu_init = shadow_vcpu_init, \
 		.fini = shadow_fini, .page_fault = shadow_page_fault, .cr_written = shadow_cr_written, .invlpg = shadow_invlpg, \
 		.invpcid = shadow_invpcid, .restart = shadow_restart, .write = shadow_write, .entering = shadow_entering, \
-		.memory = shadow_memory, .privilege = shadow_privilege, .trace = shadow_page_trace, \
+		.memory = shadow_memory, .shadow = true, .privilege = shadow_privilege, .trace = shadow_page_trace, \
 	};
 PAGER(flush, 0)
 PAGER(vtlb, SHADOW_GLOBAL)

@@ -146,6 +146,9 @@ void vcpu_load_state(struct vcpu *v)
 {
 	const struct cpu_state *s = &v->model->s;
 	struct vcpu_state *k = &v->s;
+	/* beside the VMM the real ones are what the pager has made of them: not overwritten for nothing */
+	const bool same = v->vm->virt->ring && k->launched && !k->renew && k->cr0 == s->cr0 && k->cr3 == s->cr3 && k->cr4 == s->cr4 &&
+	                  k->efer == s->efer;
 	k->cr0 = s->cr0;
 	k->cr3 = s->cr3;
 	k->cr4 = s->cr4;
@@ -158,7 +161,8 @@ void vcpu_load_state(struct vcpu *v)
 	if (k->interpreting)
 		return;                 /* until it can be entered: interpret.c */
 	load_segments(v);
-	load_controls_of_registers(v);
+	if (!same)
+		load_controls_of_registers(v);
 	vcpu_set(v, VMCS_GUEST_RIP, s->rip);
 	vcpu_set(v, VMCS_GUEST_RSP, s->r[R_RSP]);
 	vcpu_set(v, VMCS_GUEST_RFLAGS, cpu_rflags(v->model));

@@ -139,6 +139,7 @@ struct pager {
 	void (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);        /* an emulated write to guest RAM has been made */
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
+	bool shadow;                    /* what the hardware walks are tables of the VMM's, not the guest's own */
 	bool (*agile)(const struct vcpu *v);            /* enter it with agile paging; NULL: never */
 	/* For guests that run beside the VMM (ring/ring.h). The virtual CPL has become 0, or another: of two roots for one CR3, the
 	 * one for it (Intel 64); and writes to a guest page are to trap, or no longer: pager->write()

@@ -173,6 +173,7 @@ void ring_flush(struct vcpu *v, enum invvpid_type type, uint64_t at)
 void ring_take_up(struct vcpu *v)
 {
 	v->s.real_changed |= RING_REAL_CONTROL | RING_REAL_CR3 | RING_REAL_FLUSH_ALL;
+	v->cpu->mmu.shadow = v->vm->pager->shadow;
 	ring_gdt_load(v);
 }
 
