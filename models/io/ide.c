@@ -244,6 +244,9 @@ static void dma(struct ide *d, struct ide_channel *c)
 		} else if (pos == SECTOR)
 			pos = 0;
 		uint32_t n = SECTOR - pos < have ? SECTOR - pos : have;
+		failed = to_memory && mem->device_may && !mem->device_may(mem->device_who, HPA(addr), n);
+		if (failed)
+			break;
 		if (to_memory)
 			mem_write(mem, HPA(addr), c->buf + pos, n);
 		else

@@ -48,6 +48,9 @@ struct mem {
 	void (*watched)(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by);
 	bool watching;                  /* some page has PAGE_WATCH: reads look for it */
 	void *who;
+	/* A VM's: may a device write there? NULL: anywhere (models/vmm/pv/direct.c: not to page tables that the hardware walks). */
+	bool (*device_may)(void *who, hpa_t pa, uint64_t n);
+	void *device_who;
 };
 
 int mem_init(struct mem *m, uint64_t ram_size, struct err *e);

@@ -16,6 +16,7 @@ fuzz_target fuzz_lua;           /* scenarios */
 fuzz_target fuzz_vmx;           /* guests and VMCSs in VMX operation */
 fuzz_target fuzz_gdb;           /* a debugger's packets */
 fuzz_target fuzz_isolation;     /* a hostile VM beside another: isolation_techniques, the first byte of the input */
+fuzz_target fuzz_hypercall;     /* a paravirtual guest's hypercalls, beside another VM */
 extern const unsigned isolation_techniques;
 
 /* One machine for all inputs: the first call builds it, the others go back to how it was. */

@@ -13,6 +13,7 @@
  * starts, which is not timed.
  * Source: Barham et al. 2003, 3.3.3 "Physical memory", 4.2 "Virtual Address Translation".
  * Timing: PV_* of cost.def; each reference to a table or a frame's counts.
+ * Devices of the VM may not write to its page tables either (mem->device_may).
  * Simplified: writes to page tables are refused, not emulated ("writable page tables" are a convenience Xen gave up again). */
 #include "models/vmm/pv/pv.h"
 
@@ -56,6 +57,20 @@ static void spent(void *who, enum frame_spent what)
 		vmm_cost(d->c, what == FRAME_SPENT_TABLE ? VMM_COST_PV_CHECK_TABLE : VMM_COST_PV_CHECK_ENTRY);
 }
 
+/* A device of the VM's own would write into a table otherwise, unseen. */
+static bool device_may(void *who, hpa_t pa, uint64_t n)
+{
+	struct direct *d = who;
+	for (uint64_t i = pa.v >> PAGE_SHIFT; i <= (pa.v + n - 1) >> PAGE_SHIFT; i++) {
+		if (i >= d->f.n)
+			continue;
+		struct frame_view f = frame_view(&d->f, i);
+		if (f.taken_apart || (f.type >= FRAME_L1 && f.count))
+			return false;
+	}
+	return true;
+}
+
 /* ---- life ---- */
 
 static uint64_t direct_needs(const struct vm_config *c)
@@ -69,6 +84,8 @@ static int direct_vm_init(struct vm *vm, struct err *e)
 	d->vm = vm;
 	d->f = (struct frames){ .base = vm->base.v, .n = vm->mem.low_size >> PAGE_SHIFT, .table = vm->tables.v, .nx = true,
 	                        .read = timed_read, .write = timed_write, .spent = spent, .who = d };
+	vm->parts.mem->device_may = device_may;
+	vm->parts.mem->device_who = d;
 	return ring_corner_make(vm, e);
 }
 

@@ -34,4 +34,5 @@ Test(fuzz, vmx_corpus) { corpus("vmx", fuzz_vmx); }
 Test(fuzz, lua_corpus) { corpus("lua", fuzz_lua); }
 Test(fuzz, snapshot_corpus) { corpus("snapshot", fuzz_snapshot); }
 Test(fuzz, gdb_corpus) { corpus("gdb", fuzz_gdb); }
+Test(fuzz, hypercall_corpus) { corpus("hypercall", fuzz_hypercall); }
 Test(fuzz, isolation_corpus) { corpus("isolation", fuzz_isolation); }
