@@ -34,6 +34,16 @@ bool pv_linear(const struct vcpu *v, uint64_t lin)
 	return (lin >> 47 == 0 || lin >> 47 == 0x1ffff) && BITS(lin, 47, 39) != RING_PML4_SLOT;
 }
 
+/* A page that the shadow has no entry for yet, or not enough rights: by the guest's own tables. */
+static bool by_walk(struct vcpu *v, uint64_t lin, uint8_t *at, unsigned n, bool write)
+{
+	gpa_t gpa;
+	uint32_t error;
+	if (pv_is_direct(v->vm) || vcpu_walk(v, lin, write ? ACC_WRITE : ACC_READ, &gpa, &error) != PAGED_FIXED)
+		return false;
+	return write ? vcpu_write_gpa(v, gpa, at, n) : vcpu_read_gpa(v, gpa, at, n);
+}
+
 static bool reach(struct vcpu *v, uint64_t lin, uint8_t *at, unsigned n, bool write)
 {
 	const unsigned access = wide(v) ? ACC_USER : 0;
@@ -42,7 +52,9 @@ static bool reach(struct vcpu *v, uint64_t lin, uint8_t *at, unsigned n, bool wr
 		struct mmu_fault f;
 		if (!pv_linear(v, lin) || !pv_linear(v, lin + k - 1))
 			return false;
-		if (write ? mmu_write(&v->cpu->mmu, lin, at, k, ACC_WRITE | access, &f) : mmu_read(&v->cpu->mmu, lin, at, k, ACC_READ | access, &f))
+		bool fault = write ? mmu_write(&v->cpu->mmu, lin, at, k, ACC_WRITE | access, &f) != 0 :
+		                     mmu_read(&v->cpu->mmu, lin, at, k, ACC_READ | access, &f) != 0;
+		if (fault && !by_walk(v, lin, at, k, write))
 			return false;
 		lin += k, at += k, n -= k;
 	}
@@ -132,11 +144,12 @@ static void bounce(struct vcpu *v, uint64_t handler, unsigned vector, bool has_e
 		pv_segment(v, SEG_CS, &s->cs);
 		pv_segment(v, SEG_SS, &s->ss);
 		ring_privilege(v, 0);
-		if (!ring_load_real(v))
-			return;
 	} else if (big) {
 		sp &= ~15ull;
 	}
+	/* its own address space: after a world switch another one's is still loaded */
+	if (!ring_load_real(v))
+		return;
 	uint32_t narrow[6];
 	for (unsigned i = 0; i < n; i++)
 		narrow[i] = (uint32_t)word[i];
@@ -329,6 +342,21 @@ static void pv_put_away(struct vcpu *v) { pv_gates(v, false); }
 
 /* ---- life ---- */
 
+static bool own_page(const struct vm *vm, uint64_t pa)
+{
+	return !(pa & ~PAGE_MASK) && pa < vm->vmm->p.mem->low_size;
+}
+
+static bool pv_valid(void *who, const void *state)
+{
+	const struct vm *vm = who;
+	const uint64_t frames = vm->mem.low_size >> PAGE_SHIFT;
+	struct pv_state s;
+	memcpy(&s, state, sizeof s);
+	return own_page(vm, s.traps) && own_page(vm, s.pdpt) && s.fast <= 256 && (s.shared == PV_NOWHERE || !(s.shared & ~PAGE_MASK)) &&
+	       (s.root == PV_NOWHERE || s.root < frames) && (s.user_root == PV_NOWHERE || s.user_root < frames);
+}
+
 static int pv_vm_init(struct vm *vm, struct err *e)
 {
 	struct vmm *m = vm->vmm;
@@ -339,6 +367,7 @@ static int pv_vm_init(struct vm *vm, struct err *e)
 	p->s.shared = p->s.user_root = p->s.root = PV_NOWHERE;
 	snprintf(name, sizeof name, "vm%u.pv", vm->number);
 	snaps_section(m->p.snaps, name, 1, &p->s, sizeof p->s);
+	snaps_valid(m->p.snaps, name, pv_valid, vm);
 	snprintf(name, sizeof name, "vm%u.hypercalls", vm->number);
 	snaps_section(m->p.snaps, name, 1, p->stat, sizeof p->stat);
 	if (m->p.stats) {
@@ -374,5 +403,5 @@ const struct virt virt_pv = {
 	.name = "pv", .hooks = &hooks, .ring = true, .able = ring_able, .vm_init = ring_vm_init, .vm_fini = ring_vm_fini,
 	.boot = ring_boot, .create = ring_create, .get = ring_get, .set = ring_set, .peek = ring_peek, .has = ring_has,
 	.take_up = pv_take_up, .put_away = pv_put_away, .serve = ring_serve, .enter = pv_enter, .in_guest = ring_in_guest, .flush = ring_flush,
-	.fits = ring_fits, .arm = ring_arm,
+	.fits = ring_fits, .arm = ring_arm, .written = ring_written,
 };
