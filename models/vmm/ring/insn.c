@@ -49,8 +49,11 @@ static void drop_inner(struct vcpu *v)
 	for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
 		const uint32_t attr = (uint32_t)vcpu_get(v, (enum vmcs_field)(VMCS_GUEST_ES_ACCESS + (int)data[i]));
 		const bool conforming = (attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
-		if (!(attr & SEG_UNUSABLE) && !conforming && SEG_DPL(attr) < 3)
-			ring_set_segment(v, data[i], 0, 0, 0, SEG_UNUSABLE);
+		if (attr & SEG_UNUSABLE || conforming || SEG_DPL(attr) == 3)
+			continue;
+		/* the base stays: 64-bit code goes on using FS's and GS's */
+		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_ES + (int)data[i]), 0);
+		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_ES_ACCESS + (int)data[i]), SEG_UNUSABLE);
 	}
 }
 
@@ -95,6 +98,8 @@ static bool iret(struct vcpu *v, unsigned size)
 			return false;
 	if (more && !stack_for(v, (uint16_t)word[4], cpl, wide && cs.attr & SEG_L && !cpl, &ss))
 		return false;
+	if (more && !(cs.attr & SEG_L) && !(ss.attr & SEG_DB))
+		return false;           /* a 16-bit stack: SP alone is loaded */
 	const uint64_t mask = KERNEL_FLAGS | RFLAGS_RF;
 	vcpu_set(v, VMCS_GUEST_RFLAGS, (flags & ~mask) | (word[2] & mask) | 2);
 	vcpu_set(v, VMCS_GUEST_RIP, word[0]);
