@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "models/cpu/sys.h"
-#include "models/vmm/virt.h"
+#include "models/vmm/nested/nested.h"
 #include "ui/export/ledger_text.h"
 #include "ui/tui/tui.h"
 
@@ -38,6 +38,8 @@ static void who(struct line *l, const struct tui *t, const struct cpu *c)
 		const struct vcpu *vcpu = v->vcpu[v->s.current[c->number] - 1];
 		add(l, STYLE_BANNER_GUEST, " VMX non-root: vm%u", vcpu->vm->number);
 		add(l, STYLE_BANNER_GUEST, vcpu->vm->config.vcpus > 1 ? ".vcpu%u " : " ", vcpu->number);
+		if (nested_operation(vcpu))     /* a hypervisor in it, or that one's guest */
+			add(l, STYLE_BANNER_GUEST, nested_running(vcpu) ? "L2 " : "L1 ");
 	} else
 		add(l, STYLE_BANNER_GUEST, " VMX non-root ");
 }
