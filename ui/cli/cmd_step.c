@@ -21,6 +21,9 @@ static int boot(struct args *a, struct session *s, struct err *e)
 {
 	struct boot_image image = a->setup.image;
 	image.kernel = a->operand[0];
+	for (unsigned i = 0; i < a->sets; i++)
+		if (setup_set_pair(&a->setup, a->set[i], "--set", e) != 0)
+			return -1;
 	if (setup_finish(&a->setup, e) != 0)
 		return -1;
 	struct run *r = session_machine(s, &a->setup, e);
