@@ -89,7 +89,14 @@ static uint32_t put_text(struct machine *m, struct text *t, const char *s, const
 	return at;
 }
 
-/* A module is "path arguments": the path is read, the whole is its string. */
+/* What a guest is told of a file: where it lies is the host's affair, and a run may not depend on it. */
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* A module is "path arguments": the path is read; its string is that without folders. */
 static int put_module(struct machine *m, const char *spec, struct mbi_module *mod, uint64_t *top,
                       struct text *text, struct err *e)
 {
@@ -106,16 +113,10 @@ static int put_module(struct machine *m, const char *spec, struct mbi_module *mo
 		*top = at + f.size;
 		file_free(&f);
 	}
-	if (!failed && !(mod->string = put_text(m, text, spec, path, e)))
+	if (!failed && !(mod->string = put_text(m, text, spec + (base_name(path) - path), path, e)))
 		failed = -1;
 	free(path);
 	return failed;
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
 }
 
 static int load(struct machine *m, const struct file *f, const struct boot_image *image,
