@@ -5,6 +5,7 @@
  * "Executing IRET removes blocking by NMI", even when it faults. */
 #include <string.h>
 
+#include "models/cpu/block.h"
 #include "models/cpu/access.h"
 #include "models/cpu/cet.h"
 #include "models/cpu/sys.h"
@@ -224,6 +225,7 @@ bool cpu_root_iret(struct cpu *c, unsigned size)
 	memcpy(&outer, &c->fault_exit, sizeof outer);
 	c->ledger.acct = ACCT_HARDWARE;
 	c->block = NULL;
+	block_forget(c);        /* where code of another address space was interrupted */
 	ledger_charge(&c->ledger, WHY_EXECUTE, c->profile->cost[COST_IRET]);
 	bool done = attempt(c, size);
 	memcpy(&c->fault_exit, &outer, sizeof outer);
