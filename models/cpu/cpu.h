@@ -312,6 +312,8 @@ static inline bool cpu_root_modelled(const struct cpu *c)       /* modelled soft
 /* IRET by modelled software, from the frame at SS:RSP, operand size 4 or 8: the instruction's own operation and cost. False: it
  * faulted (c->fault), nothing has changed. */
 bool cpu_root_iret(struct cpu *c, unsigned size);
+/* It executes a guest's code: in VMX non-root operation, or in the rings that modelled software leaves to guests. */
+static inline bool cpu_in_guest(const struct cpu *c) { return c->vmx.guest || (c->vmx.deprivileged && c->s.cpl); }
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }
 
 /* ---- faults (event.c) ---- */

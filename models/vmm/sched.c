@@ -74,6 +74,7 @@ static void take_up(struct vcpu *v)
 	copy_registers(v, &c->s, &v->model->s);
 	mmu_set_pkru(&c->mmu, c->s.pkru);
 	v->s.since = c->ledger.now;
+	v->s.switching = v->vm->virt->ring;
 	v->vm->stat[VMM_STAT_SWITCHES]++;
 	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_WORLD_SWITCH, v->vm->number, v->number, 0, 0);
 	if (v->vm->pager->entering)
@@ -126,6 +127,12 @@ static void idle(struct vmm *m, struct cpu *c)
 	cpu_attention(c);
 }
 
+void vcpu_switch_step(struct vcpu *v, enum switch_step step)
+{
+	if (v->vm->virt->ring)
+		trace(v->cpu->trace, v->cpu->ledger.now, v->cpu->number, VMM_TRACE_SWITCH_STEP, step, v->vm->number, v->number, 0);
+}
+
 bool vcpu_turn_over(const struct vcpu *v)
 {
 	const struct vmm *m = v->vm->vmm;
@@ -163,7 +170,13 @@ void vmm_run(struct vmm *m, struct cpu *c)
 			if (old)
 				put_away(old);
 			m->s.current[c->number] = vcpu_vpid(v);
+			vcpu_switch_step(v, STEP_DECIDE);
+			if (v->vm->virt->ring) {
+				arm(m, v);
+				vcpu_switch_step(v, STEP_TIMER);
+			}
 			take_up(v);
+			vcpu_switch_step(v, STEP_RESTORE);
 		}
 		v->s.halted = v->s.blocked = 0;
 		if (v->s.interpreting && vcpu_interpret(v))

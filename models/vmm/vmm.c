@@ -108,7 +108,10 @@ void vmm_kick(struct vmm *v, struct cpu *c)
 static void slice_over(void *who, cycle_t now, uint32_t code, uint64_t arg)
 {
 	struct vmm *v = who;
+	struct vcpu *holder = vmm_holder(v, v->p.cpu[code]);
 	(void)now, (void)arg;
+	if (holder)
+		vcpu_switch_step(holder, STEP_INTERRUPT);
 	vmm_kick(v, v->p.cpu[code]);
 }
 

@@ -97,7 +97,8 @@ struct vcpu_state {             /* plain */
 	uint32_t renew;                 /* after interpretation: translations may be others, though no control register is */
 	uint64_t cr2;                   /* in rings: while it runs, the guest's CR2; after a #PF, where that struck */
 	uint64_t entered_rip;           /* in rings: where it was entered last */
-	uint32_t segments_changed, pad2; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
+	uint32_t switching;             /* in rings: it was taken up and has not been entered since */
+	uint32_t segments_changed; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
 };
 enum { VMM_WINDOW_INTERRUPT = 1, VMM_WINDOW_NMI = 2 };
 enum { INTERPRET_WANTED = 1 /* its state is where it always is */, INTERPRET_MODEL /* its state is the model's */ };
@@ -259,6 +260,8 @@ void vcpu_injected(struct vcpu *v);                             /* the pending e
 void vcpu_serve(struct vcpu *v);                                /* exit.c: the exit in its fields, registers saved */
 bool vcpu_pending(struct vcpu *v);                        /* interrupt.c: something its model holds wants it to run */
 void vcpu_interrupt(struct vcpu *v);                            /* the event to inject at the entry to come, or the window for it */
+enum switch_step { STEP_INTERRUPT = 1, STEP_VMM, STEP_SAVE, STEP_DECIDE, STEP_TIMER, STEP_RESTORE, STEP_SPACE, STEP_JUMP };
+void vcpu_switch_step(struct vcpu *v, enum switch_step step);   /* for the trace */
 bool vcpu_turn_over(const struct vcpu *v);                      /* others wait for its CPU, and it has had its slice */
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */

@@ -357,7 +357,7 @@ static void on_wake(struct perfetto *p, struct face *f, const struct trace_recor
 {
 	const struct cpu *c = p->m->cpu[r->component];
 
-	if (f->lane && c->vmx.guest) {
+	if (f->lane && cpu_in_guest(c)) {
 		guest_begins(p, f, r->cycle);
 		return;
 	}

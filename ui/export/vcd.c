@@ -226,7 +226,7 @@ static void begin(struct vcd *v, cycle_t now)
 		v->value[cpu_var(i, VAR_MODE)] = (uint16_t)mode_value(c->seen_mode);
 		v->value[cpu_var(i, VAR_RING)] = c->seen_cpl;
 		v->value[cpu_var(i, VAR_HALTED)] = c->s.activity != ACTIVITY_ACTIVE;
-		v->value[cpu_var(i, VAR_VM)] = c->vmx.guest ? c->vmx.vm : 0;
+		v->value[cpu_var(i, VAR_VM)] = cpu_in_guest(c) ? c->vmx.vm : 0;
 	}
 	v->n = 0;
 	memcpy(v->written, v->value, sizeof v->written);

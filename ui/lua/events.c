@@ -199,7 +199,7 @@ static void push_exit(lua_State *L, const struct exit_told *t)
 	lua_setfield(L, -2, "event");
 	const struct { const char *name; uint64_t value; } numbers[] = {
 		{ "cycle", c->ledger.now }, { "cpu", c->number }, { "vcpu", t->v->number }, { "reason", t->x->reason },
-		{ "qualification", t->x->qualification }, { "length", t->x->length }, { "rip", c->vmcs->f[VMCS_GUEST_RIP] },
+		{ "qualification", t->x->qualification }, { "length", t->x->length }, { "rip", vcpu_peek(t->v, VMCS_GUEST_RIP) },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		lua_pushinteger(L, (lua_Integer)numbers[i].value);

@@ -371,6 +371,12 @@ void vmx_tell_exit(struct cpu *c, uint32_t reason, uint64_t qualification, uint6
 	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_EXIT, reason, qualification, rip, length);
 }
 
+void vmx_tell_entry(struct cpu *c)
+{
+	c->stat[CPU_STAT_VM_ENTRY]++;
+	trace(c->trace, c->ledger.now, c->number, CPU_TRACE_VM_ENTRY, c->s.rip, 0, 0, 0);
+}
+
 void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification)
 {
 	struct flow f;

@@ -74,6 +74,7 @@ void vmx_exit(struct cpu *c, const struct vmx_exit *x) NORETURN;
 void vmx_leave(struct cpu *c, const struct vmx_exit *x);
 /* Modelled software without VMX says what an exit would have been: counted and traced as one. */
 void vmx_tell_exit(struct cpu *c, uint32_t reason, uint64_t qualification, uint64_t rip, unsigned length);
+void vmx_tell_entry(struct cpu *c);             /* likewise, once the guest has the CPU */
 /* A VM entry that failed on the guest's state: the host's is loaded, the guest's is not saved. */
 void vmx_entry_failed(struct cpu *c, enum exit_reason reason, uint64_t qualification);
 uint32_t vmx_event_info(const struct cpu_event *ev);    /* in the format of the interruption-information fields */

@@ -15,6 +15,7 @@
 
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
+#include "models/cpu/vmx/vmx.h"
 
 #define STACK_TOP PAGE_SIZE
 const struct virt virt_trap = RING_VIRT("trap", NULL);
@@ -333,6 +334,8 @@ bool ring_enter(struct vcpu *v)
 	ring_privilege(v, cpl);
 	if (v->s.real_changed && !ring_load_real(v))
 		return false;
+	if (v->s.switching)
+		vcpu_switch_step(v, STEP_SPACE);
 	struct ring_frame f = { .rip = vcpu_get(v, VMCS_GUEST_RIP), .rsp = vcpu_get(v, VMCS_GUEST_RSP),
 	                        .flags = (flags & ~(uint64_t)(RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP)) | RFLAGS_IF };
 	if (v->s.blocking & 2)          /* blocking by MOV SS covers instruction breakpoints: RF does for one instruction */
@@ -357,7 +360,13 @@ bool ring_enter(struct vcpu *v)
 	c->vmx.vm = (uint8_t)v->vm->number;
 	c->vmx.virtual_user = cpl != 0;
 	v->s.cr2 = c->s.cr2;
-	return cpu_root_iret(c, wide ? 8 : 4) || refuse_iret(v);
+	if (!cpu_root_iret(c, wide ? 8 : 4))
+		return refuse_iret(v);
+	if (v->s.switching)
+		vcpu_switch_step(v, STEP_JUMP);
+	v->s.switching = 0;
+	vmx_tell_entry(c);
+	return true;
 }
 
 /* ---- the way back ---- */
@@ -433,9 +442,14 @@ void ring_serve(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	const struct ring_hooks *h = ring_hooks(v->vm);
 	struct ring_frame f;
+	const bool over = vcpu_turn_over(v);
 	v->vm->stat[VMM_STAT_EXITS]++;
+	if (over)
+		vcpu_switch_step(v, STEP_VMM);
 	vmm_cost(c, VMM_COST_SAVE_REGS);
 	vcpu_touch_regs(v, ring_record_regs(v), true);
+	if (over)
+		vcpu_switch_step(v, STEP_SAVE);
 	read_frame(v, &f);
 	if (f.vector == VEC_PF) {       /* the VMM's own affair, until the pager says that it is the guest's */
 		const uint64_t at = c->s.cr2;

@@ -225,6 +225,34 @@ Test(ring, four_vms_of_both_widths_on_two_cpus, .timeout = 120)
 	machine_free(r.m);
 }
 
+/* "timer interrupt, enter the VMM, save state, decide the next, arm the timer, restore state, switch address space, jump" */
+static struct { unsigned step[64], n; } steps;
+static void on_step(void *who, const struct trace_record *r)
+{
+	(void)who;
+	if (steps.n < ARRAY_LEN(steps.step))
+		steps.step[steps.n++] = (unsigned)r->a[0];
+}
+Test(ring, a_context_switch_has_eight_steps, .timeout = 60)
+{
+	static struct run r;
+	struct err e = { "" };
+	host(&r, 1, true);
+	add(&r, with("shadow.wp"), KERNEL64, "empty n=2000000");
+	add(&r, with("shadow.wp"), KERNEL32, "empty n=2000000");
+	cr_assert(eq(int, trace_listen(&r.m->trace, "switch_step", on_step, NULL, &e), 0), "%s", e.text);
+	machine_run(r.m, 20000000, 0);
+	unsigned whole = 0;
+	for (unsigned i = 0; i + 8 <= steps.n; i++)
+		if (steps.step[i] == STEP_INTERRUPT) {
+			for (unsigned k = 0; k < 8; k++)
+				cr_expect(eq(uint, steps.step[i + k], STEP_INTERRUPT + k), "step %u of the switch at %u", k + 1, i);
+			whole++;
+		}
+	cr_expect(gt(uint, whole, 3), "%u", steps.n);
+	machine_free(r.m);
+}
+
 Test(ring, vmx_and_rings_on_one_machine_are_refused)
 {
 	static struct run r;
