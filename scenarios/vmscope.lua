@@ -225,6 +225,13 @@
 ---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
 ---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
 ---@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one
+---@field nested? boolean vmx/ept: the virtual machine is offered VMX, for a hypervisor inside it
+---@field vmcs_shadowing? boolean nested: that hypervisor's VMREADs and VMWRITEs reach a shadow VMCS without an exit
+---@field bt_chain? boolean bt: direct branches lead from block to block without the VMM
+---@field bt_adaptive? boolean bt: instructions that trap often are translated anew, as callouts
+---@field bt_block? string|number bt: guest instructions of a block, at most
+---@field bt_cache? string|number bt: the code cache of a virtual CPU, 16K to 1920K
+---@field bt_rdtsc? string|number bt: RDTSC as it is, by a callout, or by the fault the hardware makes of it
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging
@@ -314,6 +321,7 @@
 ---@field ["vmm.shadow_guard"]? integer guard a guest table: go through its reverse map
 ---@field ["vmm.shadow_zap"]? integer give a shadow table back
 ---@field ["vmm.shadow_root"]? integer find or make the root for a CR3
+---@field ["vmm.shadow_switch"]? integer take the other root of a guest whose kernel and user have one each
 ---@field ["vmm.shadow_sync"]? integer bring one table in step: find it, decode which entry was written
 ---@field ["vmm.shadow_sync_entry"]? integer compare one entry of a table out of step with the guest's
 ---@field ["vmm.shadow_invlpg"]? integer find the shadow entry of an invalidated page
@@ -325,6 +333,27 @@
 ---@field ["vmm.pv_update"]? integer one request of a batch: find the frame, decide
 ---@field ["vmm.pv_check_entry"]? integer check or let go one present entry of a page table, its counts excluded
 ---@field ["vmm.pv_check_table"]? integer go through the 512 entries of a table that is to be one, the present ones' checks excluded
+---@field ["vmm.ring_descriptor"]? integer copy one of the guest's segment descriptors for the hardware
+---@field ["vmm.ring_dispatch"]? integer branch on the vector
+---@field ["vmm.ring_decode"]? integer decode the instruction that trapped
+---@field ["vmm.ring_mode"]? integer change between the VMM's 32-bit and 64-bit halves
+---@field ["vmm.ring_reflect"]? integer an event into the guest's IDT: gate, code segment, stack, checks
+---@field ["vmm.ring_return"]? integer IRET, SYSRET or SYSEXIT of the guest's kernel: checks
+---@field ["vmm.ring_flags"]? integer CLI, STI, PUSHF or POPF on the virtual flags
+---@field ["vmm.ring_syscall"]? integer a system call: the guest's entry point and flags
+---@field ["vmm.nested_insn"]? integer a VMX instruction of L1: checks, its operand decoded
+---@field ["vmm.nested_entry"]? integer VM entry of L2: vmcs12 checked, controls merged
+---@field ["vmm.nested_exit"]? integer VM exit of L2 to L1: what to save and what L1's host state becomes
+---@field ["vmm.nested_reflect"]? integer an exit of L2: is it L1's?
+---@field ["vmm.bt_insn"]? integer decode an instruction and emit its translation; storing it is references
+---@field ["vmm.bt_block"]? integer begin a block: walk to its code, take room in the cache, enter it in the hash
+---@field ["vmm.bt_find"]? integer find the translation of an address
+---@field ["vmm.bt_chain"]? integer chain an exit to its target's block
+---@field ["vmm.bt_where"]? integer find the guest's address for one in the cache
+---@field ["vmm.bt_callout"]? integer dispatch a callout
+---@field ["vmm.bt_drop"]? integer drop a block: unchain what leads to it
+---@field ["vmm.bt_flush"]? integer drop the whole cache; clearing is references
+---@field ["vmm.bt_adapt"]? integer count an instruction that had to be emulated
 
 ---@class Machine
 ---@field boot fun(self: Machine, image: BootOptions) load a kernel image and set the entry state

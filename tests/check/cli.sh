@@ -36,7 +36,7 @@ expect 2 "unknown technique 'nix'" compare --technique nix
 expect 2 "vmscope grade is not there yet" grade x
 expect 2 "EPT needs VMX" boot x --cpu pv --mmu ept
 expect 2 "--cpu native goes with --mmu native" boot x --cpu native --mmu shadow
-expect 2 "--cpu trap --mmu shadow (trap-and-emulate, ring compression) is not modelled yet" boot x --cpu trap --mmu shadow
+expect 2 "EPT needs VMX; a paravirtual guest has shadows" boot x --cpu pv --mmu ept
 expect 2 "unknown technique 'vmy'" boot x --cpu vmy
 expect 2 "did you mean 'shadow'?" boot x --cpu bt --mmu shadwo
 expect 2 "--cpus: cpus = 17: expected 1..16" boot x --cpus 17

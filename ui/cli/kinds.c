@@ -14,6 +14,7 @@
 #include "models/io/board.h"
 #include "models/machine.h"
 #include "models/vmm/nested/nested.h"
+#include "models/vmm/pv/hypercall.h"
 #include "ui/cli/args.h"
 #include "ui/cli/technique.h"
 #include "ui/compare/compare.h"
@@ -420,6 +421,12 @@ static void each_stat(item_fn *fn, void *arg)
 
 		snprintf(name, sizeof name, "vm1.%s", vmm_stat_rows[i].name);
 		stat_item(&(struct visit){ fn, arg }, name, &vmm_stat_rows[i], 0);
+	}
+	for (unsigned i = 0; i < PV_CALLS; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "vm1.%s", hypercall_stat_rows[i].name);
+		stat_item(&(struct visit){ fn, arg }, name, &hypercall_stat_rows[i], 0);
 	}
 	for (unsigned i = 0; i < NESTED_STAT_N; i++) {
 		char name[64];
