@@ -99,7 +99,8 @@ differential: setup-test
 
 # Shapes that published studies found: measured against published.
 shapes: all
-	./vmscope run bench/shapes.lua
+	./vmscope run bench/shapes.lua --quiet
+	./vmscope run bench/shapes_software.lua --quiet
 
 # Guest instructions per host second, beside what other emulators are installed.
 bench: all
