@@ -157,18 +157,23 @@ static bool same_memory(const struct equiv *q)
 	return !reference_memory_differs(q->r, &q->guest->mem, &gpa, &a, &b);
 }
 
-/* Instructions it may have executed since. */
+/* Instructions it may have executed since: what the VMM carried out and what it interpreted then, before the guest ran again. */
 static unsigned most(const struct equiv *q)
 {
-	return (q->interpreted ? q->interpreted : 1) + (seen_translated(q->v) ? ELIDED : 0);
+	return 1 + q->interpreted + (seen_translated(q->v) ? ELIDED : 0);
 }
 
 /* One instruction: all iterations of a repeated one, unless the state comes out before. */
 static void instruction(struct equiv *q, const struct seen *t)
 {
-	uint64_t rip = q->r->c->s.rip;
+	const struct cpu_state *s = &q->r->c->s;
+	const uint64_t rip = s->rip;
+	const bool narrow = s->mode != MODE_LONG64;
 	for (unsigned i = 0; i < ITERATIONS; i++) {
-		if (!reference_step(q->r) || q->r->c->s.rip != rip || same(q, t))
+		bool done = !reference_step(q->r) || s->rip != rip;
+		if (narrow && s->mode == MODE_LONG64)
+			reference_halves(q->r, &q->v->cpu->s);
+		if (done || same(q, t))
 			return;
 	}
 }
@@ -255,6 +260,11 @@ static void follow_interrupt(struct equiv *q, const struct seen *t)
 			instruction(q, t);
 		if (same(q, t) && same_memory(q))
 			return;
+		instruction(q, t);      /* delivered by the hardware it is no boundary of its own */
+		if (same(q, t) && same_memory(q)) {
+			q->out->instructions++;
+			return;
+		}
 	}
 }
 
@@ -270,7 +280,7 @@ static void follow(struct equiv *q, const struct seen *t)
 	if (q->interpreted > 1 || (same(q, t) && same_memory(q)))
 		return;
 	again(q, t);
-	if (seen_translated(q->v) && !same(q, t)) {     /* the first of them is to be shown */
+	if (most(q) > 1 && !same(q, t)) {     /* the first of them is to be shown */
 		reference_back(q->r);
 		instruction(q, t);
 	}
@@ -361,7 +371,7 @@ static bool look(void *who, struct machine *m)
 	reference_copy(q->r, &q->r->dma, &q->guest->mem);
 	follow(q, &t);
 	q->differs = !same(q, &t) || !same_memory(q);
-	if (!q->differs)
+	if (!q->differs && q->r->c->s.mode != MODE_LONG64)
 		reference_halves(q->r, &q->v->cpu->s);
 	if (q->differs) {
 		report(q, &t);

@@ -231,8 +231,6 @@ void reference_adopt(struct reference *r, const struct seen *t)
 
 void reference_halves(struct reference *r, const struct cpu_state *test)
 {
-	if (r->c->s.mode == MODE_LONG64)
-		return;
 	for (unsigned i = 0; i < 16; i++)
 		r->c->s.r[i] = i < 8 ? (r->c->s.r[i] & MASK(32)) | (test->r[i] & ~MASK(32)) : test->r[i];
 }
