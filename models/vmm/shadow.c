@@ -153,6 +153,11 @@ static void finish(struct shadow *s, struct vcpu *v)
 		}
 		vmm_cost(s->c, VMM_COST_SHADOW_REMOTE);
 		mmu_flush_all(&other->cpu->mmu);
+		/* PAE paging: its PDPTEs are in registers, until it loads CR3 again */
+		if (v->vm->virt->in_guest(other) && other->cpu->mmu.paging.levels == 3)
+			(void)mmu_set_cr3(&other->cpu->mmu, other->cpu->mmu.cr3);
+		else if (s->ring)
+			flush(other, INVVPID_SINGLE, 0);
 	}
 }
 
