@@ -27,7 +27,7 @@ static void console(void *who, const uint8_t *bytes, size_t n)
 }
 
 /* mmu NULL: the bare machine. */
-static struct run *boot(const char *mmu, bool whatif, const char *kernel, const char *cmdline)
+static struct run *boot(const char *cpu, const char *mmu, bool whatif, const char *kernel, const char *cmdline)
 {
 	struct run *r = calloc(1, sizeof *r);
 	struct machine_config k;
@@ -38,7 +38,7 @@ static struct run *boot(const char *mmu, bool whatif, const char *kernel, const 
 	r->m = r->guest = machine_new(&k, &e);
 	cr_assert(r->m != NULL, "%s", e.text);
 	if (mmu) {
-		struct vm_config v = { .cpu = "trap", .mmu = mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 8 << 20 };
+		struct vm_config v = { .cpu = cpu, .mmu = mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 8 << 20 };
 		k.ram = v.ram = 16 << 20;
 		r->guest = machine_vm(r->m, &k, &v, &e);
 		cr_assert(r->guest != NULL, "%s", e.text);
@@ -61,9 +61,10 @@ static void end(struct run *r)
 	free(r);
 }
 
-static void same_end(const char *mmu, const char *kernel, const char *cmdline)
+static void same_end(const char *cpu, const char *mmu, const char *kernel, const char *cmdline)
 {
-	struct run *a = boot(NULL, true, kernel, cmdline), *b = boot(mmu, true, kernel, cmdline);
+	const bool whatif = !strcmp(cpu, "trap");
+	struct run *a = boot(NULL, NULL, whatif, kernel, cmdline), *b = boot(cpu, mmu, whatif, kernel, cmdline);
 	through(a), through(b);
 	cr_expect(eq(str, b->text, a->text));
 	for (uint64_t at = 0; at < a->guest->mem.ram_size; at += PAGE_SIZE)
@@ -72,11 +73,11 @@ static void same_end(const char *mmu, const char *kernel, const char *cmdline)
 }
 
 #define ROW(variant) \
-Test(segment, a_kernel_finds_its_segments_as_on_the_bare_machine_##variant) { same_end("shadow." #variant, SEGMENTS, ""); } \
+Test(segment, a_kernel_finds_its_segments_as_on_the_bare_machine_##variant) { same_end("trap", "shadow." #variant, SEGMENTS, ""); } \
 Test(segment, random_descriptors_end_as_on_the_bare_machine_##variant) \
 { \
-	same_end("shadow." #variant, RANDOM, "1 n=500"); \
-	same_end("shadow." #variant, RANDOM, "2 n=500"); \
+	same_end("trap", "shadow." #variant, RANDOM, "1 n=500"); \
+	same_end("trap", "shadow." #variant, RANDOM, "2 n=500"); \
 }
 ROW(flush)
 ROW(vtlb)
@@ -84,9 +85,13 @@ ROW(wp)
 ROW(unsync)
 #undef ROW
 
+/* Its own selectors and what leads where, as the translator has them. */
+Test(segment, a_translated_kernel_finds_its_segments_as_on_the_bare_machine) { same_end("bt", "shadow.wp", SEGMENTS, ""); }
+Test(segment, random_descriptors_of_a_translated_kernel)                      { same_end("bt", "shadow.wp", RANDOM, "6 n=500"); }
+
 Test(segment, nothing_of_the_kernels_list_is_missing)
 {
-	struct run *r = boot(NULL, false, SEGMENTS, "");
+	struct run *r = boot(NULL, NULL, false, SEGMENTS, "");
 	through(r);
 	cr_expect(strstr(r->text, "\ndone\n") != NULL, "%s", r->text);
 	cr_expect(strstr(r->text, "\nwrap three 11223344\n") && strstr(r->text, "\nend down 00000007\n") &&
@@ -114,7 +119,7 @@ static uint64_t corner_sum(const struct run *r)
 
 static void harmless(bool whatif, const char *kernel, const char *cmdline)
 {
-	struct run *r = boot("shadow.wp", whatif, kernel, cmdline);
+	struct run *r = boot("trap", "shadow.wp", whatif, kernel, cmdline);
 	machine_run(r->m, 2000000, 0);  /* the VMM has booted */
 	uint64_t before = corner_sum(r);
 	(void)machine_run(r->m, LIMIT, 0);
@@ -131,7 +136,7 @@ Test(segment, the_corner_is_as_it_was_on_plain_x86)       { harmless(false, RAND
 /* No descriptor that the guest may load leads there, at whatever moment one looks; those of the VMM are in ring 0. */
 Test(segment, no_copy_ever_leads_into_the_corner)
 {
-	struct run *r = boot("shadow.wp", true, RANDOM, "5 n=300");
+	struct run *r = boot("trap", "shadow.wp", true, RANDOM, "5 n=300");
 	unsigned seen = 0;
 	for (bool on = true; on;) {
 		on = machine_run(r->m, r->m->cpu[0]->ledger.now + 50000, 0) != MACHINE_STOP_GUEST_EXIT && r->m->cpu[0]->ledger.now < LIMIT;
