@@ -272,8 +272,12 @@ unsigned nested_enter(struct vcpu *v, bool launch)
 		switch (vmx_check_rows[first.check].area) {
 		case VMX_AREA_CONTROL: return VMX_ERR_CONTROLS;
 		case VMX_AREA_HOST:    return VMX_ERR_HOST;
-		case VMX_AREA_GUEST:   nested_entry_failed(v, EXIT_ENTRY_GUEST, vmx_check_qualification((enum vmx_check)first.check)); return 0;
-		default:               nested_entry_failed(v, EXIT_ENTRY_MSR, first.entry); return 0;
+		case VMX_AREA_GUEST:
+			nested_entry_failed(v, EXIT_ENTRY_GUEST, vmx_check_qualification((enum vmx_check)first.check));
+			return 0;
+		default:
+			nested_entry_failed(v, EXIT_ENTRY_MSR, first.entry);
+			return 0;
 		}
 	}
 	make_vmcs02(v, &k);

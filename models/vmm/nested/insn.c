@@ -11,6 +11,8 @@
 #include "models/vmm/exit.h"
 #include "models/vmm/nested/nested.h"
 
+#include <string.h>
+
 #include "models/cpu/flags.h"
 #include "models/cpu/sys.h"
 #include "models/vmm/guest_walk.h"
