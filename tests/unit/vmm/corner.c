@@ -26,9 +26,10 @@ static uint64_t record_get(struct vcpu *v, enum vmcs_field f) { return v->cpu->v
 static void record_set(struct vcpu *v, enum vmcs_field f, uint64_t x) { v->cpu->vmcs->f[f] = x; }
 static uint64_t record_peek(const struct vcpu *v, enum vmcs_field f) { return v->cpu->vmcs->f[f]; }
 static bool record_has(const struct vcpu *v, enum vmcs_field f) { return (void)v, (void)f, true; }
+static bool record_in_guest(const struct vcpu *v) { return v->number == 1; }
 static void record_flush(struct vcpu *v, enum invvpid_type type, uint64_t lin) { (void)v, (void)type, (void)lin; }
 static const struct virt record = { .name = "record", .ring = true, .get = record_get, .set = record_set, .peek = record_peek,
-                                    .has = record_has, .flush = record_flush };
+                                    .has = record_has, .flush = record_flush, .in_guest = record_in_guest };
 
 static struct corner_rig *rig_new(uint64_t heap_end)
 {
@@ -153,5 +154,44 @@ Test(corner, the_real_control_registers_have_nothing_of_vmx)
 	cr_expect(eq(u64, f[VMCS_GUEST_CR0], CR0_PE | CR0_PG | CR0_WP | CR0_NE));
 	cr_expect(eq(u64, f[VMCS_GUEST_CR4], CR4_PAE | CR4_PGE));
 	pager_shadow_vtlb.fini(&g->s.vm);
+	rig_free(g);
+}
+
+/* Two virtual CPUs with one page directory, PAE paging: when one gives its shadow up, the other's registers do not lead there any more. */
+Test(corner, another_cpu_loses_the_pdpte_of_a_page_directory_that_is_given_up)
+{
+	struct corner_rig *g = rig_new(FIXTURE_RAM);
+	struct fixture *other = fixture_new(FIXTURE_LONG64);
+	struct vcpu second = { .vm = &g->s.vm, .number = 1, .cpu = other->cpu, .model = other->cpu }, *v = &g->s.vcpu;
+	struct err e = { "" };
+	gpa_t gpa = GPA(0);
+	other->cpu->mmu.mem = &g->f->mem;
+	other->cpu->vmcs = &other->cpu->vmx.slot[0];
+	mem_write64(&g->f->mem, HPA(BASE + CR3), (CR3 + PAGE_SIZE) | PTE_P);
+	mem_write64(&g->f->mem, HPA(BASE + CR3 + PAGE_SIZE), (CR3 + 2 * PAGE_SIZE) | PTE_P | PTE_RW | PTE_US);
+	mem_write64(&g->f->mem, HPA(BASE + CR3 + 2 * PAGE_SIZE), 0x20000 | PTE_P | PTE_RW | PTE_US);
+	g->s.vm.pager = &pager_shadow_wp;
+	g->s.vm.config.vcpus = 2;
+	g->s.vm.vcpu[1] = &second;
+	cr_assert(eq(int, pager_shadow_wp.vm_init(&g->s.vm, &e), 0), "%s", e.text);
+	for (unsigned i = 0; i < 2; i++) {
+		struct vcpu *k = i ? &second : v;
+		k->s.cr0 = CR0_PE | CR0_PG;
+		k->s.cr4 = CR4_PAE;
+		k->s.cr3 = CR3;
+		pager_shadow_wp.vcpu_init(k);
+		cr_assert(eq(int, pager_shadow_wp.page_fault(k, 0x10, 0, &gpa), PAGED_FIXED));
+	}
+	const uint64_t *f = other->cpu->vmcs->f;
+	cr_assert(eq(int, mmu_load_paging(&other->cpu->mmu, f[VMCS_GUEST_CR0], f[VMCS_GUEST_CR3], f[VMCS_GUEST_CR4], f[VMCS_GUEST_EFER], NULL), 0));
+	cr_assert(other->cpu->mmu.pdpte[0] & PTE_P);
+	const uint64_t corner = other->cpu->mmu.pdpte[3];
+	for (unsigned i = 0; i < 3; i++)        /* it is being filled, or no table any more */
+		pager_shadow_wp.write(v, GPA(CR3 + PAGE_SIZE + 8 * i), (uint8_t[8]){ 0 }, 8);
+	cr_expect(eq(u64, other->cpu->mmu.pdpte[0], 0));
+	cr_expect(eq(u64, other->cpu->mmu.pdpte[3], corner), "the VMM's corner stays");
+	cr_expect(eq(u64, corner, ring_corner_pdpte(&g->s.vm)));
+	pager_shadow_wp.fini(&g->s.vm);
+	fixture_free(other);
 	rig_free(g);
 }
