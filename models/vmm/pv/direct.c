@@ -261,10 +261,12 @@ static enum paged direct_page_fault(struct vcpu *v, uint64_t lin, uint32_t error
 	return PAGED_INJECT;
 }
 
-/* Control registers are the VMM's; a kernel that knows it has one does not write them. */
+/* Control registers are the VMM's; a kernel that knows it has one does not write them. After a reset (vcpu_renew) its memory
+ * holds what nobody has checked: such a VM is not run again. */
 static bool direct_cr_written(struct vcpu *v, unsigned cr, uint64_t old, uint64_t now)
 {
-	(void)v;
+	if (cr == 0 && old == ~now)
+		vcpu_refuse(v, "a reset under pv/direct: its page tables would have to be checked anew");
 	return cr == 0 && !((old ^ now) & (CR0_PG | CR0_PE | CR0_WP));
 }
 
