@@ -454,6 +454,7 @@ static struct machine *build_new(const struct machine_config *config, struct mac
 	if (!m->config.trace_ring)
 		m->config.trace_ring = TRACE_RING;
 	if (host) {
+		m->config.profile.trap_critical = m->config.profile.trap_umip = 0;      /* a virtual CPU is an ordinary one */
 		m->host = host;
 		m->base = base;
 		m->number = host->guests + 1;

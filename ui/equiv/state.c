@@ -88,6 +88,9 @@ static uint64_t virtual_selector(const struct vcpu *v, enum seg_reg i)
 	return i == SEG_CS || i == SEG_SS ? (real & ~3ull) | virtual_cpl(v) : real;
 }
 
+/* In 64-bit mode the base is a register of its own; elsewhere it is a descriptor's, in the hidden part. */
+static uint64_t base64(const struct cpu *c, enum seg_reg i) { return c->s.mode == MODE_LONG64 ? c->s.seg[i].base : 0; }
+
 /* "MOV from CR0 returns the value of the corresponding bit in the read shadow for bits set in the guest/host mask" */
 static uint64_t shadowed(const struct vcpu *v, uint64_t real, enum vmcs_field mask, enum vmcs_field shadow)
 {

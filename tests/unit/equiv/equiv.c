@@ -66,6 +66,19 @@ ROW(bt_time,             "bt mmu=shadow.wp",     "rdtsc n=20", false)
 ROW(bt_branches,         "bt mmu=shadow.flush",  "branchy n=20", false)
 #undef ROW
 
+/* Everything a kernel can do with segments, and ring-3 code with critical instructions in it */
+static void segments(const char *technique)
+{
+	struct equiv_result r = checked("build/guests/segments32.elf", "", technique, &(struct equiv_options){ 0 });
+	if (r.verdict == EQUIV_DIFFERS)
+		equiv_print(stderr, &r);
+	cr_expect(eq(int, r.verdict, EQUIV_SAME));
+	cr_expect(gt(u64, r.instructions, 50000));
+}
+Test(equiv, segments_trap) { segments("trap mmu=shadow.wp " WHAT_IF); }
+Test(equiv, segments_vmx)  { segments("vmx mmu=shadow.wp"); }
+Test(equiv, segments_bt)   { segments("bt mmu=shadow.wp"); }
+
 /* ---- what is wrong is found ---- */
 
 struct wrong { uint64_t n; unsigned reg; uint64_t gpa; bool memory, done; };
