@@ -11,6 +11,8 @@ void standin_init(struct standin *s, struct cpu *c)
 {
 	memset(s, 0, sizeof *s);
 	s->cpu = c;
+	s->vmm.vcpus = s->vmm.p.cpus = 1;
+	s->vm.vmm = &s->vmm;
 	s->vm.number = 1;
 	s->vm.virt = &virt_vmx;
 	s->vm.vcpu[0] = &s->vcpu;

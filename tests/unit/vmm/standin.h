@@ -7,6 +7,7 @@
 
 struct standin {
 	struct cpu *cpu;
+	struct vmm vmm;                 /* one virtual CPU on one physical: nobody waits */
 	struct vm vm;
 	struct vcpu vcpu;
 };
