@@ -158,6 +158,18 @@
 ---@field cpu integer|nil the number when it was a CPU
 ---@field line string|nil of a console line
 
+---a block of translated code
+---@class Translation
+---@field rip integer the guest's address
+---@field at integer that of its translation
+---@field vcpu integer whose code cache it is in
+---@field instructions integer of the guest
+---@field guest_bytes integer their length
+---@field bytes integer length of the translation
+---@field live boolean false: dropped
+---@field exits table[] direct branches out of it: target, chained
+---@field lines table[] translated instructions: at, code, note; where one of the guest's begins also rip, guest
+
 ---what may stop a run
 ---@class Stop
 ---@field id integer for unbreak
@@ -415,6 +427,7 @@
 ---@field write fun(self: Vm, address: integer, bytes: string) overwrite guest-physical memory
 ---@field symbol fun(self: Vm, name: string): integer address of a symbol of its kernel image
 ---@field symbol_at fun(self: Vm, address: integer): string|nil, integer|nil the symbol that covers an address, and the offset in it
+---@field translations fun(self: Vm): Translation[] under bt: the blocks of its code caches, each with the guest's instructions and what they were translated to
 ---@field console string what its guest printed on COM1
 ---@field screen string its VGA text screen, 25 lines
 ---@field name string its name in files

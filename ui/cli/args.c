@@ -185,6 +185,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MAXINSN: return number(flag, v, &a->o.max_instructions, e);
 	case FLAG_STOP: return add(a->o.stop, &a->o.n_stops, ARRAY_LEN(a->o.stop), flag, v, e);
 	case FLAG_LEDGER: a->o.ledger = true; return 0;
+	case FLAG_BLOCKS: a->o.blocks = v; return 0;
 	case FLAG_SCREEN: a->o.screen = true; return 0;
 	case FLAG_QUIET: a->o.quiet = true; return 0;
 	case FLAG_GDB: a->gdb = v; return gdb_where(v, &(struct gdb_where){ .port = 0 }, e);

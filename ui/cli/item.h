@@ -18,7 +18,7 @@ struct kind { const char *name; each_fn *each; const char *one, *sentence; };
 extern const struct kind kinds[];
 extern const size_t kinds_n;
 
-each_fn each_vmcs, each_control, each_exit, each_vmm_cost, each_hypercall;      /* kinds_vmx.c */
+each_fn each_vmcs, each_control, each_exit, each_vmm_cost, each_hypercall, each_translation, each_callout;      /* kinds_vmx.c */
 each_fn each_pane, each_layout, each_key, each_screen_command;   /* kinds_tui.c */
 each_fn each_export;                    /* kinds_export.c */
 

@@ -1,6 +1,7 @@
 /* kinds_vmx.c - the tables of VMX operation as lists of items: VMCS fields, controls, exit reasons. */
 #include <stdio.h>
 
+#include "models/vmm/bt/translate.h"
 #include "models/vmm/exit.h"
 #include "models/vmm/nested/nested.h"
 #include "models/vmm/pv/hypercall.h"
@@ -98,4 +99,16 @@ void each_hypercall(item_fn *fn, void *arg)
 		         vmm_cost_rows[r->cost].name);
 		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, more });
 	}
+}
+
+void each_translation(item_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < bt_rows_n; i++)
+		fn(arg, &(struct item){ bt_rows[i].insn, NULL, bt_rows[i].how, bt_rows[i].sentence, "instructions without a row: innocuous ones as they are, others a callout; see docs/bt.md" });
+}
+
+void each_callout(item_fn *fn, void *arg)
+{
+	for (unsigned i = 1; i < BT_CALLOUTS; i++)
+		fn(arg, &(struct item){ bt_callout_rows[i].name, NULL, "", bt_callout_rows[i].sentence, "counted by bt.callouts.*; see docs/bt.md" });
 }

@@ -150,6 +150,17 @@ static const struct class options[] = {
 		{ "cpu", "integer|nil", "the number when it was a CPU" },
 		{ "line", "string|nil", "of a console line" },
 	} },
+	{ "Translation", "a block of translated code", {
+		{ "rip", "integer", "the guest's address" },
+		{ "at", "integer", "that of its translation" },
+		{ "vcpu", "integer", "whose code cache it is in" },
+		{ "instructions", "integer", "of the guest" },
+		{ "guest_bytes", "integer", "their length" },
+		{ "bytes", "integer", "length of the translation" },
+		{ "live", "boolean", "false: dropped" },
+		{ "exits", "table[]", "direct branches out of it: target, chained" },
+		{ "lines", "table[]", "translated instructions: at, code, note; where one of the guest's begins also rip, guest" },
+	} },
 	{ "Stop", "what may stop a run", {
 		{ "id", "integer", "for unbreak" },
 		{ "text", "string", "as it was written" },

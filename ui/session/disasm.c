@@ -22,7 +22,7 @@ const char *symbol_of(const struct symtab *symbols, uint64_t addr, char *buf, si
 	return buf;
 }
 
-unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n)
+unsigned disassemble_bytes(unsigned mode, const uint8_t *bytes, size_t have, const struct symtab *symbols, uint64_t lin, char *buf, size_t n)
 {
 	static const struct { uint8_t machine, stack; } modes[] = {
 		[MODE_REAL16] = { ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16 },
@@ -38,12 +38,10 @@ unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symta
 	ZydisFormatter formatter;
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-	uint8_t bytes[15];
-	size_t have = view_bytes(top, c, lin, bytes, sizeof bytes);
 	buf[0] = '\0';
 	if (!have)
 		return 0;
-	ZydisDecoderInit(&decoder, (ZydisMachineMode)modes[c->s.mode].machine, (ZydisStackWidth)modes[c->s.mode].stack);
+	ZydisDecoderInit(&decoder, (ZydisMachineMode)modes[mode].machine, (ZydisStackWidth)modes[mode].stack);
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, have, &insn, operand))) {
 		snprintf(buf, n, "(bad)");
 		return 1;
@@ -63,4 +61,10 @@ unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symta
 			snprintf(buf, n, "%s %s", ZydisMnemonicGetString(insn.mnemonic), name);
 	}
 	return insn.length;
+}
+
+unsigned disassemble_at(struct run *top, const struct cpu *c, const struct symtab *symbols, uint64_t lin, char *buf, size_t n)
+{
+	uint8_t bytes[15];
+	return disassemble_bytes(c->s.mode, bytes, view_bytes(top, c, lin, bytes, sizeof bytes), symbols, lin, buf, n);
 }

@@ -1,5 +1,6 @@
 /* session.c - running machines for a person; see session.h. */
 #include "ui/session/session.h"
+#include "ui/session/translations.h"
 #include "ui/session/travel.h"
 
 #include <inttypes.h>
@@ -569,5 +570,7 @@ int session_finish(struct session *s, struct err *e)
 	for (unsigned i = 0; i < s->o.n_stats; i++)
 		if (result_stats(s, s->o.stats[i], e) != 0)
 			return -1;
+	if (s->o.blocks && translations_write(s, s->o.blocks, e) != 0)
+		return -1;
 	return s->o.json ? result_json(s, s->o.json, e) : 0;
 }

@@ -14,7 +14,7 @@
 #define TRACE_FILES_MAX 4
 
 struct options {                /* what the common flags say */
-	const char *json, *stats[STATS_FILES_MAX], *trace[TRACE_FILES_MAX], *input, *keys, *save, *restore;
+	const char *json, *stats[STATS_FILES_MAX], *trace[TRACE_FILES_MAX], *input, *keys, *save, *restore, *blocks;
 	unsigned n_stats, n_traces;
 	const char *stop[32];           /* of the first run: stops.h */
 	unsigned n_stops;

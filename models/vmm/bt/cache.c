@@ -370,6 +370,32 @@ uint64_t bt_peek(const struct vcpu *at, uint64_t lin, bool *begins)
 	return lin;
 }
 
+bool bt_see(const struct vcpu *at, unsigned n, struct bt_seen *o)
+{
+	struct vcpu *v = (struct vcpu *)at;     /* nothing of it changes */
+	const struct bt_state *s = bt_state(v);
+	const struct mem *m = v->cpu->mmu.mem;
+	if (!s->ready || n >= s->blocks_n || !mem_peek(m, HPA(BT_DESC(s, n, pc)), &o->d, sizeof o->d) || o->d.guest_len > sizeof o->guest ||
+	    o->d.len > sizeof o->code || o->d.points > BT_POINTS_MAX)
+		return false;
+	o->at = bt_lin(v, s->code_from + o->d.code);
+	o->wide = s->wide;
+	bool all = mem_peek(m, HPA(s->corner + s->code_from + o->d.code), o->code, o->d.len) &&
+	           mem_peek(m, HPA(s->points + 8ull * o->d.point), o->point, 8ull * o->d.points);
+	o->guest_there = true;
+	for (unsigned i = 0; i < o->d.guest_len; i++) {
+		uint64_t lin = o->d.pc + i, frame;
+		unsigned k = lin >> PAGE_SHIFT != o->d.pc >> PAGE_SHIFT;
+		getter *const get = peek;
+		hpa_t hpa;
+		o->guest[i] = 0x90;
+		frame = o->d.page[k] ? get(v, PAGE_AT(v, o->d.page[k] - 1, frame), 8) : NOWHERE;
+		if (frame == NOWHERE || !vm_gpa_to_hpa(v->vm, GPA(frame << PAGE_SHIFT | (lin & 0xfff)), &hpa) || !mem_peek(m, hpa, &o->guest[i], 1))
+			o->guest_there = false;
+	}
+	return all;
+}
+
 /* ---- making ---- */
 
 /* Another page that code was translated from, at another linear address, may be the same one. */

@@ -95,6 +95,15 @@ void bt_drop_at(struct vcpu *v, uint64_t pc);           /* blocks with this inst
 bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block);
 /* For people, without a cost: the guest's address for one in the cache; *begins: its instruction begins there. */
 uint64_t bt_peek(const struct vcpu *v, uint64_t lin, bool *begins);
+/* Likewise: the block of that number, dropped ones too; false: there is none. */
+struct bt_seen {
+	struct bt_desc d;
+	uint64_t at;                    /* linear, of its code */
+	bool wide, guest_there;         /* guest_there: its page is where it was */
+	uint8_t guest[BT_INSNS_MAX * INSN_BYTES_MAX], code[BT_CODE_MAX];
+	struct bt_point point[BT_POINTS_MAX];
+};
+bool bt_see(const struct vcpu *v, unsigned n, struct bt_seen *o);
 uint64_t bt_get(struct vcpu *v, uint64_t at, unsigned size);
 void bt_put(struct vcpu *v, uint64_t at, unsigned size, uint64_t x);
 #define BT_DESC(s, n, member)     ((s)->blocks + (uint64_t)(n) * sizeof(struct bt_desc) + offsetof(struct bt_desc, member))

@@ -95,14 +95,18 @@ static void before(struct out *o, unsigned reload, int rsp) { point(o, BT_AT, re
 /* The guest's instruction is done. */
 static void after(struct out *o, unsigned reload, int rsp)
 {
-	point(o, BT_AT, reload, rsp)->guest = (uint16_t)(o->next - o->b->pc);
+	struct bt_point *p = point(o, BT_AT, reload, rsp);
+	p->guest = (uint16_t)(o->next - o->b->pc);
+	p->how |= BT_AFTER;
 }
 static void callout(struct out *o, enum bt_callout what, enum bt_rip rip, bool done)
 {
 	struct bt_point *p = point(o, rip, 0, 0);
 	p->callout = what;
-	if (done)
+	if (done) {
 		p->guest = (uint16_t)(o->next - o->b->pc);
+		p->how |= BT_AFTER;
+	}
 	EMIT(o, 0x0f, 0x0b);
 }
 

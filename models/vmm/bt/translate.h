@@ -40,7 +40,7 @@ enum bt_callout {
 	BT_CALLOUTS
 };
 enum { BT_VIF_AL = 1 /* vif's second byte is still in AL */, BT_SHADOW = 2 /* the instruction before was STI */,
-       BT_SPACE = 4 /* translations may be others after it */ };
+       BT_SPACE = 4 /* translations may be others after it */, BT_AFTER = 8 /* the guest's instruction is done, its translation not */ };
 struct bt_point {               /* 8 bytes, as it is in the side table */
 	uint16_t at;                    /* of the translated instruction, in the block */
 	uint16_t guest;                 /* offset of the guest's, in its block */

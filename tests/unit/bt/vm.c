@@ -1,0 +1,126 @@
+/* Virtual machines under binary translation: as on the bare machine, whatever the switches, however the run is cut up; and what people
+ * are shown of the code cache. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/vmm/virt.h"
+#include "sim/err.h"
+#include "tests/unit/guest_run.h"
+#include "ui/session/translations.h"
+
+#define KERNEL32 "build/guests/kernel32.elf"
+#define KERNEL64 "build/guests/kernel64.elf"
+#define WORK "branchy n=40; pgfault n=5; cli n=20; forkwait n=1; timer n=2"
+#define LIMIT 4000000000u
+
+static void through(struct session *s, struct run *r)
+{
+	s->o.max_cycles = LIMIT;
+	r->host ? run_until(r->host, LIMIT, 0) : run_until(r, LIMIT, 0);
+	cr_assert_eq(run_face(r)->last == MACHINE_STOP_GUEST_EXIT || r->last == MACHINE_STOP_GUEST_EXIT || (r->host && r->host->last == MACHINE_STOP_GUEST_EXIT), 1);
+}
+
+static const struct run *guest_of(const struct run *r) { return run_face((struct run *)r); }
+
+static uint64_t stat_of(const struct run *r, unsigned i) { return r->m->vmm->vm[0]->stat[i]; }
+
+static void same_outcome(const char *kernel, const char *keys)
+{
+	struct session a, b;
+	struct run *bare = guest_run(&a, kernel, WORK, "quantum=100000");
+	through(&a, bare);
+	struct run *r = guest_run(&b, kernel, WORK, "cpu=bt mmu=shadow %s", keys);
+	through(&b, r);
+	cr_assert(eq(sz, guest_of(r)->console_n, bare->console_n));
+	cr_expect_eq(memcmp(guest_of(r)->console, bare->console, bare->console_n), 0, "consoles differ under %s", keys);
+	cr_expect_eq(memcmp(guest_of(r)->m->mem.ram + (1 << 20), bare->m->mem.ram + (1 << 20), bare->m->mem.ram_size - (1 << 20)), 0,
+	             "memory differs under %s", keys);
+	cr_expect(stat_of(r, VMM_STAT_BT_BLOCKS) > 100);
+	cr_expect(stat_of(r, VMM_STAT_INTERPRETED) < 100, "%lu instructions interpreted", stat_of(r, VMM_STAT_INTERPRETED));
+	session_fini(&a);
+	session_fini(&b);
+}
+
+#define OUTCOME(name, kernel, keys) Test(bt_vm, name, .timeout = 120) { same_outcome(kernel, keys); }
+OUTCOME(a_64_bit_kernel_ends_as_on_the_bare_machine, KERNEL64, "bt_chain=true")
+OUTCOME(a_32_bit_kernel_ends_as_on_the_bare_machine, KERNEL32, "bt_chain=true")
+OUTCOME(without_chaining_it_does_too, KERNEL64, "bt_chain=false")
+OUTCOME(without_adaptation_it_does_too, KERNEL64, "bt_adaptive=false")
+OUTCOME(in_blocks_of_one_instruction_it_does_too, KERNEL32, "bt_block=1")
+OUTCOME(in_a_cache_that_overflows_it_does_too, KERNEL64, "bt_cache=16K")
+OUTCOME(with_rdtsc_called_out_it_does_too, KERNEL32, "bt_rdtsc=callout")
+
+Test(bt_vm, a_small_cache_is_dropped_now_and_then)
+{
+	struct session s;
+	struct run *r = guest_run(&s, KERNEL64, WORK, "cpu=bt mmu=shadow bt_cache=16K");
+	through(&s, r);
+	cr_expect(stat_of(r, VMM_STAT_BT_FLUSHES) > 0);
+	cr_expect(stat_of(r, VMM_STAT_BT_USED) <= 16384);
+	session_fini(&s);
+}
+
+/* "chaining pays": a loop of branches goes round without the VMM. */
+Test(bt_vm, chaining_pays_at_least_twofold_on_branches)
+{
+	struct session a, b;
+	struct run *with = guest_run(&a, KERNEL64, "branchy n=200", "cpu=bt mmu=shadow");
+	struct run *without = guest_run(&b, KERNEL64, "branchy n=200", "cpu=bt mmu=shadow bt_chain=false");
+	through(&a, with);
+	through(&b, without);
+	cr_expect(machine_now(without->m) > 2 * machine_now(with->m));
+	cr_expect(eq(u64, stat_of(without, VMM_STAT_BT_CHAINED), 0));
+	session_fini(&a);
+	session_fini(&b);
+}
+
+/* Run in pieces and through: the same hash. */
+Test(bt_vm, a_run_in_pieces_is_the_same_run)
+{
+	struct session a, b;
+	struct run *one = guest_run(&a, KERNEL32, "forkwait n=1", "cpu=bt mmu=shadow");
+	struct run *pieces = guest_run(&b, KERNEL32, "forkwait n=1", "cpu=bt mmu=shadow");
+	for (cycle_t at = 12000000; at < 12400000; at += 1237)
+		machine_run(pieces->m, at, 0);
+	machine_run(pieces->m, 12400000, 0);
+	machine_run(one->m, 12400000, 0);
+	cr_expect(eq(u64, machine_hash(one->m), machine_hash(pieces->m)));
+	session_fini(&a);
+	session_fini(&b);
+}
+
+struct looked { unsigned lines, begins; bool bad; };
+static bool look(void *who, const struct translation_line *l)
+{
+	struct looked *k = who;
+	k->lines++;
+	k->begins += l->begins;
+	k->bad |= !l->code[0] || strstr(l->code, "(bad)") || (l->begins && !l->guest[0]);
+	return true;
+}
+
+/* Each guest instruction has one line where it begins, and looking changes nothing. */
+Test(bt_vm, people_see_guest_and_translated_code_side_by_side)
+{
+	struct session s;
+	struct run *r = guest_run(&s, KERNEL64, "cli n=5", "cpu=bt mmu=shadow");
+	struct bt_seen *b = xcalloc(1, sizeof *b);
+	unsigned blocks = 0;
+	through(&s, r);
+	const struct run *guest = guest_of(r);
+	const struct vcpu *v = translations_of(guest, 0);
+	cr_assert(v != NULL);
+	uint64_t hash = machine_hash(r->m);
+	for (; bt_see(v, blocks, b); blocks++) {
+		struct looked k = { 0 };
+		translation_lines(b, v, guest->m->symbols, look, &k);
+		cr_expect(eq(uint, k.begins, b->d.insns), "block %u at %#lx", blocks, b->d.pc);
+		cr_expect(not(k.bad), "block %u at %#lx", blocks, b->d.pc);
+	}
+	cr_expect(blocks > 100);
+	cr_expect(eq(u64, machine_hash(r->m), hash));
+	free(b);
+	session_fini(&s);
+}
