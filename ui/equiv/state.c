@@ -111,8 +111,10 @@ static uint64_t virtual_cr4(const struct vcpu *v)
 static bool pager_keeps(const struct vcpu *v) { return v->vm->pager->page_fault != NULL; }
 
 static uint64_t virtual_cr2(const struct vcpu *v) { return v->cpu->s.cr2; }
-static uint64_t virtual_cr3(const struct vcpu *v) { return pager_keeps(v) ? v->s.cr3 : v->cpu->s.cr3; }
-static uint64_t virtual_efer(const struct vcpu *v) { return pager_keeps(v) ? v->s.efer : v->cpu->s.efer; }
+/* EPT without "unrestricted guest": paging that the guest believes off (models/vmm/identity.c). */
+static bool identity(const struct vcpu *v) { return vm_restricted(v->vm, v->cpu) && !(virtual_cr0(v) & CR0_PG); }
+static uint64_t virtual_cr3(const struct vcpu *v) { return pager_keeps(v) || identity(v) ? v->s.cr3 : v->cpu->s.cr3; }
+static uint64_t virtual_efer(const struct vcpu *v) { return pager_keeps(v) || identity(v) ? v->s.efer : v->cpu->s.efer; }
 
 void seen_bare(const struct cpu *c, struct seen *o)
 {
