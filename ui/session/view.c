@@ -202,6 +202,7 @@ static uint64_t entry_at(const struct mem *m, uint64_t at, unsigned bytes)
 static bool guest_translate(const struct view *v, unsigned thread, uint64_t lin, uint64_t *gpa)
 {
 	const struct mem *m = &view_run(v)->m->mem;
+	const uint64_t base = v->top->m->vmm->vm[v->vm - 1]->entry_base;       /* pv/direct: entries hold machine addresses */
 	struct view_state o;
 	struct paging g;
 	view_state(v, thread, &o);
@@ -219,7 +220,7 @@ static bool guest_translate(const struct view *v, unsigned thread, uint64_t lin,
 		uint64_t pdpte = entry_at(m, (o.s.cr3 & 0xffffffe0) + 8 * BITS(lin, 31, 30), 8);
 		if (!(pdpte & PTE_P))
 			return false;
-		table = pdpte & MASK(52) & PAGE_MASK;
+		table = (pdpte & MASK(52) & PAGE_MASK) - base;
 		top = 2;
 	}
 	for (unsigned level = top;; level--) {
@@ -228,7 +229,7 @@ static bool guest_translate(const struct view *v, unsigned thread, uint64_t lin,
 		if (!(e & PTE_P))
 			return false;
 		bool large = e & PTE_PS && g.large >> level & 1;
-		table = e & g.address[level][large];
+		table = (e & g.address[level][large]) - base;
 		if (level > 1 && !large)
 			continue;
 		if (large && g.levels == 2)
