@@ -64,7 +64,7 @@ static void end(struct run *r)
 static void same_end(const char *cpu, const char *mmu, const char *kernel, const char *cmdline)
 {
 	const bool whatif = !strcmp(cpu, "trap");
-	struct run *a = boot(NULL, NULL, whatif, kernel, cmdline), *b = boot(cpu, mmu, whatif, kernel, cmdline);
+	struct run *a = boot(NULL, NULL, false, kernel, cmdline), *b = boot(cpu, mmu, whatif, kernel, cmdline);
 	through(a), through(b);
 	cr_expect(eq(str, b->text, a->text));
 	for (uint64_t at = 0; at < a->guest->mem.ram_size; at += PAGE_SIZE)
