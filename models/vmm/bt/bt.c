@@ -378,7 +378,8 @@ static void written(struct vcpu *v, gpa_t gpa, unsigned n)
 			continue;
 		struct vcpu at = *k;            /* its cache, by this CPU */
 		at.cpu = v->cpu;
-		bt_written(&at, gpa.v, n);
+		if (bt_written(&at, gpa.v, n) && k == v)
+			vcpu_interpret_one(v);
 	}
 }
 

@@ -627,9 +627,27 @@ void bt_verify(struct vcpu *v, const struct guest_regs *r)
 	}
 }
 
-void bt_written(struct vcpu *v, uint64_t gpa, unsigned len)
+/* The pager does not trace the page any more, and the guest will write it by itself. True: the instruction that does lies on it. */
+static bool given_up(struct vcpu *v, uint64_t frame)
 {
 	struct bt_state *s = bt_state(v);
+	const uint64_t rip = vcpu_get(v, VMCS_GUEST_RIP) >> PAGE_SHIFT;
+	bool own = false;
+	for (uint32_t n = 0; n < s->pages_n; n++)
+		if (PAGE_GET(v, n, frame) == frame) {
+			drop_page(v, n);
+			PAGE_SET(v, n, frame, NOWHERE); /* traced again when it is translated again */
+			own |= PAGE_GET(v, n, lin) == rip;
+			v->vm->stat[VMM_STAT_BT_REWRITTEN]++;
+		}
+	return own;
+}
+
+bool bt_written(struct vcpu *v, uint64_t gpa, unsigned len)
+{
+	struct bt_state *s = bt_state(v);
+	if (len >= PAGE_SIZE)
+		return given_up(v, gpa >> PAGE_SHIFT);
 	for (uint32_t n = 0; n < s->pages_n; n++) {
 		if (PAGE_GET(v, n, frame) != gpa >> PAGE_SHIFT)
 			continue;
@@ -651,6 +669,7 @@ void bt_written(struct vcpu *v, uint64_t gpa, unsigned len)
 		struct cpu *c = v->cpu;
 		trace(c->trace, c->ledger.now, c->number, VMM_TRACE_BT_REWRITTEN, v->vm->number, from, len, 0);
 	}
+	return false;
 }
 
 void bt_drop_at(struct vcpu *v, uint64_t at)

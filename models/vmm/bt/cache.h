@@ -88,7 +88,7 @@ uint32_t bt_make(struct vcpu *v, const struct guest_regs *r, uint64_t pc, struct
 void bt_link(struct vcpu *v, uint32_t from, unsigned exit, uint32_t to);
 void bt_table_put(struct vcpu *v, uint64_t pc, uint32_t block);
 void bt_verify(struct vcpu *v, const struct guest_regs *r);
-void bt_written(struct vcpu *v, uint64_t gpa, unsigned n);
+bool bt_written(struct vcpu *v, uint64_t gpa, unsigned n);      /* true: the instruction that writes is to be interpreted */
 void bt_drop_at(struct vcpu *v, uint64_t pc);           /* blocks with this instruction: it will be translated otherwise */
 
 /* Where the CPU is: its point, and the block (~0: the head). False: nowhere an instruction begins. */

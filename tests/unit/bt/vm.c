@@ -52,6 +52,18 @@ OUTCOME(in_blocks_of_one_instruction_it_does_too, KERNEL32, "bt_block=1")
 OUTCOME(in_a_cache_that_overflows_it_does_too, KERNEL64, "bt_cache=16K")
 OUTCOME(with_rdtsc_called_out_it_does_too, KERNEL32, "bt_rdtsc=callout")
 
+/* Code that is rewritten before each call, behind the store itself, and read. */
+Test(bt_vm, a_kernel_that_rewrites_its_code_runs_what_it_wrote)
+{
+	struct session s;
+	struct run *r = guest_run(&s, "build/guests/rewrite32.elf", "", "cpu=bt mmu=shadow");
+	through(&s, r);
+	const struct run *guest = guest_of(r);
+	cr_expect_eq(strncmp(guest->console, "rewritten code: ok\n", guest->console_n), 0, "%.*s", (int)guest->console_n, guest->console);
+	cr_expect(stat_of(r, VMM_STAT_BT_REWRITTEN) > 10);
+	session_fini(&s);
+}
+
 Test(bt_vm, a_small_cache_is_dropped_now_and_then)
 {
 	struct session s;
