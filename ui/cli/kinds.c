@@ -53,8 +53,7 @@ static void each_technique(item_fn *fn, void *arg)
 		const struct technique_row *r = &technique_rows[i];
 		char detail[64];
 
-		snprintf(detail, sizeof detail, "mmu: %s%s", r->mmus,
-		         r->modelled ? "" : " (not modelled yet)");
+		snprintf(detail, sizeof detail, "mmu: %s", r->mmus);
 		fn(arg, &(struct item){ r->cpu, NULL, detail, r->what, r->why });
 	}
 }

@@ -1,10 +1,10 @@
-/* technique.h - is a pair of techniques legal, and modelled? */
+/* technique.h - is a pair of techniques legal? */
 #ifndef UI_CLI_TECHNIQUE_H
 #define UI_CLI_TECHNIQUE_H
 
 #include "sim/err.h"
 
-struct technique_row { const char *cpu, *mmus; bool modelled; const char *what, *why; };
+struct technique_row { const char *cpu, *mmus, *what, *why; };
 extern const struct technique_row technique_rows[];
 extern const size_t technique_rows_n;
 

@@ -99,15 +99,11 @@ static int add_technique(struct plan *p, const struct compare_options *o, const 
 	return 0;
 }
 
-static int add_modelled(struct plan *p, const struct compare_options *o, const char *const *name, size_t n, struct err *e)
+static int add_techniques(struct plan *p, const struct compare_options *o, const char *const *name, size_t n, struct err *e)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct err ignored = { "" };
-		struct case_spec c = { .workload = NULL };
-
-		if (split_technique(name[i], &c, &ignored) == 0 && add_technique(p, o, name[i], e) != 0)
+	for (size_t i = 0; i < n; i++)
+		if (add_technique(p, o, name[i], e) != 0)
 			return -1;
-	}
 	return 0;
 }
 
@@ -119,8 +115,8 @@ static int plan_techniques(struct plan *p, const struct compare_options *o, stru
 			return -1;
 	if (o->technique.n)
 		return 0;
-	return o->all ? add_modelled(p, o, all_techniques, ARRAY_LEN(all_techniques), e) :
-	                add_modelled(p, o, standard_techniques, ARRAY_LEN(standard_techniques), e);
+	return o->all ? add_techniques(p, o, all_techniques, ARRAY_LEN(all_techniques), e) :
+	                add_techniques(p, o, standard_techniques, ARRAY_LEN(standard_techniques), e);
 }
 
 static void plan_workloads(struct plan *p, const struct compare_options *o)
