@@ -167,7 +167,7 @@ static void random_watches(const char *mmu, const char *cpus, const char *kernel
 		all += rig_both_ways(&g, 40);
 		rig_close(&g);
 	}
-	cr_expect(gt(sz, all, rounds * 4), "%zu hits", all);
+	cr_expect(gt(sz, all, rounds * 2), "%zu hits", all);
 }
 
 Test(stops, random_watches_native) { random_watches("native", "1", "kernel64.elf", "forkwait n=2", "native", 6); }
