@@ -454,7 +454,6 @@ static struct machine *build_new(const struct machine_config *config, struct mac
 	if (!m->config.trace_ring)
 		m->config.trace_ring = TRACE_RING;
 	if (host) {
-		m->config.profile.trap_critical = m->config.profile.trap_umip = 0;      /* a virtual CPU is an ordinary one */
 		m->host = host;
 		m->base = base;
 		m->number = host->guests + 1;
@@ -490,7 +489,10 @@ struct machine *machine_vm(struct machine *host, const struct machine_config *co
 	}
 	if (vmm_place(host->vmm, config->ram, vm->page_shift, &base, e))
 		return NULL;
-	struct machine *m = build_new(config, host, base, e);
+	struct machine_config found = *config;
+	if (!vm->nested)        /* a virtual CPU is an ordinary one, unless a VMM is to run on it */
+		found.profile.trap_critical = found.profile.trap_umip = 0;
+	struct machine *m = build_new(&found, host, base, e);
 	if (!m)
 		return NULL;
 	const struct vm_parts parts = { .mem = &m->mem, .base = base, .board = m->board, .cpu = m->cpu, .stop = &m->s.stop };

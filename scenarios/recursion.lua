@@ -5,7 +5,7 @@
 -- minitrap (scenarios/guests/minitrap) is a trap-and-emulate hypervisor of a few hundred lines that needs a machine whose critical
 -- instructions trap. It runs on such a machine, and gives its guest one. So its guest may be minitrap: here rings32, a kernel that
 -- prints what sensitive instructions show it, runs under more and more of them, on the bare machine and inside a VM of the
--- modelled VMM, which emulates in the same way. What it prints must not tell the difference. Each trap of an inner
+-- modelled VMM, which emulates in the same way and is asked for a machine of that kind (nested). What it prints must not tell the difference. Each trap of an inner
 -- hypervisor's guest is several of the outer one's: to emulate it the inner one executes what traps itself.
 
 local depth = math.tointeger(set.depth or 2)
@@ -42,7 +42,7 @@ end
 local function modelled(levels)
 	local m = machine { ram = "160M", ["trap.critical"] = true }
 	local kernel, modules = images(levels)
-	local vm = m:vm { cpu = "trap", mmu = "shadow.wp", ram = "64M", console = false, kernel = kernel, modules = modules }
+	local vm = m:vm { cpu = "trap", mmu = "shadow.wp", nested = true, ram = "64M", console = false, kernel = kernel, modules = modules }
 	m:run { max_cycles = 2e10 }
 	local r, exits = result(vm.console, m), 0
 	for name, n in pairs(m.stats:all()) do

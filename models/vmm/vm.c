@@ -238,7 +238,7 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		v->number = i;
 		v->model = p->cpu[i];
 		v->cpu = m->p.cpu[m->vcpus % m->p.cpus];
-		mask_features(v->model, virt, pager, vm->config.nested);
+		mask_features(v->model, virt, pager, vm->config.nested && !virt->ring);
 		m->vcpu[m->vcpus++] = v;
 	}
 	m->vm[m->vms++] = vm;

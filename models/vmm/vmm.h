@@ -59,7 +59,7 @@ struct vm_config {
 	bool tags;                      /* use VPIDs */
 	enum apicv apicv;               /* at most: what of its local APIC the hardware does */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
-	bool nested;                    /* it is offered VMX (nested/) */
+	bool nested;                    /* it is offered VMX (nested/); under trap: critical instructions trap in it, too */
 	bool vmcs_shadowing;            /* and its VMREADs and VMWRITEs reach a shadow VMCS */
 	struct { unsigned block, cache_kb, rdtsc; bool no_chain, no_adapt; } bt;        /* binary translation, bt/bt.c; 0: the default */
 	cycle_t slice;                  /* turn of a virtual CPU while others wait for its physical one; 0: the default */

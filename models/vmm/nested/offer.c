@@ -32,6 +32,10 @@ int nested_able(const struct cpu *c, const struct vm_config *k, const struct vir
 		return err_set(e, NULL, "add nested = true", "vmcs_shadowing is of use to a VM that is offered VMX");
 	if (!k->nested)
 		return 0;
+	if (virt == &virt_trap && !c->profile->trap_critical)
+		return err_set(e, NULL, "trap.critical = 1", "a VM under %s can host another on a machine whose critical instructions trap", virt->name);
+	if (virt == &virt_trap)
+		return 0;               /* its virtual CPU is such a machine too: nothing of VMX is offered */
 	if (virt != &virt_vmx || p != &pager_ept)
 		return err_set(e, NULL, "cpu = vmx, mmu = ept", "nested VMX under %s/%s is not modelled", virt->name, p->name);
 	if (!vmx_may_be(c, VMX_UNRESTRICTED))
@@ -77,7 +81,7 @@ void nested_new(struct vcpu *v)
 {
 	const struct vmm_parts *p = &v->vm->vmm->p;
 	char name[32];
-	if (!v->vm->config.nested)
+	if (!v->vm->config.nested || v->vm->virt->ring)
 		return;
 	struct nested *n = v->nested = xcalloc(1, sizeof *n);
 	outside(&n->s);
