@@ -237,7 +237,7 @@
 ---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
 ---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
 ---@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one
----@field nested? boolean vmx/ept: the virtual machine is offered VMX, for a hypervisor inside it
+---@field nested? boolean vmx/ept: the virtual machine is offered VMX, for a hypervisor inside it; trap, with trap.critical: critical instructions trap in it, too
 ---@field vmcs_shadowing? boolean nested: that hypervisor's VMREADs and VMWRITEs reach a shadow VMCS without an exit
 ---@field bt_chain? boolean bt: direct branches lead from block to block without the VMM
 ---@field bt_adaptive? boolean bt: instructions that trap often are translated anew, as callouts

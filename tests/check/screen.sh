@@ -21,7 +21,8 @@ trap 'exit 1' INT TERM
 
 capture() {
 	mux capture-pane -p $1 -t 0 >"$tmp/raw" 2>/dev/null || echo "(no terminal)" >"$tmp/raw"
-	sed 's/[[:space:]]*$//' "$tmp/raw" >"$tmp/now"
+	# what a snapshot weighs changes with every field of the model: only that it is said, and how wide
+	sed -e 's/[[:space:]]*$//' -e ':n' -e 's/\(snapshots every [0-9 ]* insns, [# ]*\)[0-9]\([0-9 ]* KB\)/\1#\2/' -e 'tn' "$tmp/raw" >"$tmp/now"
 }
 
 # until_shown GOLDEN FLAGS
