@@ -38,8 +38,14 @@ static bool direct_paging(void)
 	return start->flags & PV_DIRECT;
 }
 
-static uintptr_t must(intptr_t result, const char *what)
+/* Asks again while the VMM still takes an old table apart: it goes on with each call. */
+static uintptr_t must(unsigned nr, const char *what, uintptr_t a, uintptr_t b)
 {
+	intptr_t result;
+
+	do
+		result = pv_call(nr, a, b, 0, 0);
+	while (result == PV_EAGAIN);
 	if (result < 0)
 		panic("hypercall %s: error %d", what, -(int)result);
 	return (uintptr_t)result;
@@ -52,8 +58,7 @@ static void flush_queue(void)
 	unsigned done = 0;
 
 	while (done < queued)
-		done += must(pv_call(PV_CALL_MMU_UPDATE_, (uintptr_t)(queue + done), queued - done, 0,
-				     0), "mmu_update");
+		done += must(PV_CALL_MMU_UPDATE_, "mmu_update", (uintptr_t)(queue + done), queued - done);
 	queued = 0;
 }
 
@@ -205,10 +210,9 @@ static void root_pin(uintptr_t root)
 	if (user)
 		map_read_only(physical_of(user), true);
 	updates_end();
-	must(pv_call(PV_CALL_PIN_, (uintptr_t)(machine(root) >> PAGE_SHIFT), TOP, 0, 0), "pin");
+	must(PV_CALL_PIN_, "pin", (uintptr_t)(machine(root) >> PAGE_SHIFT), TOP);
 	if (user)
-		must(pv_call(PV_CALL_PIN_, (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT), TOP,
-			     0, 0), "pin");
+		must(PV_CALL_PIN_, "pin", (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT), TOP);
 }
 
 void root_leaving(uintptr_t root)
@@ -217,10 +221,8 @@ void root_leaving(uintptr_t root)
 
 	if (is_pinned(root)) {
 		if (user)
-			must(pv_call(PV_CALL_UNPIN_,
-				     (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT), 0, 0, 0), "unpin");
-		must(pv_call(PV_CALL_UNPIN_, (uintptr_t)(machine(root) >> PAGE_SHIFT), 0, 0, 0),
-		     "unpin");
+			must(PV_CALL_UNPIN_, "unpin", (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT), 0);
+		must(PV_CALL_UNPIN_, "unpin", (uintptr_t)(machine(root) >> PAGE_SHIFT), 0);
 		updates_begin();
 		tree_read_only(root, TOP, ROOT_USER_ENTRIES, false);
 		if (user)
@@ -242,9 +244,8 @@ void root_load(uintptr_t physical)
 	if (!is_pinned(physical))
 		root_pin(physical);
 	user = user_root_of(physical);
-	must(pv_call(PV_CALL_NEW_ROOT_, (uintptr_t)(machine(physical) >> PAGE_SHIFT),
-		     user ? (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT) : 0, 0, 0),
-	     "new_root");
+	must(PV_CALL_NEW_ROOT_, "new_root", (uintptr_t)(machine(physical) >> PAGE_SHIFT),
+	     user ? (uintptr_t)(machine(physical_of(user)) >> PAGE_SHIFT) : 0);
 }
 
 void vm_init(void)
@@ -321,9 +322,9 @@ void idt_load(const void *table, unsigned bytes)
 	for (unsigned v = 0; v < bytes / sizeof(struct gate); v++)
 		if (idt_in_force[v].word[1])
 			traps[n++] = trap_of(&idt_in_force[v], v);
-	must(pv_call(PV_CALL_SET_TRAPS_, (uintptr_t)traps, n, 0, 0), "set_traps");
-	must(pv_call(PV_CALL_SET_CALLBACKS_, (uintptr_t)trap_stubs + 16 * VEC_IRQ,
-		     (uintptr_t)entry_fast, 0, 0), "set_callbacks");
+	must(PV_CALL_SET_TRAPS_, "set_traps", (uintptr_t)traps, n);
+	must(PV_CALL_SET_CALLBACKS_, "set_callbacks", (uintptr_t)trap_stubs + 16 * VEC_IRQ,
+	     (uintptr_t)entry_fast);
 }
 
 void idt_write(struct gate *gate, struct gate value)
@@ -332,13 +333,13 @@ void idt_write(struct gate *gate, struct gate value)
 	if (idt_in_force) {
 		struct pv_trap t = trap_of(gate, (unsigned)(gate - idt_in_force));
 
-		must(pv_call(PV_CALL_SET_TRAPS_, (uintptr_t)&t, 1, 0, 0), "set_traps");
+		must(PV_CALL_SET_TRAPS_, "set_traps", (uintptr_t)&t, 1);
 	}
 }
 
 void gdt_load(const void *table, unsigned bytes)
 {
-	must(pv_call(PV_CALL_SET_GDT_, (uintptr_t)table, bytes, 0, 0), "set_gdt");
+	must(PV_CALL_SET_GDT_, "set_gdt", (uintptr_t)table, bytes);
 }
 
 void stack_set(uintptr_t *slot, uintptr_t top)
