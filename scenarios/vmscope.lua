@@ -243,7 +243,7 @@
 ---@field bt_adaptive? boolean bt: instructions that trap often are translated anew, as callouts
 ---@field bt_block? string|number bt: guest instructions of a block, at most
 ---@field bt_cache? string|number bt: the code cache of a virtual CPU, 16K to 1920K
----@field bt_rdtsc? string|number bt: RDTSC as it is, by a callout, or by the fault the hardware makes of it
+---@field bt_rdtsc? string|number bt: RDTSC in the cache, by a callout, or by the fault the hardware makes of it
 ---@field hz? integer clock rate; the TSC counts at this rate
 ---@field phys_bits? integer MAXPHYADDR
 ---@field lin_bits? integer linear-address width: 57 offers 5-level paging

@@ -218,6 +218,28 @@ static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point 
 	return true;
 }
 
+/* -- time -- */
+
+/* The user's RDTSC is the CPU's where that is the VM's counter and the guest's CR4.TSD allows it; else it traps. The kernel's is
+ * translated and works in any case; but to let it run may take a change of CR4, with each change of privilege: so only after the first fault. */
+static bool reads_time(const struct vcpu *v, bool user)
+{
+	if (bt_of(v->vm)->rdtsc != BT_RDTSC_INLINE)
+		return false;
+	return (!user && bt_state(v)->time_wanted) || (!ring_peek(v, VMCS_TSC_OFFSET) && !(v->s.cr4 & CR4_TSD));
+}
+
+/* Translated code's first RDTSC since the user, who may not, ran: it goes on there. */
+static void let_read_time(struct vcpu *v, const struct ring_frame *f, uint64_t at)
+{
+	struct bt_state *s = bt_state(v);
+	s->time_wanted = 1;
+	v->s.real_changed |= RING_REAL_CONTROL;
+	s->last_pc = f->rip;
+	s->last_at = at;
+	keep(v, f);
+}
+
 static bool came(struct vcpu *v, struct ring_frame *f)
 {
 	struct bt_state *s = bt_state(v);
@@ -236,6 +258,10 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	s->last_at = 0;
 	if (f->vector == VEC_UD && p.callout)
 		return callout(v, f, &p, block);
+	if (f->vector == VEC_GP && p.how & BT_TIME) {
+		let_read_time(v, f, at);
+		return true;
+	}
 	if (bt_point_clean(&p) && !p.how) {
 		s->last_pc = f->rip;
 		s->last_at = at;
@@ -282,7 +308,7 @@ static void share(struct vcpu *v)
 		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
 		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
 		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR),
-		.tpr_wait = !lent };
+		.tpr_wait = !lent, .tsc_offset = vcpu_get(v, VMCS_TSC_OFFSET) };
 	for (size_t at = 0; at < sizeof now; at += 8)
 		if (memcmp((uint8_t *)&now + at, (uint8_t *)&s->shared + at, 8)) {
 			uint64_t x;
@@ -307,22 +333,6 @@ static void look_again(struct vcpu *v, struct guest_regs *r, bool *have)
 	s->cr0 = v->s.cr0, s->cr3 = v->s.cr3, s->cr4 = v->s.cr4;
 }
 
-static bool reads_time(const struct vcpu *v)
-{
-	return bt_of(v->vm)->rdtsc == BT_RDTSC_INLINE && !ring_peek(v, VMCS_TSC_OFFSET) && !(v->s.cr4 & CR4_TSD);
-}
-
-/* The VM's time-stamp counter has become another one than the CPU's, or the same: RDTSC is translated otherwise. */
-static void look_at_time(struct vcpu *v)
-{
-	struct bt_state *s = bt_state(v);
-	const bool offset = vcpu_get(v, VMCS_TSC_OFFSET) != 0;
-	if (offset == s->tsc_offset)
-		return;
-	s->tsc_offset = offset;
-	bt_flush(v);
-}
-
 static bool going(struct vcpu *v, uint64_t *rip)
 {
 	struct bt_state *s = bt_state(v);
@@ -331,14 +341,15 @@ static bool going(struct vcpu *v, uint64_t *rip)
 	bool wide, have = false;
 	uint32_t k;
 	adapt(v);
-	if (ring_virtual_cpl(v))
+	if (ring_virtual_cpl(v)) {
+		s->time_wanted = 0;
 		return true;
+	}
 	if (!s->hash || !translatable(v, *rip, &wide)) {
 		vcpu_interpret_one(v);
 		return false;
 	}
 	bt_mode(v, wide);
-	look_at_time(v);
 	look_again(v, &r, &have);
 	if (s->last_at && s->last_pc == *rip) {
 		*rip = s->last_at;

@@ -233,7 +233,7 @@ static void environment(const struct vcpu *v, struct bt_env *e)
 	const struct bt_state *s = bt_state(v);
 	*e = (struct bt_env){ .decoder = v->model->decoder, .profile = v->cpu->profile, .wide = s->wide,
 		.shared = (s->wide ? RING_CORNER_64 : RING_CORNER_32) + (uint64_t)(RING_SHARED + v->number) * PAGE_SIZE,
-		.head = bt_lin(v, 0), .table = bt_lin(v, PAGE_SIZE), .limit = b->limit, .rdtsc = b->rdtsc, .tsc_offset = s->tsc_offset,
+		.head = bt_lin(v, 0), .table = bt_lin(v, PAGE_SIZE), .limit = b->limit, .rdtsc = b->rdtsc,
 		.simulated = b->adaptive ? bt_simulated : NULL };
 }
 

@@ -55,7 +55,7 @@ struct bt_state {               /* plain */
 	uint32_t verify;                /* the guest's translations may be others: look where the pages lie now */
 	uint32_t link, link_exit;       /* the exit that led out, to be chained: block plus one */
 	uint32_t want_table;            /* the lookup missed table_pc */
-	uint32_t tsc_offset;
+	uint32_t time_wanted;           /* the kernel has read the time since the guest's user ran last */
 	uint32_t cr8_lent;              /* the shared page has the guest's CR8 */
 	uint64_t link_pc, table_pc;
 	uint64_t cr0, cr3, cr4;         /* when pages were looked at last */

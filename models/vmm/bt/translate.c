@@ -591,13 +591,83 @@ static void emit_popf(struct out *o)
 
 /* -- time -- */
 
-/* With an offset the hardware's answer would be wrong, and is kept from the guest by CR4.TSD. */
+/* The guest's counter is the CPU's and an offset, which the VMM changes as it likes. What RDTSC overwrites is spilled first: until both
+ * halves of the sum are there the guest is before its RDTSC, which is then begun anew, with the offset of that time. */
+static void read_time(struct out *o)
+{
+	o->how = BT_TIME;
+	before(o, AX | DX, 0);
+	EMIT(o, 0x0f, 0x31);
+}
+
+/* A sum of 64 bits in one register is LEA's, and BSWAP, of 32 bits and of 64, shifts by 32: no flag changes. */
+static void time_wide(struct out *o)
+{
+	before(o, 0, 0);
+	spill(o, R_RAX);
+	before(o, AX, 0);
+	spill(o, R_RDX);
+	read_time(o);
+	before(o, AX | DX, 0);
+	EMIT(o, 0x0f, 0xca);                    /* bswap edx */
+	before(o, AX | DX, 0);
+	EMIT(o, 0x48, 0x0f, 0xca);              /* bswap rdx: rdx << 32 */
+	before(o, AX | DX, 0);
+	EMIT(o, 0x48, 0x8d, 0x04, 0x10);        /* lea rax, [rax + rdx] */
+	before(o, AX | DX, 0);
+	load(o, R_RDX, SHARED(tsc_offset));
+	before(o, AX | DX, 0);
+	EMIT(o, 0x48, 0x8d, 0x04, 0x10);
+	before(o, AX | DX, 0);
+	EMIT(o, 0x48, 0x89, 0xc2);              /* mov rdx, rax */
+	before(o, AX | DX, 0);
+	EMIT(o, 0x48, 0x0f, 0xca);
+	before(o, AX | DX, 0);
+	EMIT(o, 0x0f, 0xca);                    /* rdx >> 32 */
+	before(o, AX | DX, 0);
+	EMIT(o, 0x89, 0xc0);                    /* mov eax, eax */
+}
+
+/* A carry goes from one register to the other: the flags, saved as LAHF and SETO have them. */
+static void time_narrow(struct out *o)
+{
+	before(o, 0, 0);
+	spill(o, R_RAX);
+	before(o, AX, 0);
+	spill(o, R_RDX);
+	before(o, AX | DX, 0);
+	byte(o, 0x9f);                          /* lahf */
+	before(o, AX | DX, 0);
+	EMIT(o, 0x0f, 0x90, 0xc0);              /* seto al */
+	before(o, AX | DX, 0);
+	store(o, R_RAX, SHARED(ah_flags));
+	read_time(o);
+	before(o, AX | DX, 0);
+	shared(o, 4, 0x03, R_RAX, SHARED(tsc_offset), 0);
+	o->how = BT_FLAGS, before(o, AX | DX, 0);
+	shared(o, 4, 0x13, R_RDX, SHARED(tsc_offset) + 4, 0);
+	o->how = BT_FLAGS, before(o, AX | DX, 0);
+	store(o, R_RAX, SHARED(tsc_low));
+	o->how = BT_FLAGS, before(o, AX | DX, 0);
+	load(o, R_RAX, SHARED(ah_flags));
+	o->how = BT_FLAGS, before(o, AX | DX, 0);
+	EMIT(o, 0x04, 0x7f);                    /* add al, 127: OF when it was 1 */
+	o->how = BT_FLAGS, before(o, AX | DX, 0);
+	byte(o, 0x9e);                          /* sahf */
+	before(o, AX | DX, 0);
+	load(o, R_RAX, SHARED(tsc_low));
+}
+
 static void emit_rdtsc(struct out *o)
 {
-	if (o->env->rdtsc == BT_RDTSC_CALLOUT || (o->env->rdtsc == BT_RDTSC_INLINE && o->env->tsc_offset))
+	if (o->env->rdtsc == BT_RDTSC_CALLOUT)
 		emit_callout(o);
-	else
+	else if (o->env->rdtsc == BT_RDTSC_TRAP)
 		copy(o);
+	else if (wide(o))
+		time_wide(o);
+	else
+		time_narrow(o);
 }
 
 /* -- segments, control registers -- */
@@ -870,6 +940,10 @@ void bt_recover(const struct bt_point *p, const struct bt_regs *at, bool is_wide
 	case BT_IN_PC: g->rip = at->get(at->who, SHARED(pc), slot); break;
 	case BT_EXIT0: g->rip = at->exit[0]; break;
 	case BT_EXIT1: g->rip = at->exit[1]; break;
+	}
+	if (p->how & BT_FLAGS) {
+		const uint64_t saved = at->get(at->who, SHARED(ah_flags), 2), ah = RFLAGS_STATUS & 0xff;
+		g->flags = (at->flags & ~(uint64_t)RFLAGS_STATUS) | (saved >> 8 & ah) | (saved & 1 ? RFLAGS_OF : 0);
 	}
 	if (p->how & BT_VIF_AL)
 		g->vif = (uint32_t)(at->r[R_RAX] & 0xff) << 8;

@@ -29,6 +29,8 @@ struct bt_shared {
 	uint32_t cs, ss, gs, ldtr, tr;  /* virtual selectors */
 	uint32_t tpr_wait;              /* interrupts wait, for CR8 or for something else: the VMM is to see CR8 change */
 	uint64_t cr8;                   /* virtual */
+	uint64_t tsc_offset;            /* the guest's time-stamp counter less the CPU's */
+	uint32_t tsc_low, ah_flags;     /* RDTSC in 32-bit code: half of the answer; the flags as LAHF and SETO AL leave them */
 	uint64_t cr8_new, zero, cr8_sum, zero_too;      /* MOV to CR8 looks whether it may; read from their second bytes on */
 };
 
@@ -40,7 +42,8 @@ enum bt_callout {
 	BT_CALLOUTS
 };
 enum { BT_VIF_AL = 1 /* vif's second byte is still in AL */, BT_SHADOW = 2 /* the instruction before was STI */,
-       BT_SPACE = 4 /* translations may be others after it */, BT_AFTER = 8 /* the guest's instruction is done, its translation not */ };
+       BT_SPACE = 4 /* translations may be others after it */, BT_AFTER = 8 /* the guest's instruction is done, its translation not */,
+       BT_FLAGS = 16 /* the guest's status flags are in shared.ah_flags */, BT_TIME = 32 /* RDTSC itself: what it overwrites is spilled */ };
 struct bt_point {               /* 8 bytes, as it is in the side table */
 	uint16_t at;                    /* of the translated instruction, in the block */
 	uint16_t guest;                 /* offset of the guest's, in its block */
@@ -66,7 +69,6 @@ struct bt_env {
 	uint64_t table;                 /* linear: of indirect branches, BT_SLOTS of bt_slot_bytes() */
 	unsigned limit;                 /* guest instructions of a block */
 	enum bt_rdtsc rdtsc;
-	bool tsc_offset;                /* the VM's is not 0 */
 	bool (*simulated)(void *who, uint64_t pc);      /* it traps so often that it became a callout; NULL: none */
 	void *who;
 };

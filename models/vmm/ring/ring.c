@@ -193,6 +193,13 @@ static uint64_t real_dr7(const struct vcpu *v, uint64_t dr7)
 
 static void charge(struct vcpu *v, unsigned cost) { ledger_charge(&v->cpu->ledger, WHY_EXIT_SERVICE, v->cpu->profile->cost[cost]); }
 
+/* CR4.TSD: time is the VMM's to tell, unless the technique lets the guest read it. */
+static uint64_t real_tsd(const struct vcpu *v, bool user)
+{
+	const struct ring_hooks *h = ring_hooks(v->vm);
+	return h->reads_time && h->reads_time(v, user) ? 0 : CR4_TSD;
+}
+
 #define CR0_OF_PAGING (CR0_PE | CR0_PG | CR0_WP)
 /* Returns false when the root is none: a defect of the pager's. */
 static bool load_control(struct vcpu *v, bool user)
@@ -204,11 +211,15 @@ static bool load_control(struct vcpu *v, bool user)
 	const uint64_t dr7 = vcpu_get(v, VMCS_GUEST_DR7);
 	cr0 &= ~(uint64_t)(CR0_CD | CR0_NW | (user ? 0 : CR0_AM));
 	cr4 &= CR4_DE | CR4_PSE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_LA57 | CR4_PGE;
-	cr4 |= CR4_PAE | (ring_hooks(v->vm)->reads_time && ring_hooks(v->vm)->reads_time(v) ? 0 : CR4_TSD);
+	cr4 |= CR4_PAE | real_tsd(v, user);
 	if (real_dr7(v, dr7) != c->s.dr[7]) {
 		charge(v, COST_CR_WRITE);
 		c->s.dr[7] = real_dr7(v, dr7);
 		debug_changed(c);
+	}
+	if ((cr4 ^ c->s.cr4) == CR4_TSD) {      /* nothing but itself depends on it */
+		charge(v, COST_CR_WRITE);
+		c->s.cr4 = cr4;
 	}
 	bool paging = (cr0 ^ c->s.cr0) & CR0_OF_PAGING || cr4 != c->s.cr4 || efer != c->s.efer;
 	if (cr0 == c->s.cr0 && !paging)
@@ -272,7 +283,7 @@ void ring_privilege(struct vcpu *v, unsigned cpl)
 	if (v->s.privilege == now)
 		return;
 	v->s.privilege = now;
-	if (v->s.cr0 & CR0_AM)          /* alignment checks are the user's */
+	if (v->s.cr0 & CR0_AM || (v->cpu->s.cr4 & CR4_TSD) != real_tsd(v, cpl))         /* alignment checks are the user's; time may be the kernel's */
 		v->s.real_changed |= RING_REAL_CONTROL;
 	if (v->vm->pager->privilege)
 		v->vm->pager->privilege(v, !cpl);

@@ -1,6 +1,6 @@
 /* translate.c - translated code does what the guest's code does, and tells so at every one of its instructions.
  *
- * Random programs (arithmetic, memory, calls, returns, indirect branches, loops, flags) run twice: as they are, in ring 0, and
+ * Random programs (arithmetic, memory, calls, returns, indirect branches, loops, flags, time) run twice: as they are, in ring 0, and
  * block by block translated, in ring 3, with a VMM of a page made here. The first gives a list of states; from what the second
  * CPU holds before each of its instructions bt_recover() must make the state on the list it has come to, or the next one. */
 #include <criterion/criterion.h>
@@ -60,7 +60,7 @@ static void data_operand(struct program *p, unsigned r, unsigned tail)
 static void simple(struct program *p)
 {
 	static const uint8_t alu[] = { 0x01, 0x03, 0x09, 0x0b, 0x11, 0x13, 0x19, 0x1b, 0x21, 0x23, 0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x89, 0x8b };
-	switch (pick(p, 15)) {
+	switch (pick(p, 16)) {
 	case 0: w(p, 0x48), b(p, 0xc7), b(p, 0xc0 | reg(p)), d32(p, rng_u64(&p->rng)); break;
 	case 1: case 2: case 3: w(p, 0x48), b(p, alu[pick(p, sizeof alu)]), b(p, 0xc0 | reg(p) << 3 | reg(p)); break;
 	case 4: case 5: case 6: w(p, pick(p, 2) ? 0x48 : 0x40), b(p, alu[pick(p, sizeof alu)]), data_operand(p, reg(p), 0); break;
@@ -71,6 +71,7 @@ static void simple(struct program *p)
 	case 11: b(p, 0x9c), b(p, 0x58 | reg(p)); break;
 	case 12: b(p, 0x0f), b(p, 0xb6), b(p, 0xc0 | reg(p) << 3 | pick(p, 4)); break;
 	case 13: b(p, 0x0f), b(p, 0x10), data_operand(p, pick(p, 8), 0); break;        /* movups */
+	case 15: b(p, 0x0f), b(p, 0x31); break; /* rdtsc */
 	case 14: b(p, 0x68), d32(p, (pick(p, 4) << 9 & 0x200) | (rng_u64(&p->rng) & 0xcd5) | 2), b(p, 0x9d); break;     /* popf */
 	}
 }
@@ -228,6 +229,7 @@ static void setup(struct monitor *m, struct fixture *f, bool wide)
 	uint64_t one = 1;
 	mem_write(&f->mem, HPA(TABLE_AT), &one, wide ? 8 : 4);
 	page(m)->flags_delta = (uint64_t)-(int64_t)RFLAGS_IF;
+	page(m)->tsc_offset = 0xfffffff123456789;
 }
 
 static const struct bt_point *where(struct monitor *m, struct bt_regs *at)
@@ -273,6 +275,14 @@ static void found(struct monitor *m, uint64_t pc)
 	uint32_t entry32[2] = { (uint32_t)-pc, (uint32_t)entry[1] };
 	uint64_t at = TABLE_AT + (uint64_t)bt_slot(pc) * bt_slot_bytes(m->env.wide);
 	mem_write(&m->f->mem, HPA(at), m->env.wide ? (void *)entry : (void *)entry32, bt_slot_bytes(m->env.wide));
+}
+
+/* RDTSC has been executed in the cache: the CPU's counter as the VMM's offset has it that the guest shall read what the bare machine read. */
+static void time_passes(struct monitor *m, const struct state *guest)
+{
+	const uint64_t t = (guest->r[R_RDX] << 32 | guest->r[R_RAX]) - page(m)->tsc_offset;
+	m->f->cpu->s.r[R_RAX] = (uint32_t)t;
+	m->f->cpu->s.r[R_RDX] = t >> 32;
 }
 
 /* ---- the property ---- */
@@ -328,6 +338,8 @@ static void one_program(uint64_t seed, bool wide, uint64_t base, bool chained, u
 			continue;
 		}
 		cr_assert_eq(fixture_run(t, 1), -1, "exception %d at %#lx (seed %lu)", t->vector, t->fault_rip, seed);
+		if (pt->how & BT_TIME)
+			time_passes(&m, &list[i + 1]);
 	}
 	cr_expect(eq(uint, i, last));
 	cr_expect_eq(memcmp(fixture_at(a, FIXTURE_DATA - 0x1000 - 0x800), fixture_at(t, FIXTURE_DATA - 0x1000 - 0x800), 0x800 + 0x1000 + DATA_BYTES), 0,

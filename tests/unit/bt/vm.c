@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/vmm/ring/ring.h"
 #include "models/vmm/virt.h"
 #include "sim/err.h"
 #include "tests/unit/guest_run.h"
@@ -51,6 +52,41 @@ OUTCOME(without_adaptation_it_does_too, KERNEL64, "bt_adaptive=false")
 OUTCOME(in_blocks_of_one_instruction_it_does_too, KERNEL32, "bt_block=1")
 OUTCOME(in_a_cache_that_overflows_it_does_too, KERNEL64, "bt_cache=16K")
 OUTCOME(with_rdtsc_called_out_it_does_too, KERNEL32, "bt_rdtsc=callout")
+
+/* A guest that sets its counter reads the CPU's and an offset from then on: its kernel in the cache, its user by a trap. */
+static void tells_time(const char *keys, bool by_trap)
+{
+	struct session s;
+	struct run *r = guest_run(&s, "build/guests/time32.elf", "", "cpu=bt mmu=shadow bt_rdtsc=%s", keys);
+	through(&s, r);
+	const struct run *guest = guest_of(r);
+	cr_expect(guest->console_n == 9 && !memcmp(guest->console, "time: ok\n", 9), "%.*s", (int)guest->console_n, guest->console);
+	const uint64_t user = 2 * 50, trapped = stat_of(r, VMM_STAT_EXITS);
+	cr_expect(by_trap ? trapped > 2000 : trapped < 2000 && trapped > user);
+	session_fini(&s);
+}
+Test(bt_vm, a_counter_of_its_own_is_read_in_the_cache) { tells_time("inline", false); }
+Test(bt_vm, a_counter_of_its_own_is_read_by_callout) { tells_time("callout", true); }
+Test(bt_vm, a_counter_of_its_own_is_read_by_trap) { tells_time("trap", true); }
+
+Test(bt_vm, a_64_bit_kernel_with_a_counter_of_its_own_ends_as_on_the_bare_machine)
+{
+	const char *work = "rdtsc n=50; getpid n=20; forkwait n=1; rdtsc n=50";
+	struct session a, b;
+	struct run *bare = guest_run(&a, KERNEL64, work, "quantum=100000"), *r = guest_run(&b, KERNEL64, work, "cpu=bt mmu=shadow");
+	struct vcpu *v = r->m->vmm->vm[0]->vcpu[0];
+	const uint64_t offset = 0x7654321fedcba987;
+	through(&a, bare);
+	v->model->s.tsc_offset += offset;
+	vcpu_set(v, VMCS_TSC_OFFSET, offset);
+	through(&b, r);
+	cr_assert(eq(sz, guest_of(r)->console_n, bare->console_n));
+	cr_expect_eq(memcmp(guest_of(r)->console, bare->console, bare->console_n), 0);
+	cr_expect_eq(memcmp(guest_of(r)->m->mem.ram + (1 << 20), bare->m->mem.ram + (1 << 20), bare->m->mem.ram_size - (1 << 20)), 0);
+	cr_expect(eq(u64, ring_peek(v, VMCS_TSC_OFFSET), offset));
+	session_fini(&a);
+	session_fini(&b);
+}
 
 /* Code that is rewritten before each call, behind the store itself, and read. */
 Test(bt_vm, a_kernel_that_rewrites_its_code_runs_what_it_wrote)
