@@ -53,7 +53,9 @@ static void send(int fd, const void *p, size_t n)
 static uint32_t send_name(int fd, const char *dir, const char *name, uint32_t number)
 {
 	char path[PATH_MAX];
-	snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : dir, name[0] == '/' || !*dir ? "" : "/", name);
+	if (dir[0] != '/')              /* ours say where they are in this tree: images are the same wherever it lies */
+		dir = paths_root();
+	snprintf(path, sizeof path, "%s%s%s", name[0] == '/' ? "" : dir, name[0] == '/' ? "" : "/", name);
 	struct record r = { 0, UINT32_MAX, (uint32_t)strlen(path) };
 	send(fd, &r, sizeof r);
 	send(fd, path, r.line);
