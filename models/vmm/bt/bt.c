@@ -165,6 +165,16 @@ static void read_insn(struct vcpu *v, uint32_t block, uint64_t rip)
 	b->insn_known = true;
 }
 
+/* An instruction that the hardware did not do: the guest's code is read and decoded. */
+static void fetch_insn(struct vcpu *v, uint32_t block, uint64_t rip)
+{
+	struct bt *b = bt_of(v->vm);
+	if (block == ~0u || !bt_guest_insn(v, block, rip, b->insn))
+		return;
+	vmm_cost(v->cpu, VMM_COST_RING_DECODE);
+	b->insn_known = true;
+}
+
 static const uint8_t *insn(struct vcpu *v)
 {
 	struct bt *b = bt_of(v->vm);
@@ -262,6 +272,8 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 		let_read_time(v, f, at);
 		return true;
 	}
+	if (f->vector == VEC_GP && !(p.how & BT_AFTER))
+		fetch_insn(v, block, f->rip);
 	if (bt_point_clean(&p) && !p.how) {
 		s->last_pc = f->rip;
 		s->last_at = at;

@@ -276,6 +276,17 @@ uint64_t bt_code_lin(struct vcpu *v, uint32_t block)
 	return bt_lin(v, bt_state(v)->code_from + (uint32_t)BT_GET(v, block - 1, code));
 }
 
+bool bt_guest_insn(struct vcpu *v, uint32_t block, uint64_t pc, uint8_t insn[16])
+{
+	const uint32_t page = (uint32_t)BT_GETI(v, block, page, 0);
+	const unsigned room = PAGE_SIZE - (unsigned)(pc & 0xfff);
+	if (!page || BT_GETI(v, block, page, 1))
+		return false;
+	const uint64_t frame = PAGE_GET(v, page - 1, frame);
+	memset(insn, 0, 16);
+	return frame != NOWHERE && vcpu_read_gpa(v, GPA(frame << PAGE_SHIFT | (pc & 0xfff)), insn, room < INSN_BYTES_MAX ? room : INSN_BYTES_MAX);
+}
+
 typedef uint64_t getter(struct vcpu *v, uint64_t at, unsigned size);
 
 static uint64_t peek(struct vcpu *v, uint64_t at, unsigned size)

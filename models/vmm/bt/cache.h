@@ -93,6 +93,8 @@ void bt_drop_at(struct vcpu *v, uint64_t pc);           /* blocks with this inst
 
 /* Where the CPU is: its point, and the block (~0: the head). False: nowhere an instruction begins. */
 bool bt_where(struct vcpu *v, uint64_t rip, struct bt_point *p, uint32_t *block);
+/* The guest's instruction at pc, in that block: by the page its code came from, for no shadow need map it. False: it crosses pages. */
+bool bt_guest_insn(struct vcpu *v, uint32_t block, uint64_t pc, uint8_t insn[16]);
 /* For people, without a cost: the guest's address for one in the cache; *begins: its instruction begins there. */
 uint64_t bt_peek(const struct vcpu *v, uint64_t lin, bool *begins);
 /* Likewise: the block of that number, dropped ones too; false: there is none. */
