@@ -235,6 +235,7 @@
 ---@field tags? boolean use VPIDs: translations survive VM exits and entries
 ---@field apicv? string|number VMM: at most what of a virtual local APIC the hardware does
 ---@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
+---@field shadow_flood? string|number shadow paging: trapped writes to a guest table, with no fill between, until its shadow is given up; 0: never
 ---@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
 ---@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one
 ---@field nested? boolean vmx/ept: the virtual machine is offered VMX, for a hypervisor inside it; trap, with trap.critical: critical instructions trap in it, too

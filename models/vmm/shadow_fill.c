@@ -23,7 +23,7 @@
 #include "models/mmu/walk.h"
 #include "models/vmm/shadow.h"
 
-#define FLOOD 3                 /* trapped writes to a table with no fill between: it is being filled or no table any more (as KVM) */
+#define FLOOD 3                 /* unless configured: trapped writes to a table with no fill between: it is being filled or no table any more (as KVM) */
 enum { SPLINTER = 1, SPLINTER_4M = 2, SPLINTER_1G = 4 };
 #define ENTRY_ADDRESS (MASK(52) & PAGE_MASK)
 
@@ -285,6 +285,7 @@ static void entries_written(struct shadow *s, const struct guest_regs *r, uint32
 void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, unsigned n)
 {
 	int64_t frame = shadow_frame_of(s, gpa);
+	const unsigned flood = s->vm->config.shadow_flood ? s->vm->config.shadow_flood : FLOOD;
 	uint32_t next;
 	if (frame < 0)
 		return;
@@ -294,7 +295,7 @@ void shadow_written(struct shadow *s, const struct guest_regs *r, uint64_t gpa, 
 		vmm_cost(s->c, VMM_COST_SHADOW_SYNC);
 		s->vm->stat[VMM_STAT_SHADOW_SYNCS]++;
 		unsigned writes = (unsigned)HEAD(s, page, writes) + 1, bytes = ROLE_GUEST(role) == 2 ? 4 : 8, off = gpa & 0xfff;
-		if (writes >= FLOOD && !HEAD(s, page, pins)) {
+		if (writes >= flood && !HEAD(s, page, pins)) {
 			shadow_zap(s, page);
 			if (s->policy & SHADOW_AGILE)
 				agile_nest(s, (uint64_t)frame);

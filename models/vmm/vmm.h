@@ -59,6 +59,7 @@ struct vm_config {
 	bool tags;                      /* use VPIDs */
 	enum apicv apicv;               /* at most: what of its local APIC the hardware does */
 	uint64_t shadow_limit;          /* bytes of shadow tables kept; 0: the default */
+	unsigned shadow_flood;          /* trapped writes to a table until its shadow is given up; 0: the default, ~0: never */
 	bool nested;                    /* it is offered VMX (nested/); under trap: critical instructions trap in it, too */
 	bool vmcs_shadowing;            /* and its VMREADs and VMWRITEs reach a shadow VMCS */
 	struct { unsigned block, cache_kb, rdtsc; bool no_chain, no_adapt; } bt;        /* binary translation, bt/bt.c; 0: the default */

@@ -287,6 +287,11 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 		return number(key, value, 1000, 1000000000000, &s->vm.slice, where, e);
 	case CONFIG_NESTED:
 		return yes_no(key, value, &s->vm.nested, where, e);
+	case CONFIG_SHADOW_FLOOD:
+		if (number(key, value, 0, 60000, &v, where, e) != 0)
+			return -1;
+		s->vm.shadow_flood = v ? (unsigned)v : ~0u;
+		return 0;
 	case CONFIG_VMCS_SHADOWING:
 		return yes_no(key, value, &s->vm.vmcs_shadowing, where, e);
 	case CONFIG_BT_CHAIN:

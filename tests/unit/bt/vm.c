@@ -124,6 +124,22 @@ Test(bt_vm, chaining_pays_at_least_twofold_on_branches)
 	session_fini(&b);
 }
 
+/* A page table written again and again loses its shadow, unless that is forbidden: then each write is emulated. */
+Test(bt_vm, traces_of_page_tables_are_given_up_or_kept)
+{
+	struct session a, b;
+	struct run *given_up = guest_run(&a, KERNEL64, "ptemod n=500", "cpu=bt mmu=shadow");
+	struct run *kept = guest_run(&b, KERNEL64, "ptemod n=500", "cpu=bt mmu=shadow shadow_flood=0");
+	through(&a, given_up);
+	through(&b, kept);
+	cr_expect(stat_of(given_up, VMM_STAT_SHADOW_FLOODS) > 0);
+	cr_expect(stat_of(given_up, VMM_STAT_EMULATED) < 500);
+	cr_expect(eq(u64, stat_of(kept, VMM_STAT_SHADOW_FLOODS), 0));
+	cr_expect(stat_of(kept, VMM_STAT_EMULATED) >= 500);
+	session_fini(&a);
+	session_fini(&b);
+}
+
 /* Run in pieces and through: the same hash. */
 Test(bt_vm, a_run_in_pieces_is_the_same_run)
 {
