@@ -81,7 +81,7 @@ static void slowdowns(const struct bars *b)
 {
 	const struct plan *p = &b->c->plan;
 	FILE *f = b->f;
-	double most = 0;
+	double most = 0, low = 0.5;
 
 	fputs("$slow << END_OF_DATA\n", f);
 	for (size_t w = 0; w < p->workload.n; w++) {
@@ -91,6 +91,8 @@ static void slowdowns(const struct bars *b)
 
 			fprintf(f, " %.6g", x);
 			most = x > most ? x : most;
+			while (x > 0 && x < 1.2 * low)  /* a bar begins at the lower edge */
+				low = low > 0.1 ? 0.1 : low / 10;
 		}
 		fputc('\n', f);
 	}
@@ -99,8 +101,11 @@ static void slowdowns(const struct bars *b)
 		return;
 	fputs("set title ", f);
 	fprintf(f, "'Slowdown on %s: cycles of the measured part, bare machine = 1'\n", p->profile.v[b->profile]);
-	fprintf(f, "set ylabel 'times native%s'\nset style data histograms\nset style histogram clustered gap 1\n%s\n",
-	        most > 12 ? " (logarithmic)" : "", most > 12 ? "set logscale y 10\nset yrange [0.5:*]" : "unset logscale y\nset yrange [0:*]");
+	fprintf(f, "set ylabel 'times native%s'\nset style data histograms\nset style histogram clustered gap 1\n", most > 12 ? " (logarithmic)" : "");
+	if (most > 12)
+		fprintf(f, "set logscale y 10\nset yrange [%g:*]\n", low);
+	else
+		fputs("unset logscale y\nset yrange [0:*]\n", f);
 	fputs("set arrow 1 from graph 0, first 1 to graph 1, first 1 nohead linecolor '#000000' dashtype 2 front\nplot ", f);
 	for (size_t t = 1; t < p->technique.n; t++) {
 		fprintf(f, "%s$slow using %zu:xtic(1) linecolor rgb '%s' title ", t > 1 ? ", " : "", t + 1, colour[(t - 1) % ARRAY_LEN(colour)]);
