@@ -100,6 +100,7 @@ differential: setup-test
 # Shapes that published studies found: measured against published.
 shapes: all
 	./vmscope run bench/shapes.lua --quiet
+	./vmscope run bench/shapes_operations.lua --quiet
 	./vmscope run bench/shapes_software.lua --quiet
 
 # Guest instructions per host second, beside what other emulators are installed.
