@@ -92,6 +92,8 @@ struct bt_block {
 /* n bytes of guest code at pc, to be executed at linear address `at`. */
 void bt_translate(const struct bt_env *env, uint64_t pc, const uint8_t *bytes, unsigned n, uint64_t at, struct bt_block *b);
 
+void bt_block_init(struct bt_block *b, uint64_t pc);      /* empty */
+
 /* What all blocks of a cache use: the lookup for indirect branches, and POPF's table. Its points have rip BT_IN_CX or BT_IN_PC. */
 void bt_head(const struct bt_env *env, struct bt_block *b);
 #define BT_HEAD_CODE    0               /* the lookup */
