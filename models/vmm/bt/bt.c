@@ -11,8 +11,9 @@
  *
  * Source: Adams and Agesen 2006, section 3; SDM Vol. 2, "STI" (blocking for one instruction).
  * Timing: BT_FIND, BT_WHERE, BT_CALLOUT; stores to the shared page.
- * Simplified: other CPUs see the task priority of one in translated code as 0 when they arbitrate for the lowest; kernel code with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not
- * noticed in translated code; what an emulated device writes by DMA over translated code neither. */
+ * Simplified: other CPUs see the task priority of one in translated code as 0 when they arbitrate for the lowest; kernel code
+ * with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not noticed in translated
+ * code; what an emulated device writes by DMA over translated code neither. */
 #include "models/vmm/bt/cache.h"
 
 #include <stdio.h>
@@ -153,16 +154,16 @@ static void blocked_by_sti(struct vcpu *v)
 	vcpu_interpret_one(v);
 }
 
-/* The callout's instruction, as it was translated: the last of its block, as all callouts but POPF's are. */
-static void read_insn(struct vcpu *v, uint32_t block, uint64_t rip)
+/* The callout's instruction, as it was translated: the last of its block, as all callouts but those of POPF and MOV to CR8 are. */
+static bool read_insn(struct vcpu *v, uint32_t block, uint64_t rip)
 {
 	struct bt *b = bt_of(v->vm);
 	const uint64_t at = BT_DESC(bt_state(v), block, last);
 	if (rip - BT_GET(v, block, pc) != BT_GET(v, block, last_at))
-		return;
+		return false;
 	uint64_t x[2] = { bt_get(v, at, 8), bt_get(v, at + 8, 8) };
 	memcpy(b->insn, x, 16);
-	b->insn_known = true;
+	return b->insn_known = true;
 }
 
 /* An instruction that the hardware did not do: the guest's code is read and decoded. */
@@ -200,7 +201,8 @@ static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point 
 		break;
 	case BT_CALLOUT_EMULATE:
 		s->verify |= p->how & BT_SPACE;
-		read_insn(v, block, f->rip);
+		if (!read_insn(v, block, f->rip))
+			fetch_insn(v, block, f->rip);
 		f->vector = VEC_GP;
 		f->error = 0;
 		return false;
@@ -239,7 +241,7 @@ static bool reads_time(const struct vcpu *v, bool user)
 	return (!user && bt_state(v)->time_wanted) || (!ring_peek(v, VMCS_TSC_OFFSET) && !(v->s.cr4 & CR4_TSD));
 }
 
-/* Translated code's first RDTSC since the user, who may not, ran: it goes on there. */
+/* Translated code's first RDTSC since the user, who may not, ran: it goes on there. (On a CPU that makes RDTSC trap in any case it is emulated.) */
 static void let_read_time(struct vcpu *v, const struct ring_frame *f, uint64_t at)
 {
 	struct bt_state *s = bt_state(v);
@@ -268,7 +270,7 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	s->last_at = 0;
 	if (f->vector == VEC_UD && p.callout)
 		return callout(v, f, &p, block);
-	if (f->vector == VEC_GP && p.how & BT_TIME) {
+	if (f->vector == VEC_GP && p.how & BT_TIME && v->cpu->s.cr4 & CR4_TSD) {
 		let_read_time(v, f, at);
 		return true;
 	}
@@ -316,7 +318,7 @@ static void share(struct vcpu *v)
 	v->s.translated = !s->wide;
 	const bool lent = s->wide && v->model->lapic && lend_cr8(v);
 	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
-	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF, 
+	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF,
 		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
 		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
 		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR),

@@ -57,7 +57,7 @@ OUTCOME(with_rdtsc_called_out_it_does_too, KERNEL32, "bt_rdtsc=callout")
 static void tells_time(const char *keys, bool by_trap)
 {
 	struct session s;
-	struct run *r = guest_run(&s, "build/guests/time32.elf", "", "cpu=bt mmu=shadow bt_rdtsc=%s", keys);
+	struct run *r = guest_run(&s, "build/guests/time32.elf", "", "cpu=bt mmu=shadow %s", keys);
 	through(&s, r);
 	const struct run *guest = guest_of(r);
 	cr_expect(guest->console_n == 9 && !memcmp(guest->console, "time: ok\n", 9), "%.*s", (int)guest->console_n, guest->console);
@@ -65,9 +65,10 @@ static void tells_time(const char *keys, bool by_trap)
 	cr_expect(by_trap ? trapped > 2000 : trapped < 2000 && trapped > user);
 	session_fini(&s);
 }
-Test(bt_vm, a_counter_of_its_own_is_read_in_the_cache) { tells_time("inline", false); }
-Test(bt_vm, a_counter_of_its_own_is_read_by_callout) { tells_time("callout", true); }
-Test(bt_vm, a_counter_of_its_own_is_read_by_trap) { tells_time("trap", true); }
+Test(bt_vm, a_counter_of_its_own_is_read_in_the_cache) { tells_time("bt_rdtsc=inline", false); }
+Test(bt_vm, a_counter_of_its_own_is_read_by_callout) { tells_time("bt_rdtsc=callout", true); }
+Test(bt_vm, a_counter_of_its_own_is_read_by_trap) { tells_time("bt_rdtsc=trap", true); }
+Test(bt_vm, a_counter_of_its_own_is_read_where_the_cpu_makes_rdtsc_trap) { tells_time("trap.critical=1", true); }
 
 Test(bt_vm, a_64_bit_kernel_with_a_counter_of_its_own_ends_as_on_the_bare_machine)
 {
