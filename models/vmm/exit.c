@@ -30,6 +30,17 @@ void vcpu_gp0(struct vcpu *v) { vcpu_inject(v, VEC_GP, true, 0); }
 
 /* ---- dispatch ---- */
 
+/* The exit that cut a delivery short was an exception's and saved RF as its own handler would have found it: 1. The event's handler finds
+ * 1 for a fault; of debug exceptions only an instruction breakpoint is one. */
+static void resume_flag_of(struct vcpu *v, unsigned type, unsigned vec)
+{
+	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), dr6 = v->cpu->s.dr[6], dr7 = vcpu_get(v, VMCS_GUEST_DR7);
+	bool fault = type == EVENT_HARDWARE && vec != VEC_MC && vec != VEC_DB;
+	for (unsigned n = 0; vec == VEC_DB && n < 4; n++)
+		fault |= dr6 >> n & 1 && dr7 >> (2 * n) & 3 && !(dr7 >> (16 + 4 * n) & 3);
+	vcpu_set(v, VMCS_GUEST_RFLAGS, fault ? flags | RFLAGS_RF : flags & ~(uint64_t)RFLAGS_RF);
+}
+
 /* 7:0 vector | 10:8 type | 11 error code | 31 valid */
 static void inject_again(struct vcpu *v)
 {
@@ -41,6 +52,8 @@ static void inject_again(struct vcpu *v)
 	v->s.pending_length = type >= EVENT_SOFTWARE && type <= EVENT_SOFT_EXC ? (uint32_t)vcpu_get(v, VMCS_EXIT_INSN_LENGTH) : 0;
 	if (type == EVENT_NMI)  /* its injection will block them */
 		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) & ~8ull);
+	if ((uint16_t)vcpu_get(v, VMCS_EXIT_REASON) == EXIT_EXCEPTION)
+		resume_flag_of(v, type, info & 0xff);
 }
 
 static bool handled_elsewhere(struct vcpu *v, uint32_t reason)
