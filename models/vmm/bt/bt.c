@@ -329,7 +329,10 @@ static void share(struct vcpu *v)
 			memcpy(&x, (uint8_t *)&now + at, 8);
 			bt_put(v, page + at, 8, x);
 		}
+	const bool iopl = bt_iopl(&s->shared);
 	s->shared = now;
+	if (bt_iopl(&now) != iopl)
+		bt_head_again(v);
 	/* these change on the other side too */
 	bt_put(v, page + offsetof(struct bt_shared, vif), 4, flags & RFLAGS_IF);
 	bt_put(v, page + offsetof(struct bt_shared, pending), 4, (v->s.window & VMM_WINDOW_INTERRUPT) != 0);
@@ -424,7 +427,10 @@ static bool vif(const struct vcpu *v, bool *on)
 	return true;
 }
 
-static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going,
+/* User code reads the real IF and IOPL, which are 1 and 0, and with IOPL 3 it could change IF: with others in their place it is interpreted. */
+static bool direct(uint64_t flags) { return (flags & (RFLAGS_IF | RFLAGS_IOPL)) == RFLAGS_IF; }
+
+static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going, .direct = direct,
                                          .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = peek_cr8,
                                          .vif = vif };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

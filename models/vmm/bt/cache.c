@@ -145,7 +145,7 @@ void bt_environment(const struct vcpu *v, struct bt_env *e)
 {
 	const struct bt *b = bt_of(v->vm);
 	const struct bt_state *s = bt_state(v);
-	*e = (struct bt_env){ .decoder = v->model->decoder, .profile = v->cpu->profile, .wide = s->wide,
+	*e = (struct bt_env){ .decoder = v->model->decoder, .profile = v->cpu->profile, .wide = s->wide, .iopl = bt_iopl(&s->shared),
 		.shared = (s->wide ? RING_CORNER_64 : RING_CORNER_32) + (uint64_t)(RING_SHARED + v->number) * PAGE_SIZE,
 		.head = bt_lin(v, 0), .table = bt_lin(v, PAGE_SIZE), .limit = b->limit, .rdtsc = b->rdtsc,
 		.simulated = b->adaptive ? bt_simulated : NULL };
@@ -168,6 +168,15 @@ bool bt_mode(struct vcpu *v, bool wide)
 	for (unsigned i = 0; i < BT_SLOTS * bt_slot_bytes(wide); i += 8)
 		bt_put(v, s->corner + PAGE_SIZE + i, 8, !i);
 	return true;
+}
+
+void bt_head_again(struct vcpu *v)
+{
+	struct bt_block *b = &bt_of(v->vm)->block;
+	struct bt_env e;
+	bt_environment(v, &e);
+	bt_head(&e, b);
+	bt_put_bytes(v, bt_state(v)->corner + BT_HEAD_POPF_SEEN, b->code + BT_HEAD_POPF_SEEN, BT_HEAD_BYTES - BT_HEAD_POPF_SEEN);
 }
 
 /* ---- finding ---- */

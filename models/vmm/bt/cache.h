@@ -75,7 +75,10 @@ struct bt {                     /* of a VM: vm->technique */
 static inline struct bt *bt_of(const struct vm *vm) { return vm->technique; }
 static inline struct bt_state *bt_state(const struct vcpu *v) { return &bt_of(v->vm)->s[v->number]; }
 
+static inline bool bt_iopl(const struct bt_shared *x) { return (x->flags_delta + RFLAGS_IF) & RFLAGS_IOPL; }
+
 int bt_cache_init(struct vcpu *v);      /* -1: no memory */
+void bt_head_again(struct vcpu *v);     /* the virtual IOPL is 0 now, or no longer: POPF in the cache is to know */
 bool bt_mode(struct vcpu *v, bool wide);/* the cache is for such code now; what was there goes */
 void bt_flush(struct vcpu *v);
 uint64_t bt_lin(const struct vcpu *v, uint32_t off);    /* of an offset in its part of the corner */

@@ -43,6 +43,6 @@ void bt_head(const struct bt_env *env, struct bt_block *b)
 		out_byte(&o, 0xcc);
 	for (unsigned i = 0; i < 256; i++)
 		out_byte(&o, i & RFLAGS_IF >> 8);
-	for (unsigned i = 0; i < 256; i++)      /* TF, IOPL, NT: the VMM's */
-		out_byte(&o, (i & (RFLAGS_TF | RFLAGS_IOPL | RFLAGS_NT) >> 8) != 0);
+	for (unsigned i = 0; i < 256; i++)
+		out_byte(&o, env->iopl || i & (RFLAGS_TF | RFLAGS_IOPL | RFLAGS_NT) >> 8);
 }

@@ -64,6 +64,7 @@ struct bt_env {
 	const struct decoder *decoder;
 	const struct profile *profile;
 	bool wide;                      /* 64-bit code, else 32-bit */
+	bool iopl;                      /* the virtual IOPL is not 0 */
 	uint64_t shared;                /* linear: the shared page */
 	uint64_t head;                  /* linear: bt_head()'s code */
 	uint64_t table;                 /* linear: of indirect branches, BT_SLOTS of bt_slot_bytes() */
@@ -97,7 +98,8 @@ void bt_block_init(struct bt_block *b, uint64_t pc);      /* empty */
 /* What all blocks of a cache use: the lookup for indirect branches, and POPF's table. Its points have rip BT_IN_CX or BT_IN_PC. */
 void bt_head(const struct bt_env *env, struct bt_block *b);
 #define BT_HEAD_CODE    0               /* the lookup */
-#define BT_HEAD_POPF    512             /* 512 bytes: by bits 15:8 of the flags: IF as vif's second byte; whether the VMM must see it */
+#define BT_HEAD_POPF    512             /* 512 bytes: by bits 15:8 of the flags: IF as vif's second byte; whether the VMM must see it: */
+#define BT_HEAD_POPF_SEEN 768           /* what sets TF, IOPL or NT, and what takes an IOPL away (env->iopl) */
 #define BT_HEAD_BYTES   1024
 
 /* The table of indirect branches, by bits 12:0 of the guest's address: minus that address, and where its translation is. */

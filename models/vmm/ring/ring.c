@@ -152,7 +152,13 @@ unsigned ring_real_cpl(const struct vcpu *v, unsigned virtual_cpl) { return virt
 
 bool ring_in_guest(const struct vcpu *v) { return !cpu_root_modelled(v->cpu); }
 
-bool ring_fits(const struct vcpu *v, const struct cpu_state *s) { return ring_segments_fit(v, s); }
+static bool runs_directly(const struct vcpu *v, unsigned cpl, uint64_t flags)
+{
+	const struct ring_hooks *h = ring_hooks(v->vm);
+	return !cpl || !h->direct || h->direct(flags);
+}
+
+bool ring_fits(const struct vcpu *v, const struct cpu_state *s) { return ring_segments_fit(v, s) && runs_directly(v, s->cpl, s->flags); }
 
 bool ring_arm(struct vcpu *v, cycle_t left)
 {
@@ -342,6 +348,10 @@ bool ring_enter(struct vcpu *v)
 	}
 	const bool wide = wide_now(v);
 	const unsigned cpl = ring_virtual_cpl(v);
+	if (!runs_directly(v, cpl, flags)) {
+		v->s.interpreting = INTERPRET_WANTED;
+		return false;
+	}
 	ring_privilege(v, cpl);
 	if (v->s.real_changed && !ring_load_real(v))
 		return false;
@@ -355,6 +365,8 @@ bool ring_enter(struct vcpu *v)
 	c->s.tsc_aux = v->model->s.tsc_aux;
 	v->s.entered_rip = f.rip;
 	if (h->going && !h->going(v, &f.rip))
+		return false;
+	if (v->s.real_changed && !ring_load_real(v))    /* a page that has just been traced is not writable from now on */
 		return false;
 	if (!ring_segments_going(v, &f)) {
 		v->s.interpreting = INTERPRET_WANTED;
@@ -419,16 +431,23 @@ static void read_frame(struct vcpu *v, struct ring_frame *f)
 	struct cpu *c = v->cpu;
 	const bool wide = c->s.efer & EFER_LMA;
 	const uint64_t base = stack_lin(c, wide);
+	uint64_t flags = cpu_rflags(c);
 	pop_frame(v, f, c->s.rip, c->s.r[R_RSP] - base, wide);
 	/* a debug trap of the guest's last instruction strikes at the stub that the instruction itself led to */
 	if (f->vector == VEC_DB && !(f->cs & 3)) {
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, c->s.dr[6] & 0x400f);
+		flags = f->flags;
 		pop_frame(v, f, f->rip, f->rsp - base, wide);
 	}
 	if (f->vector == RING_STUB_SYSCALL) {
 		f->rip = c->s.r[R_RCX];
 		f->flags = c->s.r[R_R11];
 		f->rsp = c->s.r[R_RSP];
+	}
+	if (f->vector == RING_STUB_SYSENTER) {
+		f->flags = flags;
+		/* or the VMM's IRET would return to a task */
+		cpu_set_rflags(c, 0, RFLAGS_NT);
 	}
 }
 
@@ -475,8 +494,8 @@ void ring_serve(struct vcpu *v)
 	struct ring_frame kept = f;
 	if (f.vector != RING_STUB_SYSENTER)
 		keep_frame(v, &f);
-	else            /* no frame; the stub finds the flags where they were */
-		vcpu_set(v, VMCS_GUEST_RFLAGS, (cpu_rflags(c) & ~VIRTUAL_FLAGS) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS));
+	else
+		vcpu_set(v, VMCS_GUEST_RFLAGS, (f.flags & ~VIRTUAL_FLAGS) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS));
 	if (h->came) {
 		if (h->came(v, &f))
 			return;

@@ -27,7 +27,8 @@
  * Timing: RING_DESCRIPTOR a copy, walks and references on top; registers are read and loaded by references.
  * Simplified: reloading a register with a selector it holds already, after the descriptor was changed, is noticed by the fault of the
  * first load; other registers that hold it are then taken to have been reloaded too. A kernel's selectors with RPL 1 are as with
- * RPL 0. A device's writes to descriptor tables are not seen. */
+ * RPL 0. A device's writes to descriptor tables are not seen. A FS or GS base of 0 set by MSR over a descriptor's other one stays when the
+ * selector is loaded again. */
 #include <string.h>
 
 #include "models/cpu/sys.h"
@@ -389,9 +390,12 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 				own_set(v, AT_SS_BIG, vcpu_get(v, VMCS_GUEST_SS_ACCESS) & SEG_DB ? 1 : 0);
 			own_set(v, AT_REAL + 8 * i, real);
 		}
-		/* FS and GS have bases of their own on Intel 64: by RDMSR */
-		if (i >= SEG_FS && wide(v) && (loaded || c->s.cr4 & CR4_FSGSBASE))
+		/* FS and GS have bases of their own on Intel 64, by RDMSR. No selector tells that the register was loaded again with what it held,
+		 * which gives it the descriptor's base: a base that is not 0 may be gone */
+		if (i >= SEG_FS && wide(v) && (loaded || c->s.cr4 & CR4_FSGSBASE || vcpu_get(v, field(VMCS_GUEST_ES_BASE, i)))) {
+			ledger_charge(&c->ledger, WHY_EXIT_SERVICE, c->profile->cost[COST_MSR_READ]);
 			vcpu_set(v, field(VMCS_GUEST_ES_BASE, i), c->s.seg[i].base);
+		}
 	}
 	v->s.segments_changed = changed | (v->s.translated ? (uint32_t)BIT(SEG_GS) : 0);
 	v->s.translated = 0;
