@@ -37,6 +37,7 @@ struct equiv {
 	bool irq;                       /* an interrupt has been delivered since the last comparison; of one whose delivery */
 	uint8_t vector;                 /* faulted, and which the VMM delivered again, once */
 	unsigned interpreted;           /* instructions the VMM has interpreted since */
+	bool traced;                    /* the instruction may end in a debug trap, which the VMM delivers before the guest runs again */
 	bool differs, limit;
 };
 
@@ -157,10 +158,10 @@ static bool same_memory(const struct equiv *q)
 	return !reference_memory_differs(q->r, &q->guest->mem, &gpa, &a, &b);
 }
 
-/* Instructions it may have executed since: what the VMM carried out and what it interpreted then, before the guest ran again. */
+/* Steps it may have made since: what the VMM carried out and what it interpreted then, faults it delivered there, before the guest ran again. */
 static unsigned most(const struct equiv *q)
 {
-	return 1 + q->interpreted + (seen_translated(q->v) ? ELIDED : 0);
+	return 1 + 2 * q->interpreted + q->traced + (seen_translated(q->v) ? ELIDED : 0);
 }
 
 /* One instruction: all iterations of a repeated one, unless the state comes out before. */
@@ -270,7 +271,9 @@ static void follow_interrupt(struct equiv *q, const struct seen *t)
 
 static void follow(struct equiv *q, const struct seen *t)
 {
+	const struct cpu_state *s = &q->r->c->s;
 	reference_begin(q->r);
+	q->traced = s->flags & RFLAGS_TF || s->dr[7] & 0xff;
 	if (q->irq) {
 		follow_interrupt(q, t);
 		return;
@@ -405,7 +408,8 @@ static int attach(struct equiv *q, struct err *e)
 	q->port = model->port;
 	q->device = q->v->vm->mem.mmio;
 	model->port = (struct io_wire){ port_read, port_write, q };
-	q->v->vm->mem.mmio = (struct io_wire){ device_read, device_write, q };
+	/* the VMM's device models, and its interpreter's way to them */
+	q->guest->mem.mmio = q->v->vm->mem.mmio = (struct io_wire){ device_read, device_write, q };
 	q->host->mem.watched = on_memory;
 	q->guest->mem.watched = on_window;
 	q->host->mem.watching = q->guest->mem.watching = true;
@@ -421,7 +425,7 @@ static int attach(struct equiv *q, struct err *e)
 static void detach(struct equiv *q)
 {
 	q->v->model->port = q->port;
-	q->v->vm->mem.mmio = q->device;
+	q->guest->mem.mmio = q->v->vm->mem.mmio = q->device;
 	q->host->look = NULL;
 	machine_look_at(q->host, NEVER);
 	trace_unlisten(&q->host->trace, on_event, q);
