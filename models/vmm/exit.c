@@ -258,6 +258,10 @@ void serve_xsetbv(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	uint64_t x = c->s.r[R_RDX] << 32 | (uint32_t)c->s.r[R_RAX];
 	vmm_cost(c, VMM_COST_CR);
+	if (v->vm->virt->ring && !(v->s.cr4 & CR4_OSXSAVE)) {   /* called out of translated code: the hardware has not looked */
+		vcpu_inject(v, VEC_UD, false, 0);
+		return;
+	}
 	if ((uint32_t)c->s.r[R_RCX] || x & ~xcr0_valid_bits(v->model) || !(x & 1) || (x & 4 && !(x & 2))) {
 		vcpu_gp0(v);
 		return;

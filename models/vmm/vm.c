@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "models/cpu/cpuid.h"
+#include "models/cpu/decode.h"
 #include "models/cpu/lapic.h"
 
 const struct pager *const pagers[] = {
@@ -146,6 +147,8 @@ static void mask_features(struct cpu *model, const struct virt *virt, const stru
 	for (size_t i = 0; i < ARRAY_LEN(ringed) && virt->ring; i++)
 		hide(model, (enum feature)ringed[i]);
 	cpuid_init(model);
+	decoder_free(model->decoder);   /* what is hidden is no instruction either: #UD */
+	model->decoder = decoder_new(model);
 }
 
 static bool vcpu_valid(void *who, const void *state)

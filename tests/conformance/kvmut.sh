@@ -19,17 +19,20 @@ set -u
 LC_ALL=C; export LC_ALL
 
 here=$(cd "$(dirname "$0")" && pwd)
-images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= nested= tab=$here/kvmut.tab logs= speed=
+images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= nested= tab=$here/kvmut.tab logs= speed= technique= against=
 
 usage() {
 	cat <<-EOF
 	usage: kvmut.sh --images DIR [--baseline FILE.csv] [--vmscope PROGRAM] [--only ROW,...] [--jobs N] [--timeout S]
 	                [--qemu [PROGRAM]] [--csv OUT.csv] [--logs DIR] [--speed detailed|fast] [--table kvmut.tab] [--nested]
+	                [--technique CPU/MMU[:whatif]] [--against DIR]
 	  --qemu     run the rows on QEMU (TCG) instead of vmscope, to see what it makes of the same images
 	  --only     rows by name; a trailing * matches any ending
 	  --timeout  host seconds for one row (default $limit)
 	  --nested   run the rows in a virtual machine that is offered VMX
 	  --logs     keep every row's console there
+	  --technique  run the rows in a virtual machine, as bt/shadow.wp; :whatif is the CPU whose critical instructions trap
+	  --against  a folder of --logs from another run: what passes there must pass here, or kvmut_vm.tab says why not
 	EOF
 	exit 2
 }
@@ -48,6 +51,8 @@ while [ $# -gt 0 ]; do
 	--logs) need "$@"; logs=$2; shift;;
 	--speed) need "$@"; speed=$2; shift;;
 	--table) need "$@"; tab=$2; shift;;
+	--technique) need "$@"; technique=$2; shift;;
+	--against) need "$@"; against=$2; shift;;
 	--nested) nested="--mmu ept --set nested=true --set page=2M";;
 	--qemu) case ${2-} in ''|-*) qemu=qemu-system-x86_64;; *) qemu=$2; shift;; esac;;
 	-h|--help) usage;;
@@ -55,6 +60,12 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+case $technique in
+	'') ;;
+	*/*:whatif) nested="$nested --cpu ${technique%%/*} --set trap.critical=1"; mmu=${technique#*/}; nested="$nested --mmu ${mmu%:whatif}";;
+	*/*) nested="$nested --cpu ${technique%%/*} --mmu ${technique#*/}";;
+	*) echo "kvmut.sh: --technique '$technique': expected CPU/MMU, as bt/shadow.wp" >&2; exit 2;;
+esac
 case $jobs in ''|*[!0-9]*|0) echo "kvmut.sh: --jobs '$jobs': expected 1 or more" >&2; exit 2;; esac
 case $limit in ''|*[!0-9]*|0) echo "kvmut.sh: --timeout '$limit': expected seconds" >&2; exit 2;; esac
 

@@ -148,9 +148,14 @@ static void keep(struct vcpu *v, const struct ring_frame *f)
 	vcpu_set(v, VMCS_GUEST_RFLAGS, (f->flags & ~own) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & own & ~(uint64_t)RFLAGS_RF));
 }
 
-static void blocked_by_sti(struct vcpu *v)
+static void after_sti(struct vcpu *v)
 {
 	vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) | 1);
+}
+
+static void blocked_by_sti(struct vcpu *v)
+{
+	after_sti(v);
 	vcpu_interpret_one(v);
 }
 
@@ -286,6 +291,8 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	}
 	if (f->vector >= 32 && p.how & BT_SHADOW)
 		blocked_by_sti(v);
+	else if (p.how & BT_SHADOW)     /* a fault that the guest need not know of: what comes meanwhile waits for the instruction */
+		after_sti(v);
 	return false;
 }
 

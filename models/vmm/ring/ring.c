@@ -463,8 +463,13 @@ static void keep_frame(struct vcpu *v, const struct ring_frame *f)
 	const bool narrow = f->rsp >> 32 && v->s.efer & EFER_LMA && !(vcpu_get(v, VMCS_GUEST_CS_ACCESS) & SEG_L);
 	vcpu_set(v, VMCS_GUEST_RSP, narrow ? (uint32_t)f->rsp : f->rsp);
 	vcpu_set(v, VMCS_GUEST_RFLAGS, flags);
-	if (v->s.blocking && f->rip != v->s.entered_rip)        /* the instruction it covered has been executed */
-		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY) & ~3ull);
+}
+
+/* Blocking by STI or MOV SS: the instruction it covered has been executed; or, in translated code, it has not, after all. */
+static void blocking(struct vcpu *v, uint64_t covered, bool on)
+{
+	const uint64_t was = vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY);
+	vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, on ? was | covered : was & ~covered);
 }
 
 void ring_serve(struct vcpu *v)
@@ -492,15 +497,22 @@ void ring_serve(struct vcpu *v)
 	}
 	ring_segments_came(v, &f);
 	struct ring_frame kept = f;
+	const uint64_t covered = v->s.blocking;
 	if (f.vector != RING_STUB_SYSENTER)
 		keep_frame(v, &f);
 	else
 		vcpu_set(v, VMCS_GUEST_RFLAGS, (f.flags & ~VIRTUAL_FLAGS) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS));
+	const bool executed = covered && f.rip != v->s.entered_rip;
+	if (executed)
+		blocking(v, covered, false);
 	if (h->came) {
-		if (h->came(v, &f))
-			return;
-		if (memcmp(&kept, &f, sizeof f))
+		const bool served = h->came(v, &f);
+		if (!served && memcmp(&kept, &f, sizeof f))
 			keep_frame(v, &f);
+		if (executed && ring_peek(v, VMCS_GUEST_RIP) == v->s.entered_rip)
+			blocking(v, covered, true);
+		if (served)
+			return;
 	}
 	ring_trap(v, &f);
 }

@@ -1,0 +1,112 @@
+/* A few bytes of guest code in a virtual machine, as a bare machine would take them: what the VM does not offer is no instruction
+ * there, and NMIs know of STI. */
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+#include "models/boot/image.h"
+#include "models/machine.h"
+#include "models/vmm/exit.h"
+#include "models/vmm/ring/ring.h"
+
+enum { GDT = 0x1000, IDT = 0x2000, STUBS = 0x3000, SEEN = 0x8000, CODE = 0x20000, STACK = 0x30000, PAGES = 0x100000 };
+
+static const struct technique { const char *cpu, *mmu; bool critical; } techniques[] = {
+	{ "bt", "shadow.vtlb", false }, { "trap", "shadow.vtlb", true }, { "bt", "shadow.wp", false }, { "vmx", "shadow.wp", false },
+};
+
+/* Each exception's handler writes its vector to SEEN and halts; with `nmi`, that one's is there. */
+static struct machine *start(const struct technique *t, struct machine **vm, const void *code, size_t n, const void *nmi, size_t nmi_n)
+{
+	static const uint64_t gdt[] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };        /* selectors as entry_protected32() has them */
+	struct machine_config k;
+	struct err e = { "" };
+	machine_config_defaults(&k);
+	k.ram = 64 << 20;
+	k.profile.trap_critical = t->critical;
+	struct machine *m = machine_new(&k, &e);
+	struct vm_config v = { .cpu = t->cpu, .mmu = t->mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 1 << 20, .ram = 32 << 20 };
+	k.ram = 32 << 20;
+	*vm = machine_vm(m, &k, &v, &e);
+	cr_assert(vm[0] != NULL, "%s", e.text);
+	struct mem *mem = &(*vm)->mem;
+	mem_write(mem, HPA(GDT), gdt, sizeof gdt);
+	for (uint64_t i = 0; i < 32; i++) {
+		const uint64_t stub = STUBS + 32 * i;
+		/* mov dword [SEEN], vector; cli; hlt */
+		const uint8_t handler[] = { 0xc7, 0x05, SEEN & 0xff, SEEN >> 8, 0, 0, (uint8_t)i, 0, 0, 0, 0xfa, 0xf4 };
+		mem_write64(mem, HPA(IDT + 8 * i), stub | 16 << 16 | 0x8e00ull << 32);
+		mem_write(mem, HPA(stub), i == VEC_NMI && nmi ? nmi : handler, i == VEC_NMI && nmi ? nmi_n : sizeof handler);
+	}
+	mem_write(mem, HPA(CODE), code, n);
+	struct cpu *c = (*vm)->cpu[0];
+	entry_protected32(c, CODE);
+	c->s.gdtr = (struct dtr){ GDT, sizeof gdt - 1, 0 };
+	c->s.idtr = (struct dtr){ IDT, 0xff, 0 };
+	c->s.r[R_RSP] = STACK;
+	cpu_restored(c);
+	return m;
+}
+
+static void undefined(const void *code, size_t n, bool everywhere)
+{
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, n, NULL, 0);
+		if (!everywhere && !strcmp(t->cpu, "vmx")) {
+			machine_free(m);
+			continue;
+		}
+		(void)machine_run(m, 1000000, 0);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN)), VEC_UD, "%s/%s: vector %u", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN)));
+		machine_free(m);
+	}
+}
+
+/* xor eax, eax; invpcid eax, [SEEN]: no VM under shadow paging is offered it */
+Test(ring_raw, invpcid_is_undefined) { undefined("\x31\xc0\x66\x0f\x38\x82\x05\x00\x80\0\0", 11, true); }
+/* xsaves [SEEN] */
+Test(ring_raw, xsaves_is_undefined) { undefined("\x0f\xc7\x2d\x00\x80\0\0", 7, false); }
+/* xor ecx, ecx; xor edx, edx; mov eax, 3; xsetbv: CR4.OSXSAVE is clear */
+Test(ring_raw, xsetbv_is_undefined_until_it_is_enabled) { undefined("\x31\xc9\x31\xd2\xb8\x03\0\0\0\x0f\x01\xd1", 12, true); }
+
+/* An NMI while the VMM is at work on the guest's fault at CODE + 7. */
+static bool meanwhile(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	(void)who;
+	if (x->reason == EXIT_EXCEPTION && vcpu_peek(v, VMCS_GUEST_RIP) == CODE + 7)
+		v->model->s.nmi_pending = 1;
+	return false;
+}
+
+/* STI, and behind it an instruction whose page the shadow tables do not map yet, or that is no RAM, over and over. No NMI finds the guest behind
+ * its STI. */
+Test(ring_raw, no_nmi_comes_between_sti_and_what_follows)
+{
+	static const uint8_t code[] = {
+		0xba, 0, 0, 0x10, 0,            /* mov edx, PAGES */
+		0xfa,                           /* again: cli */
+		0xfb,                           /* sti */
+		0xf6, 0x02, 0x00,               /* CODE + 7: test byte [edx], 0 */
+		0x81, 0xc2, 0, 0, 0x20, 0,      /* add edx, 2 MB */
+		0xeb, 0xf3,                     /* jmp again */
+	};
+	static const uint8_t nmi[] = {
+		0xff, 0x05, 0x04, 0x80, 0, 0,   /* inc dword [SEEN + 4] */
+		0x81, 0x3c, 0x24, 7, 0, 2, 0,   /* cmp dword [esp], CODE + 7 */
+		0x75, 0x06,                     /* jne */
+		0xff, 0x05, 0x08, 0x80, 0, 0,   /* inc dword [SEEN + 8] */
+		0xcf,
+	};
+	for (size_t i = 0; i < 2; i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, sizeof code, nmi, sizeof nmi);
+		m->vmm->exit_seen = meanwhile;
+		(void)machine_run(m, 3000000, 0);
+		cr_expect(gt(u32, mem_read32(&vm->mem, HPA(SEEN + 4)), 50), "%s/%s", t->cpu, t->mmu);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 8)), 0, "%s/%s: %u of %u", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 8)),
+		             mem_read32(&vm->mem, HPA(SEEN + 4)));
+		cr_expect(eq(u32, mem_read32(&vm->mem, HPA(SEEN)), 0), "no exception");
+		machine_free(m);
+	}
+}
