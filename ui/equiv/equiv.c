@@ -24,6 +24,7 @@
 
 #define SLICE      20000000     /* cycles between two looks at Ctrl-C */
 #define ELIDED     8            /* jumps between two places that translated code passes */
+#define TRIED      48           /* steps among which an interrupt is looked for */
 #define ITERATIONS (1u << 24)   /* of a repeated instruction that a VMM carries out at one go */
 
 struct equiv {
@@ -36,6 +37,7 @@ struct equiv {
 	struct io_wire port, device;    /* the VM's own, behind those that record */
 	bool irq;                       /* an interrupt has been delivered since the last comparison; of one whose delivery */
 	uint8_t vector;                 /* faulted, and which the VMM delivered again, once */
+	unsigned irq_after;             /* of `interpreted` */
 	unsigned interpreted;           /* instructions the VMM has interpreted since */
 	bool traced;                    /* the instruction may end in a debug trap, which the VMM delivers before the guest runs again */
 	bool differs, limit;
@@ -122,6 +124,7 @@ static void on_window(void *who, hpa_t pa, unsigned len, bool write, enum mem_by
 static void interrupted(struct equiv *q, uint8_t vector)
 {
 	q->irq = true;
+	q->irq_after = q->interpreted;
 	q->vector = vector;
 }
 
@@ -171,7 +174,8 @@ static void instruction(struct equiv *q, const struct seen *t)
 	const uint64_t rip = s->rip;
 	const bool narrow = s->mode != MODE_LONG64;
 	for (unsigned i = 0; i < ITERATIONS; i++) {
-		bool done = !reference_step(q->r) || s->rip != rip;
+		const uint64_t count = s->r[R_RCX];
+		bool done = !reference_step(q->r) || s->rip != rip || s->r[R_RCX] == count;
 		if (narrow && s->mode == MODE_LONG64)
 			reference_halves(q->r, &q->v->cpu->s);
 		if (done || same(q, t))
@@ -245,19 +249,19 @@ static void again(struct equiv *q, const struct seen *t)
  * top of a fault that the VMM hides, whose VM exit leaves RF set as the fault's own frame would have it: the interrupt's shows it. */
 static void follow_interrupt(struct equiv *q, const struct seen *t)
 {
-	const unsigned n = most(q);
+	const unsigned all = most(q), first = q->irq_after > TRIED / 2 ? q->irq_after : 0, n = all - first < TRIED ? all - first : TRIED;
 	for (unsigned way = 0; way < 2 * (n + 2); way++) {
-		unsigned before = way / 2;
+		unsigned before = first + way / 2;
 		if (way == 2 && !q->interpreted)
 			q->out->instructions++;
 		if (way)
 			reference_back(q->r);
-		for (unsigned i = 0; i < before && before <= n; i++)
+		for (unsigned i = 0; i < before && way / 2 <= n; i++)
 			instruction(q, &(struct seen){ { 0 } });
-		for (unsigned i = 0; before > n && i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
+		for (unsigned i = 0; way / 2 > n && i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
 			;
 		reference_interrupt(q->r, q->vector, way & 1);
-		for (unsigned i = before; i < q->interpreted; i++)
+		for (unsigned i = before; q->interpreted && i < all && !same(q, t); i++)
 			instruction(q, t);
 		if (same(q, t) && same_memory(q))
 			return;

@@ -1,12 +1,13 @@
 /* anycode.c - random kernel and user code, the same for the same seed: whatever it does, it must do alike under every technique.
  *
  * command line: seed=1 n=20 (programs) pieces=40 (in each) runs=3 (of each, for caches of translations) kernel=0 (1: critical instructions in ring
- * 0 alone, for virtual machines whose programs run directly on hardware that has such)
+ * 0 alone, for virtual machines whose programs run directly on hardware that has such) hz=0 (timer interrupts per second: the sum then depends on
+ * when they come, and `vmscope equiv` compares)
  * prints: "anycode seed=S n=N: pieces P, traps T, sum X"; the sum is over registers and flags at each trap and at the end of each run,
  * what page faults and debug exceptions say, and the data. The last traps stay in `trail`, for who wants to know where two runs part.
  *
  * A program is a row of pieces (pieces.S), each once, begun in ring 0 or 3. Before each the place of the next is noted; a fault goes on there.
- * Simplified: no interrupts, whose moment would differ. Some programs never end: choose another seed. */
+ * Some programs never end: choose another seed. */
 #include <stdarg.h>
 
 #include "anycode.h"
@@ -16,6 +17,7 @@ enum {
 	TRAPS_MAX = 400,	/* of one run: a program that got lost */
 	STEPS_MAX = 4,		/* by TF */
 	PENDING = 8,
+	IRQ = 0x28,
 	ENTRIES = PAGE / sizeof(uintptr_t), MASK_IF = 0x200, MASK_TF = 0x100,
 };
 
@@ -24,7 +26,7 @@ struct __attribute__((packed)) table_pointer { uint16_t limit; uintptr_t base; }
 static struct trail { uint16_t vector, error; uint32_t ip, flags, ax; } trail[TRAIL];
 static uint32_t traps, run_traps, steps, sum, state, pieces_done;
 static bool ring3;
-static uint32_t programs, length, runs, program, run, kernel_only;
+static uint32_t programs, length, runs, program, run, kernel_only, hz;
 #ifndef __x86_64__
 uint32_t return_sp;			/* where frame_go has the stack in ring 0, whose frames do not say */
 #endif
@@ -82,6 +84,21 @@ static uint32_t below(uint32_t n) { return random_next(&state) % n; }
 static void write_msr(uint32_t msr, uint64_t v)
 {
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+}
+
+/* IRQ 0 of both 8259s at 28H; the 8254 brings it about, the others stay masked. */
+static void timer(uint32_t per_second)
+{
+	static const uint16_t setup[][2] = { { 0x20, 0x11 }, { 0x21, 0x28 }, { 0x21, 4 }, { 0x21, 1 }, { 0xA0, 0x11 }, { 0xA1, 0x30 }, { 0xA1, 2 }, { 0xA1, 1 } };
+	const uint32_t count = per_second ? 1193182 / per_second : 0;
+
+	for (unsigned i = 0; i < sizeof setup / sizeof setup[0]; i++)
+		out8(setup[i][0], (uint8_t)setup[i][1]);
+	out8(0x21, per_second ? 0xFE : 0xFF);
+	out8(0xA1, 0xFF);
+	out8(0x43, 0x34);
+	out8(0x40, (uint8_t)count);
+	out8(0x40, (uint8_t)(count >> 8));
 }
 
 static void tables(void)
@@ -257,6 +274,13 @@ void anycode_trap(struct frame *f)
 	const bool entered = f->vector == SYSCALLED || f->vector == SYSENTERED;
 	uintptr_t extra = 0;
 
+	if (f->vector == IRQ) {
+#ifndef __x86_64__
+		return_sp = f->cs & 3 ? f->sp : (uintptr_t)&f->sp;
+#endif
+		out8(0x20, 0x20);
+		return;
+	}
 	if (entered)
 		f->cs = ring3 ? UCODE : KCODE;
 	ring3 = f->cs & 3;
@@ -298,7 +322,7 @@ void anycode_trap(struct frame *f)
 /* The next run, or the next program, or the end. */
 void anycode_next(void)
 {
-	struct frame f = { .ip = (uintptr_t)code, .flags = 2 };
+	struct frame f = { .ip = (uintptr_t)code, .flags = hz ? 2 | MASK_IF : 2 };
 
 	for (unsigned k = 0; k < DATA_BYTES / 4; k++)
 		sum = checksum(sum, ((const uint32_t *)data)[k]);
@@ -331,8 +355,9 @@ void anycode_main(const uint32_t *multiboot)
 	kernel_only = parameter(line, "kernel=", 0);
 	state = random_start(seed * 2654435761u);
 	print("anycode seed=%u n=%u: ", seed, programs);
-	out8(0x21, 0xFF), out8(0xA1, 0xFF);
+	hz = parameter(line, "hz=", 0);
 	paging();
 	tables();
+	timer(hz);
 	restart();
 }

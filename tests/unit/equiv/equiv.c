@@ -80,6 +80,24 @@ Test(equiv, segments_trap) { segments("trap mmu=shadow.wp " WHAT_IF); }
 Test(equiv, segments_vmx)  { segments("vmx mmu=shadow.wp"); }
 Test(equiv, segments_bt)   { segments("bt mmu=shadow.wp"); }
 
+/* Random code with interrupts anywhere in it */
+static void anycode(const char *kernel, const char *technique)
+{
+	struct equiv_result r = checked(kernel, "n=8 seed=2 kernel=1 hz=20000", technique, &(struct equiv_options){ 0 });
+	if (r.verdict == EQUIV_DIFFERS)
+		equiv_print(stderr, &r);
+	cr_expect(eq(int, r.verdict, EQUIV_SAME));
+	cr_expect(gt(u64, r.interrupts, 10));
+}
+#define ANYCODE(name, technique) \
+	Test(equiv, anycode_##name##_32) { anycode("build/guests/anycode32.elf", technique); } \
+	Test(equiv, anycode_##name##_64) { anycode("build/guests/anycode64.elf", technique); }
+ANYCODE(trap, "trap mmu=shadow.wp " WHAT_IF)
+ANYCODE(bt, "bt mmu=shadow.wp")
+ANYCODE(ept, "vmx mmu=ept")
+ANYCODE(unsync, "vmx mmu=shadow.unsync")
+#undef ANYCODE
+
 /* ---- what is wrong is found ---- */
 
 struct wrong { uint64_t n; unsigned reg; uint64_t gpa; bool memory, done; };
