@@ -247,9 +247,11 @@ static void dma(struct ide *d, struct ide_channel *c)
 		failed = to_memory && mem->device_may && !mem->device_may(mem->device_who, HPA(addr), n);
 		if (failed)
 			break;
-		if (to_memory)
+		if (to_memory) {
 			mem_write(mem, HPA(addr), c->buf + pos, n);
-		else
+			if (mem->device_wrote)
+				mem->device_wrote(mem->wrote_who, HPA(addr), n);
+		} else
 			mem_read(mem, HPA(addr), c->buf + pos, n);
 		addr += n;
 		have -= n;

@@ -51,6 +51,9 @@ struct mem {
 	/* A VM's: may a device write there? NULL: anywhere (models/vmm/pv/direct.c: not to page tables that the hardware walks). */
 	bool (*device_may)(void *who, hpa_t pa, uint64_t n);
 	void *device_who;
+	/* A VM's: a device has written there. NULL: nobody keeps copies of anything (models/vmm/vm.c). */
+	void (*device_wrote)(void *who, hpa_t pa, uint64_t n);
+	void *wrote_who;
 };
 
 int mem_init(struct mem *m, uint64_t ram_size, struct err *e);

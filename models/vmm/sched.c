@@ -179,6 +179,7 @@ void vmm_run(struct vmm *m, struct cpu *c)
 			vcpu_switch_step(v, STEP_RESTORE);
 		}
 		v->s.halted = v->s.blocked = 0;
+		vcpu_device_writes(v);
 		if (v->s.interpreting && vcpu_interpret(v))
 			return;
 		nested_before_entry(v);

@@ -75,6 +75,51 @@ bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
 
 /* ---- devices ---- */
 
+/* A device model has written guest memory by DMA: page tables, descriptors, code may lie there that the pager and the technique keep
+ * copies of. Whoever runs comes back at once, and before one of the VM's is entered again they are told, as of a write of a virtual CPU's.
+ * Ranges that touch become one; when there are too many, the last one covers what it need not. */
+static void device_wrote(void *who, hpa_t pa, uint64_t n)
+{
+	struct vm *vm = who;
+	struct vm_wrote *w = &vm->wrote;
+	uint64_t to = pa.v + n;
+	unsigned i = 0;
+	if (!vm->pager->write || !n || mem_offset(vm->parts.mem, pa) < 0)
+		return;
+	while (i < w->n && (pa.v > w->range[i].to || to < w->range[i].from))
+		i++;
+	if (i == VM_WROTE)
+		i--;
+	if (i == w->n) {
+		w->range[w->n].from = pa.v;
+		w->range[w->n++].to = to;
+	}
+	if (pa.v < w->range[i].from)
+		w->range[i].from = pa.v;
+	if (to > w->range[i].to)
+		w->range[i].to = to;
+	for (unsigned k = 0; k < vm->config.vcpus; k++)
+		if (vcpu_in_guest(vm->vcpu[k]))
+			vmm_kick(vm->vmm, vm->vcpu[k]->cpu);
+}
+
+#define PIECE (PAGE_SIZE / 2)   /* "all of a page" means that it is not traced any more: less than that at a time */
+
+void vcpu_device_writes(struct vcpu *v)
+{
+	struct vm_wrote *w = &v->vm->wrote;
+	while (w->n) {
+		w->n--;
+		const uint64_t to = w->range[w->n].to;
+		for (uint64_t at = w->range[w->n].from; at < to;) {
+			const uint64_t room = PIECE - (at & (PIECE - 1)), n = to - at < room ? to - at : room;
+			if (mem_offset(&v->vm->mem, HPA(at)) >= 0)
+				v->vm->pager->write(v, GPA(at), NULL, (unsigned)n);
+			at += n;
+		}
+	}
+}
+
 void vcpu_now(struct vcpu *v)
 {
 	v->model->ledger.now = v->cpu->ledger.now;
@@ -161,12 +206,26 @@ static bool vcpu_valid(void *who, const void *state)
 	       s.interpreting <= INTERPRET_MODEL;
 }
 
+static bool wrote_valid(void *who, const void *state)
+{
+	const struct vm *vm = who;
+	struct vm_wrote w;
+	memcpy(&w, state, sizeof w);
+	for (unsigned i = 0; i < w.n && w.n <= VM_WROTE; i++)
+		if (w.range[i].from > w.range[i].to || w.range[i].to - w.range[i].from > vm->config.ram)
+			return false;
+	return w.n <= VM_WROTE;
+}
+
 static void sections(struct vm *vm)
 {
 	struct vmm *m = vm->vmm;
 	char name[32];
 	snprintf(name, sizeof name, "vm%u.stat", vm->number);
 	snaps_section(m->p.snaps, name, 1, vm->stat, sizeof vm->stat);
+	snprintf(name, sizeof name, "vm%u.wrote", vm->number);
+	snaps_section(m->p.snaps, name, 1, &vm->wrote, sizeof vm->wrote);
+	snaps_valid(m->p.snaps, name, wrote_valid, vm);
 	snprintf(name, sizeof name, "vm%u.refused", vm->number);
 	snaps_section(m->p.snaps, name, 1, vm->refused, sizeof vm->refused);
 	for (unsigned i = 0; i < vm->config.vcpus; i++) {
@@ -245,6 +304,8 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 		m->vcpu[m->vcpus++] = v;
 	}
 	m->vm[m->vms++] = vm;
+	p->mem->device_wrote = device_wrote;
+	p->mem->wrote_who = vm;
 	for (unsigned i = 0; i < VMM_COSTS; i++)
 		if (c->cost[i].set)
 			m->cost[i] = c->cost[i].cycles;

@@ -154,8 +154,16 @@ extern const struct pager pager_shadow_flush, pager_shadow_vtlb, pager_shadow_wp
 extern const struct pager *const pagers[];
 extern const size_t pagers_n;
 
+/* What its devices have written and no pager knows of yet, as guest-physical ranges. */
+#define VM_WROTE 8
+struct vm_wrote {               /* plain */
+	struct { uint64_t from, to; } range[VM_WROTE];
+	uint32_t n, pad;
+};
+
 struct vm {
 	struct vm_config config;
+	struct vm_wrote wrote;
 	unsigned number;                /* 1.. */
 	hpa_t base;                     /* its RAM in host-physical memory, contiguous */
 	hpa_t tables;                   /* the pager's: pager->needs() bytes */
@@ -264,6 +272,7 @@ void vcpu_interrupt(struct vcpu *v);                            /* the event to 
 enum switch_step { STEP_INTERRUPT = 1, STEP_VMM, STEP_SAVE, STEP_DECIDE, STEP_TIMER, STEP_RESTORE, STEP_SPACE, STEP_JUMP };
 void vcpu_switch_step(struct vcpu *v, enum switch_step step);   /* for the trace */
 bool vcpu_turn_over(const struct vcpu *v);                      /* others wait for its CPU, and it has had its slice */
+void vcpu_device_writes(struct vcpu *v);                        /* vm.c: its pager is told what devices have written, before it is entered */
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
 void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interrupt to a physical CPU */

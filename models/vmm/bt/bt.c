@@ -13,7 +13,7 @@
  * Timing: BT_FIND, BT_WHERE, BT_CALLOUT; stores to the shared page.
  * Simplified: other CPUs see the task priority of one in translated code as 0 when they arbitrate for the lowest; kernel code
  * with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not noticed in translated
- * code; what an emulated device writes by DMA over translated code neither. */
+ * code. */
 #include "models/vmm/bt/cache.h"
 
 #include <stdio.h>

@@ -14,8 +14,7 @@
  *   where.c     from a place in the cache to the guest's; looking
  *
  * Source: Adams and Agesen 2006, sections 3.1 and 3.3; Agesen et al. 2012.
- * Timing: BT_* rows of cost.def, and every reference to descriptors, points, code and the guest's bytes and tables.
- * Simplified: code that a device writes by DMA over translated code is not noticed. */
+ * Timing: BT_* rows of cost.def, and every reference to descriptors, points, code and the guest's bytes and tables. */
 #include "models/vmm/bt/inside.h"
 
 #include <string.h>

@@ -27,7 +27,7 @@
  * Timing: RING_DESCRIPTOR a copy, walks and references on top; registers are read and loaded by references.
  * Simplified: reloading a register with a selector it holds already, after the descriptor was changed, is noticed by the fault of the
  * first load; other registers that hold it are then taken to have been reloaded too. A kernel's selectors with RPL 1 are as with
- * RPL 0. A device's writes to descriptor tables are not seen. A FS or GS base of 0 set by MSR over a descriptor's other one stays when the
+ * RPL 0. A FS or GS base of 0 set by MSR over a descriptor's other one stays when the
  * selector is loaded again. */
 #include <string.h>
 
