@@ -35,12 +35,21 @@ local function measure(profile, techniques)
 	return cycles
 end
 
+-- Who is ahead, as text; those that differ by less than a quarter in the order native, bt, vmx.
 local function order(c)
-	local list = { { c[1], "native" }, { c[2], "bt" }, { c[3], "vmx" } }
+	local list = { { c[1], 1, "native" }, { c[2], 2, "bt" }, { c[3], 3, "vmx" } }
 	table.sort(list, function(a, b) return a[1] < b[1] end)
-	local text = list[1][2]
-	for i = 2, 3 do text = text .. (list[i][1] < 1.25 * list[i - 1][1] and " = " or " < ") .. list[i][2] end
-	return text
+	local groups = { { list[1] } }
+	for i = 2, 3 do
+		local last = groups[#groups]
+		if list[i][1] < 1.25 * list[i - 1][1] then last[#last + 1] = list[i] else groups[#groups + 1] = { list[i] } end
+	end
+	for g, group in ipairs(groups) do
+		table.sort(group, function(a, b) return a[2] < b[2] end)
+		for k, x in ipairs(group) do group[k] = x[3] end
+		groups[g] = table.concat(group, " = ")
+	end
+	return table.concat(groups, " < ")
 end
 
 local p4 = measure("prescott", { bt, vmx })
@@ -58,7 +67,6 @@ for _, name in ipairs(names) do
 	print(line)
 end
 print(string.format("%d of %d within a factor of two; the others are marked !", near, cells))
--- sorts of a tie are by name, so the text of both is made the same way
 for _, name in ipairs(names) do
 	if published[name] then
 		local got, want = order(p4[name]), order(published[name])
