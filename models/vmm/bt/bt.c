@@ -14,23 +14,19 @@
  * Simplified: other CPUs see the task priority of one in translated code as 0 when they arbitrate for the lowest; kernel code
  * with TF set, or in segments that are not flat, is interpreted; code breakpoints in debug registers are not noticed in translated
  * code. */
-#include "models/vmm/bt/cache.h"
+#include "models/vmm/bt/shared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/cpu/block.h"
 #include "models/cpu/flags.h"
-#include "models/cpu/lapic.h"
 #include "models/cpu/sys.h"
 #include "models/vmm/ring/ring.h"
 #include "sim/err.h"
 
 #define LIMIT    12                     /* guest instructions of a block: Adams and Agesen 2006 */
 #define CACHE_KB 1024
-
-static hpa_t shared_page(const struct vcpu *v) { return ring_page_hpa(v->vm, RING_SHARED + v->number); }
 
 /* ---- life ---- */
 
@@ -79,52 +75,15 @@ static void vcpu_init(struct vcpu *v)
 
 /* ---- the way back ---- */
 
-static uint64_t get_shared(void *who, size_t member, unsigned size)
-{
-	struct vcpu *v = who;
-	return bt_get(v, shared_page(v).v + member, size);
-}
-
-/* While translated code runs with no interrupt waiting, CR8 is the guest's to change in the shared page; the local APIC's own is 0
- * meanwhile, so that whatever arrives is looked at. */
-static void take_cr8(struct vcpu *v)
-{
-	struct bt_state *s = bt_state(v);
-	if (!s->cr8_lent)
-		return;
-	s->cr8_lent = 0;
-	lapic_set_cr8(v->model->lapic, (unsigned)get_shared(v, offsetof(struct bt_shared, cr8), 8));
-}
-
-static bool lend_cr8(struct vcpu *v)
-{
-	struct bt_state *s = bt_state(v);
-	const struct lapic_state *l = &v->model->lapic->s;
-	bt_put(v, shared_page(v).v + offsetof(struct bt_shared, cr8), 8, lapic_cr8(v->model->lapic));
-	for (unsigned i = 0; i < ARRAY_LEN(l->irr); i++)
-		if (l->irr[i])
-			return false;
-	s->cr8_lent = 1;
-	lapic_set_cr8(v->model->lapic, 0);
-	return true;
-}
-
-static unsigned peek_cr8(const struct vcpu *v)
-{
-	if (!bt_state(v)->cr8_lent)
-		return lapic_cr8(v->model->lapic);
-	return mem_read64(v->cpu->mmu.mem, HPA(shared_page(v).v + offsetof(struct bt_shared, cr8))) & 15;
-}
-
 /* The guest's registers as they follow from the CPU's; f and the record have them then. */
 static void recovered(struct vcpu *v, struct ring_frame *f, const struct bt_point *p, uint32_t block)
 {
-	struct bt_regs at = { .rip = f->rip, .flags = f->flags, .get = get_shared, .who = v }, g;
+	struct bt_regs at = { .rip = f->rip, .flags = f->flags, .get = bt_shared_get, .who = v }, g;
 	struct cpu *c = v->cpu;
 	enum bt_rip how = BT_RIP(p);
 	memcpy(at.r, c->s.r, sizeof at.r);
 	at.r[R_RSP] = f->rsp;
-	at.vif = (uint32_t)get_shared(v, offsetof(struct bt_shared, vif), 4);
+	at.vif = (uint32_t)bt_shared_get(v, offsetof(struct bt_shared, vif), 4);
 	if (how == BT_AT)
 		at.pc = BT_GET(v, block, pc);
 	else if (how == BT_EXIT0 || how == BT_EXIT1)
@@ -263,7 +222,7 @@ static bool came(struct vcpu *v, struct ring_frame *f)
 	struct bt_point p;
 	uint32_t block;
 	bt_of(v->vm)->insn_known = false;
-	take_cr8(v);
+	bt_take_cr8(v);
 	if (f->vector >= RING_STUB_SYSCALL || !bt_inside(v, f->rip) || ring_virtual_cpl(v))
 		return false;
 	const uint64_t at = f->rip;
@@ -319,32 +278,6 @@ static bool translatable(struct vcpu *v, uint64_t rip, bool *wide)
 	       vcpu_get(v, VMCS_GUEST_SS_ACCESS) & SEG_DB && rip < RING_CORNER_32;
 }
 
-static void share(struct vcpu *v)
-{
-	struct bt_state *s = bt_state(v);
-	v->s.translated = !s->wide;
-	const bool lent = s->wide && v->model->lapic && lend_cr8(v);
-	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), page = shared_page(v).v;
-	struct bt_shared now = { .flags_delta = (flags & RFLAGS_IOPL) - RFLAGS_IF,
-		.cr0 = v->s.cr0, .cr3 = v->s.cr3, .cr4 = v->s.cr4,
-		.cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS), .ss = (uint32_t)vcpu_get(v, VMCS_GUEST_SS), .gs = (uint32_t)vcpu_get(v, VMCS_GUEST_GS),
-		.ldtr = (uint32_t)vcpu_get(v, VMCS_GUEST_LDTR), .tr = (uint32_t)vcpu_get(v, VMCS_GUEST_TR),
-		.tpr_wait = !lent, .tsc_offset = vcpu_get(v, VMCS_TSC_OFFSET) };
-	for (size_t at = 0; at < sizeof now; at += 8)
-		if (memcmp((uint8_t *)&now + at, (uint8_t *)&s->shared + at, 8)) {
-			uint64_t x;
-			memcpy(&x, (uint8_t *)&now + at, 8);
-			bt_put(v, page + at, 8, x);
-		}
-	const bool iopl = bt_iopl(&s->shared);
-	s->shared = now;
-	if (bt_iopl(&now) != iopl)
-		bt_head_again(v);
-	/* these change on the other side too */
-	bt_put(v, page + offsetof(struct bt_shared, vif), 4, flags & RFLAGS_IF);
-	bt_put(v, page + offsetof(struct bt_shared, pending), 4, (v->s.window & VMM_WINDOW_INTERRUPT) != 0);
-}
-
 static void look_again(struct vcpu *v, struct guest_regs *r, bool *have)
 {
 	struct bt_state *s = bt_state(v);
@@ -377,7 +310,7 @@ static bool going(struct vcpu *v, uint64_t *rip)
 	look_again(v, &r, &have);
 	if (s->last_at && s->last_pc == *rip) {
 		*rip = s->last_at;
-		share(v);
+		bt_share(v);
 		return true;
 	}
 	k = bt_find(v, *rip);
@@ -401,7 +334,7 @@ static bool going(struct vcpu *v, uint64_t *rip)
 		bt_table_put(v, *rip, k);
 	s->link = s->want_table = 0;
 	*rip = bt_code_lin(v, k);
-	share(v);
+	bt_share(v);
 	return true;
 }
 
@@ -424,20 +357,10 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 	return v->s.privilege == 2 && bt_inside(v, lin) ? bt_peek(v, lin, begins) : lin;
 }
 
-static bool vif(const struct vcpu *v, bool *on)
-{
-	uint32_t x = 0;
-	if (v->s.privilege != 2 || !bt_inside(v, block_linear(v->cpu)))
-		return false;
-	(void)mem_peek(v->cpu->mmu.mem, HPA(shared_page(v).v + offsetof(struct bt_shared, vif)), &x, 4);
-	*on = x & RFLAGS_IF;
-	return true;
-}
-
 /* User code reads the real IF and IOPL, which are 1 and 0, and with IOPL 3 it could change IF: with others in their place it is interpreted. */
 static bool direct(uint64_t flags) { return (flags & (RFLAGS_IF | RFLAGS_IOPL)) == RFLAGS_IF; }
 
 static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going, .direct = direct,
-                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = peek_cr8,
-                                         .vif = vif };
+                                         .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = bt_peek_cr8,
+                                         .vif = bt_vif };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);
