@@ -77,7 +77,7 @@ static enum flow_phase phase_of(const struct flow *f, enum flow_phase exception,
 /* RFLAGS as the handler finds them. "For any fault-class exception except a debug exception
  * generated in response to an instruction breakpoint, the value pushed for RF is 1. ... For other
  * cases, the value pushed for RF is the value that was in EFLAGS.RF at the time the event handler
- * was called." SDM Vol. 3B, "Instruction-Breakpoint Exception Condition" */
+ * was called. ... Software-generated interrupts (RF is pushed as 0 ...)" SDM Vol. 3B, "Instruction-Breakpoint Exception Condition" */
 uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev)
 {
 	uint64_t fl = cpu_rflags(c);
@@ -85,6 +85,8 @@ uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev)
 		return fl;      /* VM entry's event: as the VMM has them */
 	bool fault = ev->type == EVENT_HARDWARE && ev->vector != VEC_MC &&
 	             (ev->vector != VEC_DB || ev->dr6 & BIT(13));
+	if (ev->type >= EVENT_SOFTWARE && ev->type <= EVENT_SOFT_EXC)
+		fl &= ~(uint64_t)RFLAGS_RF;
 	return fault ? fl | RFLAGS_RF : fl;
 }
 

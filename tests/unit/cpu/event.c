@@ -15,7 +15,7 @@ static void set_gate(struct fixture *f, unsigned vector, uint64_t raw)
 Test(event, real_mode_pushes_flags_cs_ip)
 {
 	struct fixture *f = prot_new(FIXTURE_REAL16, 0);
-	cpu_set_rflags(f->cpu, RFLAGS_IF | RFLAGS_CF, RFLAGS_IF | RFLAGS_STATUS);
+	cpu_set_rflags(f->cpu, RFLAGS_IF | RFLAGS_CF | RFLAGS_RF, RFLAGS_IF | RFLAGS_RF | RFLAGS_STATUS);      /* RF is cleared first */
 	cr_expect(eq(int, STEP(f, UD2), VEC_UD));
 	cr_expect(eq(u64, REG(f, R_RSP), 0xfff0 - 6));
 	cr_expect(eq(u64, FRAME(f, 0, 2), 0));
