@@ -15,7 +15,7 @@ static void set_gate(struct fixture *f, unsigned vector, uint64_t raw)
 Test(event, real_mode_pushes_flags_cs_ip)
 {
 	struct fixture *f = prot_new(FIXTURE_REAL16, 0);
-	cpu_set_rflags(f->cpu, RFLAGS_IF | RFLAGS_CF | RFLAGS_RF, RFLAGS_IF | RFLAGS_RF | RFLAGS_STATUS);      /* RF is cleared first */
+	cpu_set_rflags(f->cpu, RFLAGS_IF | RFLAGS_CF, RFLAGS_IF | RFLAGS_STATUS);
 	cr_expect(eq(int, STEP(f, UD2), VEC_UD));
 	cr_expect(eq(u64, REG(f, R_RSP), 0xfff0 - 6));
 	cr_expect(eq(u64, FRAME(f, 0, 2), 0));
@@ -39,6 +39,20 @@ Test(event, interrupt_gates_clear_if_and_trap_gates_do_not)
 		cr_expect(
 			eq(u64, FRAME(f, 2, 4), 2 | RFLAGS_IF | RFLAGS_NT | RFLAGS_AC | RFLAGS_RF),
 			"a fault's image has RF");
+		fixture_free(f);
+	}
+}
+
+Test(event, software_interrupts_push_rf_as_0)
+{
+	for (unsigned breakpoint = 0; breakpoint < 2; breakpoint++) {
+		struct fixture *f = prot_new(FIXTURE_PROT32, 0);
+		f->cpu->s.flags |= RFLAGS_RF;   /* as IRET leaves it to one instruction */
+		if (breakpoint)
+			STEP(f, 0xcc);
+		else
+			STEP(f, 0xcd, VEC_UD);
+		cr_expect(eq(u64, FRAME(f, 2, 4), 2));
 		fixture_free(f);
 	}
 }
