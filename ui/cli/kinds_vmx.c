@@ -68,9 +68,10 @@ void each_exit(item_fn *fn, void *arg)
 		const char *nested = nested_reflects_sentence(i);
 		char more[480];
 
-		snprintf(more, sizeof more, "SDM Vol. 3D, \"VMX Basic Exit Reasons\"\nthe modelled VMM: %s%s%s",
+		snprintf(more, sizeof more, "%s\n    the modelled VMM: %s%s%s", i < EXIT_FLAGS ? "SDM Vol. 3D, \"VMX Basic Exit Reasons\"" :
+		         "no reason of VMX: what a VMM in rings makes of a trap; docs/ring.md",
 		         service ? service : "does not have it happen; it would refuse to go on, by name",
-		         nested ? "\nof a nested guest: " : "", nested ? nested : "");
+		         nested ? "\n    of a nested guest: " : "", nested ? nested : "");
 		fn(arg, &(struct item){ name, exit_reason_rows[i].name, number,
 		                        exit_reason_rows[i].sentence, more });
 	}
@@ -94,8 +95,8 @@ void each_hypercall(item_fn *fn, void *arg)
 		const struct hypercall_row *r = &hypercall_rows[i];
 		char detail[64], more[320];
 
-		snprintf(detail, sizeof detail, "%u(%s)", i, r->arguments);
-		snprintf(more, sizeof more, "checked: %s\ncost: vmm.%s and its references\nsee docs/pv.md", r->checks,
+		snprintf(detail, sizeof detail, "%u (%s)", i, r->arguments);
+		snprintf(more, sizeof more, "checked: %s\n    cost: vmm.%s and its references; docs/pv.md", r->checks,
 		         vmm_cost_rows[r->cost].name);
 		fn(arg, &(struct item){ r->name, NULL, detail, r->sentence, more });
 	}

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const struct technique_row technique_rows[] = {
-#define TECHNIQUE(cpu, mmus, what, why) { cpu, mmus, what, why },
+#define TECHNIQUE(cpu, mmus, usual, what, why) { cpu, mmus, usual, what, why },
 #include "ui/cli/technique.def"
 };
 const size_t technique_rows_n = ARRAY_LEN(technique_rows);
@@ -39,6 +39,14 @@ static bool has_word(const char *words, const char *w, size_t n)
 		if (strcspn(p, " ") == n && memcmp(p, w, n) == 0)
 			return true;
 	return false;
+}
+
+const char *technique_mmu(const char *cpu)
+{
+	for (size_t i = 0; i < technique_rows_n; i++)
+		if (strcmp(technique_rows[i].cpu, cpu) == 0)
+			return technique_rows[i].usual;
+	return NULL;
 }
 
 int technique_check(const char *cpu, const char *mmu, struct err *e)

@@ -4,10 +4,12 @@
 
 #include "sim/err.h"
 
-struct technique_row { const char *cpu, *mmus, *what, *why; };
+struct technique_row { const char *cpu, *mmus, *usual, *what, *why; };
 extern const struct technique_row technique_rows[];
 extern const size_t technique_rows_n;
 
+/* The memory virtualization a CPU virtualization goes with when none is named; NULL: there is no such. */
+const char *technique_mmu(const char *cpu);
 /* NULL means not given. 0 when the pair can be run. */
 int technique_check(const char *cpu, const char *mmu, struct err *e);
 

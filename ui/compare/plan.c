@@ -21,10 +21,10 @@ static const char *const all_techniques[] = {
 #include "ui/compare/all.def"
 };
 
-/* "vmx/ept:2M" -> cpu, mmu, page; "trap/shadow.wp:whatif" -> cpu, mmu, on that machine. Without a cpu it is vmx, but for native. */
+/* "vmx/ept:2M" -> cpu, mmu, page; "trap/shadow.wp:whatif" -> cpu, mmu, on that machine. "bt" -> its usual mmu. Without a cpu it is vmx. */
 static int split_technique(const char *text, struct case_spec *c, struct err *e)
 {
-	static const char hint[] = "for example: native, ept, ept:2M, shadow.wp, vmx/shadow.wp; vmscope list techniques";
+	static const char hint[] = "for example: native, ept, ept:2M, shadow.wp, bt/shadow.wp; vmscope list techniques";
 	const char *slash = strchr(text, '/'), *mmu = slash ? slash + 1 : text, *colon = strchr(mmu, ':');
 	size_t n = colon ? (size_t)(colon - mmu) : strlen(mmu);
 
@@ -34,8 +34,11 @@ static int split_technique(const char *text, struct case_spec *c, struct err *e)
 	snprintf(c->mmu, sizeof c->mmu, "%.*s", (int)n, mmu);
 	if (slash)
 		snprintf(c->cpu, sizeof c->cpu, "%.*s", (int)(slash - text), text);
-	else
-		snprintf(c->cpu, sizeof c->cpu, "%s", strcmp(c->mmu, "native") == 0 ? "native" : "vmx");
+	else if (technique_mmu(c->mmu)) {       /* "bt", "native" */
+		snprintf(c->cpu, sizeof c->cpu, "%.*s", (int)n, mmu);
+		snprintf(c->mmu, sizeof c->mmu, "%s", technique_mmu(c->cpu));
+	} else
+		snprintf(c->cpu, sizeof c->cpu, "vmx");
 	snprintf(c->page, sizeof c->page, "%s", colon ? colon + 1 : "");
 	c->whatif = strcmp(c->page, WHATIF + 1) == 0;
 	if (c->whatif && strcmp(c->cpu, "trap") != 0)

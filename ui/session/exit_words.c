@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "models/vmm/pv/hypercall.h"
 #include "ui/session/history.h"
 
 static const char *const regs[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
@@ -63,6 +64,7 @@ const char *exit_words(uint32_t reason, uint64_t q, uint32_t info, uint64_t gpa,
 	case EXIT_INVLPG:        snprintf(buf, n, "linear %#" PRIx64, q); break;
 	case EXIT_TASK_SWITCH:   snprintf(buf, n, "to %#x by %s", (unsigned)(q & 0xffff), task[q >> 30 & 3]); break;
 	case EXIT_SIPI:          snprintf(buf, n, "vector %#x", (unsigned)(q & 0xff)); break;
+	case EXIT_HYPERCALL:     snprintf(buf, n, "%s", q < PV_CALLS ? hypercall_rows[q].name : "unknown"); break;
 	default:
 		if (reason & BIT(31))
 			snprintf(buf, n, "the VM entry failed, qualification %" PRIu64, q);

@@ -203,6 +203,19 @@ static bool known(const struct branch_history *b, const struct trace_record *r, 
 	return false;
 }
 
+/* Beside a guest in rings no VMCS tells what event the exit is: the one delivered before it. */
+static uint32_t event_before(const struct branch_history *b, unsigned cpu)
+{
+	for (uint64_t i = b->count; i-- > oldest(b) && b->count - i < 12;) {
+		const struct trace_record *r = &event_at(b, i)->r;
+		if (r->component != cpu || r->event == VMM_TRACE_SWITCH_STEP)
+			continue;
+		return r->event == CPU_TRACE_EXCEPTION ? (uint32_t)(BIT(31) | 3 << 8 | (r->a[0] & 0xff)) :
+		       r->event == CPU_TRACE_INTERRUPT ? (uint32_t)(BIT(31) | (r->a[0] & 0xff)) : 0;
+	}
+	return 0;
+}
+
 static void on_event(void *who, const struct trace_record *r)
 {
 	struct history *h = who;
@@ -237,9 +250,13 @@ static void on_event(void *who, const struct trace_record *r)
 			event_at(b, t->open_exit)->took = r->cycle - event_at(b, t->open_exit)->r.cycle;
 		t->open_exit = ~0ull;
 	}
-	if (r->event == CPU_TRACE_VM_EXIT)
+	struct happening new = { .at = { step, r->cycle + 1 }, .r = *r };
+	if (r->event == CPU_TRACE_VM_EXIT) {
 		t->open_exit = b->count;
-	*event_at(b, b->count++) = (struct happening){ .at = { step, r->cycle + 1 }, .r = *r };
+		if (c->vmx.deprivileged)
+			new.intr_info = event_before(b, r->component);
+	}
+	*event_at(b, b->count++) = new;
 }
 
 struct history *history_open(struct run *r, struct timeline *t, struct err *e)
@@ -249,7 +266,8 @@ struct history *history_open(struct run *r, struct timeline *t, struct err *e)
 	h->t = t;
 	h->cpus = r->m->config.cpus;
 	(void)present(h);
-	if (trace_listen_apart(&r->m->trace, "exception,interrupt,soft_int,nmi,cr,halt,wake,shutdown,reset,sipi,ipi,task,cpl,phase,vm_exit,vm_entry,vm_check",
+	if (trace_listen_apart(&r->m->trace, "exception,interrupt,soft_int,nmi,cr,halt,wake,shutdown,reset,sipi,ipi,task,cpl,phase,vm_exit,vm_entry,vm_check,"
+	                       "switch_step,pv_bounce,nested_entry,nested_exit,bt_translate,bt_chain,bt_callout,bt_adapt,bt_rewritten,bt_flush",
 	                       on_event, h, e) == 0)
 		return h;
 	history_close(h);

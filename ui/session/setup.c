@@ -345,7 +345,7 @@ int setup_finish(struct setup *s, struct err *e)
 		return -1;
 	if (setup_virtual(s)) {
 		s->vm.cpu = s->cpu ? s->cpu : "vmx";
-		s->vm.mmu = s->mmu ? s->mmu : "ept";
+		s->vm.mmu = s->mmu ? s->mmu : technique_mmu(s->vm.cpu);
 		s->vm.vcpus = s->config.cpus;
 	}
 	if (profile_load(s->profile, &s->config.profile,

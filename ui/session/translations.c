@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/cpu/block.h"
+#include "models/machine.h"
 #include "models/symbols.h"
 #include "models/vmm/ring/ring.h"
 #include "models/vmm/virt.h"
@@ -46,36 +48,99 @@ static void name_shared(const struct vcpu *v, bool wide, char *text, size_t n)
 	replace(text, n, bt_lin(v, 0), "lookup");
 }
 
-static const char *note_of(const struct bt_point *p)
+/* "main+0x12", or the address. */
+static const char *guest_place(const struct symtab *symbols, uint64_t pc, char *buf, size_t n)
 {
-	if (p->callout && p->callout < BT_CALLOUTS)
-		return bt_callout_rows[p->callout].name;
-	return BT_RIP(p) == BT_EXIT0 || BT_RIP(p) == BT_EXIT1 ? "exit" : "";
+	if (!symbol_of(symbols, pc, buf, n)[0])
+		snprintf(buf, n, "%#" PRIx64, pc);
+	return buf;
+}
+
+/* Where the jump at the end of the block leads; what a callout is. */
+static void note(const struct bt_seen *b, const struct bt_point *p, const struct symtab *symbols, struct translation_line *l)
+{
+	const unsigned exit = BT_RIP(p) == BT_EXIT1;
+	char name[90];
+	if (p->callout && p->callout < BT_CALLOUTS) {
+		snprintf(l->note, sizeof l->note, "callout %s", bt_callout_rows[p->callout].name);
+	} else if (BT_RIP(p) == BT_EXIT0 || exit) {
+		l->leaves = true;
+		snprintf(l->note, sizeof l->note, "%s %s", b->d.to[exit] ? "chained to" : "not chained:",
+		         guest_place(symbols, b->d.exit[exit], name, sizeof name));
+	}
+}
+
+/* A place in the block by its distance from the beginning, one in another block as what the note says. */
+static void name_inside(const struct bt_seen *b, struct translation_line *l)
+{
+	char *at = strstr(l->code, " 0x"), name[16];
+	uint64_t to = at ? strtoull(at + 1, NULL, 16) : 0;
+	if (!at || l->code[0] != 'j')
+		return;
+	if (to - b->at < b->d.len) {
+		snprintf(name, sizeof name, "+%" PRIx64, to - b->at);
+		replace(l->code, sizeof l->code, to, name);
+	} else if (l->leaves) {
+		replace(l->code, sizeof l->code, to, "its block");
+	}
 }
 
 void translation_lines(const struct bt_seen *b, const struct vcpu *v, const struct symtab *symbols,
                        bool (*fn)(void *who, const struct translation_line *l), void *who)
 {
 	const unsigned mode = b->wide ? MODE_LONG64 : MODE_PROT32;
+	unsigned begun = ~0u;
 	for (unsigned i = 0; i < b->d.points; i++) {
 		const struct bt_point *p = &b->point[i];
-		struct translation_line l = { .at = b->at + p->at, .note = note_of(p) };
+		struct translation_line l = { .at = b->at + p->at };
 		if (p->at >= b->d.len)
 			return;
+		note(b, p, symbols, &l);
 		disassemble_bytes(mode, b->code + p->at, b->d.len - p->at, symbols, l.at, l.code, sizeof l.code);
 		name_shared(v, b->wide, l.code, sizeof l.code);
-		l.begins = bt_point_clean(p) && p->guest < b->d.guest_len &&
-		           !(i && bt_point_clean(&b->point[i - 1]) && b->point[i - 1].guest == p->guest);
+		name_inside(b, &l);
+		l.rip = b->d.pc + p->guest;
+		l.begins = bt_point_clean(p) && p->guest < b->d.guest_len && p->guest != begun;
 		if (l.begins) {
-			l.rip = b->d.pc + p->guest;
+			begun = p->guest;
 			if (b->guest_there)
 				disassemble_bytes(mode, b->guest + p->guest, b->d.guest_len - p->guest, symbols, l.rip, l.guest, sizeof l.guest);
 			else
-				snprintf(l.guest, sizeof l.guest, "(gone)");
+				snprintf(l.guest, sizeof l.guest, "(its page is not there now)");
 		}
 		if (!fn(who, &l))
 			return;
 	}
+}
+
+bool translation_at(const struct vcpu *v, uint64_t lin, struct bt_seen *b)
+{
+	uint32_t lo = 0, hi = bt_state(v)->blocks_n;
+	if (!bt_inside(v, lin) || !hi)
+		return false;
+	while (hi - lo > 1) {           /* they lie in the order of their numbers */
+		uint32_t mid = (lo + hi) / 2;
+		if (bt_see(v, mid, b) && b->at <= lin)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return bt_see(v, lo, b) && lin - b->at < b->d.len;
+}
+
+const struct bt_point *translation_point(const struct bt_seen *b, uint64_t lin)
+{
+	for (unsigned i = 0; i < b->d.points; i++)
+		if (b->at + b->point[i].at == lin)
+			return &b->point[i];
+	return NULL;
+}
+
+const struct vcpu *translation_runs(const struct machine *m, const struct cpu *c)
+{
+	const struct vmm *vmm = m->vmm;
+	const struct vcpu *v = vmm && vmm->s.current[c->number] ? vmm->vcpu[vmm->s.current[c->number] - 1] : NULL;
+	return v && v->vm->virt == &virt_bt && !cpu_root_modelled(c) && bt_inside(v, block_linear(c)) ? v : NULL;
 }
 
 const struct vcpu *translations_of(const struct run *r, unsigned vcpu)

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/cpu/block.h"
 #include "models/cpu/sys.h"
 #include "models/vmm/nested/nested.h"
 #include "ui/export/ledger_text.h"
+#include "ui/session/translations.h"
 #include "ui/tui/tui.h"
 
 struct line { struct canvas *k; int y, x; };
@@ -21,6 +23,15 @@ static void add(struct line *l, enum style s, const char *fmt, ...)
 	l->x = canvas_text(l->k, l->x, l->y, l->k->w, s, text);
 }
 
+/* A guest in rings; in translated code, where the guest is: RIP is the translation's. */
+static void deprivileged(struct line *l, const struct tui *t, const struct cpu *c, const struct vcpu *v)
+{
+	bool begins;
+	add(l, STYLE_BANNER_GUEST, " %s: vm%u's %s", v->vm->virt->name, v->vm->number, c->vmx.virtual_user ? "user" : "kernel");
+	if (translation_runs(t->m, c))
+		add(l, STYLE_BANNER_GUEST, " at %" PRIx64, machine_linear(t->m, c, block_linear(c), &begins));
+}
+
 /* Whose code: outside VMX operation, the VMM (root), or a virtual machine's (non-root). */
 static void who(struct line *l, const struct tui *t, const struct cpu *c)
 {
@@ -29,7 +40,7 @@ static void who(struct line *l, const struct tui *t, const struct cpu *c)
 	if (beside && cpu_root_modelled(c))
 		add(l, STYLE_BANNER_VMM, " the VMM (%s)", beside->vm->virt->name);
 	else if (beside)
-		add(l, STYLE_BANNER_GUEST, " %s: vm%u's %s", beside->vm->virt->name, beside->vm->number, c->vmx.virtual_user ? "user" : "kernel");
+		deprivileged(l, t, c, beside);
 	else if (c->vmx.vmxon == VMCS_NONE)
 		add(l, STYLE_BANNER, " no VMX");
 	else if (!c->vmx.guest)

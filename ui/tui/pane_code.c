@@ -9,6 +9,7 @@
 #include "models/cpu/vmx/vmx.h"
 #include "models/vmm/vmm.h"
 #include "ui/session/sense.h"
+#include "ui/session/translations.h"
 #include "ui/tui/tui.h"
 
 void draw_code(struct tui *t, struct pane_out *o);
@@ -23,13 +24,14 @@ struct source *tui_source(struct tui *t)
 	return t->source;
 }
 
-/* A few instructions before `at`: start far enough back that decoding has found its feet when it arrives. */
-static uint64_t back_up(const struct tui *t, uint64_t at, unsigned lines)
+/* A few instructions before `at`: start far enough back that decoding has found its feet when it arrives; in translated
+ * code, at its block's beginning. */
+static uint64_t back_up(const struct tui *t, uint64_t at, unsigned lines, const struct bt_seen *block)
 {
-	uint64_t start[64];
+	uint64_t start[256];
 	char text[160];
-	for (unsigned far = 96; far >= 16; far -= 5) {
-		uint64_t p = at - far;
+	for (unsigned far = 96; lines && far >= 16; far -= 5) {
+		uint64_t p = block ? block->at : at - far;
 		unsigned n = 0;
 		while (p < at && n < ARRAY_LEN(start)) {
 			unsigned len = disassemble(t, p, text, sizeof text);
@@ -95,10 +97,17 @@ static void share(struct tui *t, struct pane_out *o, uint64_t from, uint64_t to)
 
 struct sense_text { enum style s; char kind[40], verdict[80], why[140]; };
 
-static bool sense_text(struct tui *t, struct sense_text *x)
+static bool sense_text(struct tui *t, const struct bt_seen *block, struct sense_text *x)
 {
 	struct sense s;
 	const struct cpu *c = looked_at(t);
+	const struct bt_point *p = block ? translation_point(block, block_linear(c)) : NULL;
+	if (p && p->callout && p->callout < BT_CALLOUTS) {
+		*x = (struct sense_text){ .s = STYLE_VMM };
+		snprintf(x->kind, sizeof x->kind, "callout %s", bt_callout_rows[p->callout].name);
+		snprintf(x->why, sizeof x->why, "%s", bt_callout_rows[p->callout].sentence);
+		return true;
+	}
 	if (!sense_next(t->m, c, &s))
 		return false;
 	*x = (struct sense_text){ s.privileged ? STYLE_NUMBER : s.critical ? STYLE_BAD : STYLE_DIM, "", "", "" };
@@ -143,7 +152,7 @@ static void draw_sense(struct pane_out *o, const struct sense_text *x, int rows)
 			canvas_put(&o->t->canvas, o->x + i, o->y + y, STYLE_NORMAL, ' ');
 	o->col = 0;
 	put(o, x->s, "%s", x->kind);
-	put(o, x->verdict[2] == 'e' ? STYLE_VMM : x->verdict[2] == 'f' ? STYLE_BAD : STYLE_DIM, "%s", x->verdict);
+	put(o, !x->verdict[0] ? STYLE_DIM : x->verdict[2] == 'e' ? STYLE_VMM : x->verdict[2] == 'f' ? STYLE_BAD : STYLE_DIM, "%s", x->verdict);
 	if (rows == 2)
 		nl(o);
 	if (x->why[0])
@@ -245,12 +254,19 @@ static void address(struct tui *t, struct pane_out *o, uint64_t p)
 		put_link(o, STYLE_DIM, &l, looked_at(t)->s.mode == MODE_LONG64 && p >> 32 ? "%016" PRIx64 " " : "%08" PRIx64 " ", p);
 }
 
-static void draw_code_lines(struct tui *t, struct pane_out *o, uint64_t at, uint64_t next, bool sources, int rows)
+/* block: the translated code `at` is in; NULL: it is the guest's own. */
+static void draw_code_lines(struct tui *t, struct pane_out *o, uint64_t at, uint64_t next, bool sources, int rows, const struct bt_seen *block)
 {
-	uint64_t p = back_up(t, at, (unsigned)(rows > 8 ? rows / 3 : 2));
+	uint64_t p = back_up(t, at, (unsigned)(rows > 8 ? rows / 3 : rows > 5 ? 2 : 0), block), end = block ? block->at + block->d.len : ~0ull;
 	char text[300], name[120];
 	struct source_line l = { 0 };
-	for (int i = 0; i < rows && o->line < rows; i++) {
+	if (block) {
+		symbol_text(t, block->d.pc, name, sizeof name);
+		put(o, STYLE_TITLE, "translation of %s", name);
+		put(o, name[0] ? STYLE_DIM : STYLE_TITLE, name[0] ? " (%" PRIx64 "):" : "%" PRIx64 ":", block->d.pc);
+		nl(o);
+	}
+	for (int i = 0; i < rows && o->line < rows && p < end; i++) {
 		unsigned n = disassemble(t, p, text, sizeof text);
 		const bool is_next = p == next;
 		symbol_text(t, p, name, sizeof name);
@@ -295,15 +311,18 @@ void draw_code(struct tui *t, struct pane_out *o)
 		modelled(t, o);
 		return;
 	}
+	static struct bt_seen seen;
 	int show = ((o->view->choice % SHOWS) + SHOWS) % SHOWS, rows = o->h;
+	uint64_t next = block_linear(c), at = follows ? next : o->view->address;
+	const struct vcpu *v = translation_runs(t->m, c);
+	const struct bt_seen *block = v && translation_at(v, at, &seen) ? &seen : NULL;
 	struct sense_text sense;
-	const bool told = follows && o->h >= 4 && sense_text(t, &sense);
+	const bool told = follows && o->h >= 4 && sense_text(t, block, &sense);
 	if (told)
 		rows -= sense_rows(o, &sense);
-	uint64_t next = block_linear(c), at = follows ? next : o->view->address;
 	bool sources = show != SHOW_CODE && source_any(tui_source(t));
 	if (show != SHOW_SOURCE || !draw_source(t, o, at, next, rows))
-		draw_code_lines(t, o, at, next, sources, rows);
+		draw_code_lines(t, o, at, next, sources, rows, block);
 	if (told)
 		draw_sense(o, &sense, o->h - rows);
 }

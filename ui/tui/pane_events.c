@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "models/cpu/sys.h"
+#include "models/vmm/bt/cache.h"
+#include "models/vmm/ring/ring.h"
+#include "models/vmm/virt.h"
 #include "ui/export/ledger_text.h"
 #include "ui/tui/tui.h"
 
@@ -19,9 +22,21 @@ static const char *reason_name(uint64_t reason)
 	return basic < EXIT_REASONS && exit_reason_rows[basic].name ? exit_reason_rows[basic].name : "?";
 }
 
+/* Under binary translation: in the corner's part for translated code. What was there then may be gone by now. */
+static bool translated(const struct tui *t, uint64_t rip)
+{
+	const struct vmm *v = t->m->vmm;
+	const uint64_t at = rip >= RING_CORNER_64 ? rip - RING_CORNER_64 : rip - RING_CORNER_32;
+	return v && v->vms && v->vm[0]->virt == &virt_bt && at >= RING_CODE * PAGE_SIZE && at < RING_PAGES * PAGE_SIZE;
+}
+
 static const char *where(const struct tui *t, uint64_t rip, char *buf, size_t n)
 {
 	char name[120];
+	if (translated(t, rip)) {
+		snprintf(buf, n, "the code cache, %" PRIx64, rip);
+		return buf;
+	}
 	if (symbol_text(t, rip, name, sizeof name)[0])
 		snprintf(buf, n, "%s", name);
 	else
@@ -34,6 +49,8 @@ static enum style words(const struct tui *t, const struct happening *e, char *bu
 {
 	static const char *const names[] = { "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "9", "#TS", "#NP", "#SS", "#GP", "#PF", "15", "#MF",
 	                                     "#AC", "#MC", "#XM", "#VE", "#CP" };
+	static const char *const steps[] = { "", "timer interrupt", "VMM entered", "state saved", "next one chosen", "timer armed", "state restored",
+	                                     "address space switched", "jump" };
 	const uint64_t *a = e->r.a;
 	char at[140], more[160];
 	switch (e->r.event) {
@@ -66,6 +83,40 @@ static enum style words(const struct tui *t, const struct happening *e, char *bu
 	case CPU_TRACE_HALT: case CPU_TRACE_WAKE:
 		snprintf(buf, n, "%s in %s", e->r.event == CPU_TRACE_HALT ? "halts" : "wakes", where(t, a[0], at, sizeof at));
 		return STYLE_DIM;
+	case VMM_TRACE_BT_CALLOUT:
+		snprintf(buf, n, "callout %s for %s", a[2] < BT_CALLOUTS ? bt_callout_rows[a[2]].name : "?", where(t, a[1], at, sizeof at));
+		return STYLE_VMM;
+	case VMM_TRACE_BT_TRANSLATE:
+		snprintf(buf, n, "translates %s: %u instruction%s", where(t, a[1], at, sizeof at), (unsigned)a[3], a[3] == 1 ? "" : "s");
+		return STYLE_VMM;
+	case VMM_TRACE_BT_CHAIN:
+		where(t, a[1], at, sizeof at);
+		snprintf(buf, n, "chains %s to %s", at, where(t, a[2], more, sizeof more));
+		return STYLE_VMM;
+	case VMM_TRACE_BT_ADAPT:
+		snprintf(buf, n, a[2] ? "adapts: %s becomes a callout" : "adapts: %s is itself again", where(t, a[1], at, sizeof at));
+		return STYLE_VMM;
+	case VMM_TRACE_BT_REWRITTEN:
+		snprintf(buf, n, "the guest writes over translated code at %s", where(t, a[1], at, sizeof at));
+		return STYLE_VMM;
+	case VMM_TRACE_BT_FLUSH:
+		snprintf(buf, n, "drops the code cache: %u blocks", (unsigned)a[2]);
+		return STYLE_VMM;
+	case VMM_TRACE_SWITCH_STEP:
+		snprintf(buf, n, "switch %u/8: %s, vm%u.vcpu%u", (unsigned)a[0], a[0] <= 8 ? steps[a[0]] : "?", (unsigned)a[1], (unsigned)a[2]);
+		return STYLE_VMM;
+	case VMM_TRACE_BOUNCE:
+		if (a[1] < 256)
+			snprintf(buf, n, "bounces vector %#x to %s", (unsigned)a[1], where(t, a[3], at, sizeof at));
+		else
+			snprintf(buf, n, "bounces %s to %s", a[1] == 256 ? "SYSCALL" : "events", where(t, a[3], at, sizeof at));
+		return STYLE_VMM;
+	case VMM_TRACE_NESTED_ENTRY:
+		snprintf(buf, n, "L1 enters L2 at %" PRIx64, a[3]);
+		return STYLE_VMM;
+	case VMM_TRACE_NESTED_EXIT:
+		snprintf(buf, n, "reflects %s to L1", reason_name(a[2]));
+		return STYLE_VMM;
 	default: {
 		const struct trace_row *row = &t->m->trace.rows[e->r.event];
 		char line[200];

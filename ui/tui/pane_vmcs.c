@@ -65,6 +65,13 @@ void draw_vmcs(struct tui *t, struct pane_out *o)
 	static const enum vmcs_type order[] = { VMCS_READ_ONLY, VMCS_GUEST, VMCS_CONTROL, VMCS_HOST };
 	static const char *const shows[SHOWS] = { "set", "new", "all" };
 	const struct cpu *c = looked_at(t);
+	if (!c->vmcs && c->vmx.deprivileged) {
+		put(o, STYLE_DIM, "none: the guest runs in rings, the VMM beside it;");
+		nl(o);
+		put(o, STYLE_DIM, ":put bt, events, transition show what it does");
+		nl(o);
+		return;
+	}
 	if (!c->vmcs) {
 		put(o, STYLE_DIM, c->vmx.vmxon == VMCS_NONE ? "(outside VMX operation)" : "(no current VMCS)");
 		nl(o);

@@ -362,7 +362,7 @@ static int pv_vm_init(struct vm *vm, struct err *e)
 	struct vmm *m = vm->vmm;
 	char name[32];
 	if (vm->config.vcpus > 1)
-		return err_set(e, vm->config.name, "cpus = 1", "a paravirtual VM has one virtual CPU");
+		return err_set(e, vm->config.name[0] ? vm->config.name : NULL, "cpus = 1", "a paravirtual VM has one virtual CPU, not %u", vm->config.vcpus);
 	struct pv *p = vm->technique = xcalloc(1, sizeof *p);
 	p->s.shared = p->s.user_root = p->s.root = PV_NOWHERE;
 	snprintf(name, sizeof name, "vm%u.pv", vm->number);
