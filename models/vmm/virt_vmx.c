@@ -203,6 +203,9 @@ static void write_event(struct vcpu *v)
 {
 	struct vcpu_state *s = &v->s;
 	uint32_t type = s->pending_event >> 8 & 7;
+	/* "the deliver-error-code bit is 1 iff ... CR0.PE is 1": in real mode there are no error codes */
+	if (s->pending_event & 1u << 11 && v->vm->pager->ept_violation && !(vcpu_get(v, VMCS_GUEST_CR0) & CR0_PE))
+		s->pending_event &= ~(1u << 11);
 	vcpu_set(v, VMCS_ENTRY_INTR_INFO, s->pending_event);
 	if (s->pending_event & 1u << 11)
 		vcpu_set(v, VMCS_ENTRY_INTR_ERROR, s->pending_error);

@@ -97,17 +97,22 @@ static void direct_fini(struct vm *vm)
 
 /* ---- the beginning ---- */
 
-/* A table of the loader's and all below it: machine addresses; on Intel 64 the kernel's pages are the user's, as ring 3 is. */
-static void make_machine(struct direct *d, uint64_t table, unsigned level)
+/* A table of the loader's and all below it: machine addresses; on Intel 64 the kernel's pages are the user's, as ring 3 is. Nobody has
+ * checked them yet: what lies outside the VM's memory is left alone, and no table is gone through twice. */
+static void make_machine(struct direct *d, uint8_t *done, uint64_t table, unsigned level)
 {
 	struct mem *m = d->vm->vmm->p.mem;
+	if (table >> PAGE_SHIFT >= d->f.n || done[table >> PAGE_SHIFT])
+		return;
+	done[table >> PAGE_SHIFT] = 1;
+	table &= PAGE_MASK;
 	for (unsigned i = 0; i < (level == 3 && !d->f.wide ? 4u : 512u); i++) {
 		hpa_t at = HPA(d->f.base + table + 8 * i);
 		uint64_t entry = mem_read64(m, at);
 		if (!(entry & PTE_P))
 			continue;
 		if (level > 1)
-			make_machine(d, entry & MASK(52) & PAGE_MASK, level - 1);
+			make_machine(d, done, entry & MASK(52) & PAGE_MASK, level - 1);
 		mem_write64(m, at, (entry + d->f.base) | (d->f.wide ? PTE_US : 0));
 	}
 }
@@ -151,7 +156,9 @@ static void direct_vcpu_init(struct vcpu *v)
 	d->f.wide = wide(v);
 	d->f.corner[0] = d->f.wide ? ring_corner_pml4e(v->vm, false) : ring_corner_pde(v->vm, 0);
 	d->f.corner[1] = ring_corner_pde(v->vm, 1);
-	make_machine(d, v->s.cr3, d->f.wide ? 4 : 3);
+	uint8_t *done = xcalloc(d->f.n, 1);
+	make_machine(d, done, v->s.cr3, d->f.wide ? 4 : 3);
+	free(done);
 	tell_start(v);
 	v->vm->entry_base = v->vm->base.v;
 	frames_flushed(&d->f);

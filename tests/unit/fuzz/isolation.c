@@ -19,7 +19,7 @@ static size_t hostile(struct rng *rng, unsigned technique, uint8_t *to, size_t n
 	return 512 + rng_below(rng, n - 512);
 }
 
-#define EACH 60
+#define EACH 36
 
 Test(isolation, whatever_a_guest_executes, .timeout = 120)
 {
