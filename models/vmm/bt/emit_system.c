@@ -83,11 +83,45 @@ void emit_to_cr8(struct out *o)
 	out_reload(o, R_RCX);
 }
 
+/* DS, ES or FS in ring 1: what was DPL 0 is DPL 1 there, so that RPL 1, which ring 0 refuses, would do. The selector comes by `fetch`: MOVZX ECX. The
+ * low byte of (selector - 1) * 64 is 0 for RPL 1 alone; no flag changes. */
+static void load_segment(struct out *o, const uint8_t *fetch, unsigned n)
+{
+	out_before(o, 0, 0);
+	out_spill(o, R_RCX);
+	out_before(o, CX, 0);
+	out_bytes(o, fetch, n);
+	STEP(o, CX, 0x8d, 0x0c, 0xcd, 0xf8, 0xff, 0xff, 0xff);  /* lea ecx, [ecx * 8 - 8] */
+	STEP(o, CX, 0x8d, 0x0c, 0xcd, 0, 0, 0, 0);              /* lea ecx, [ecx * 8] */
+	STEP(o, CX, 0x0f, 0xb6, 0xc9);                          /* movzx ecx, cl */
+	STEP(o, CX, 0xe3, 2);                                   /* jecxz: the callout */
+	STEP(o, CX, 0xeb, 0);
+	const unsigned jump = o->b->len;
+	out_before(o, CX, 0);
+	out_reload(o, R_RCX);
+	out_callout(o, BT_CALLOUT_EMULATE, BT_AT, false);
+	out_land(o, jump);
+	out_before(o, CX, 0);
+	out_reload(o, R_RCX);
+	emit_copy(o);
+}
+
+static void mov_to_segment(struct out *o)
+{
+	const struct uop *u = &o->u;
+	if (reserved_segment(o, u->reg[0]) || (u->kind[1] != OPK_REG && !out_wide(o)))
+		emit_callout(o);
+	else if (out_wide(o))
+		emit_copy(o);
+	else
+		load_segment(o, (const uint8_t[]){ 0x0f, 0xb7, (uint8_t)(0xc8 | u->reg[1]) }, 3);
+}
+
 void emit_mov(struct out *o)
 {
 	const struct uop *u = &o->u;
-	if (u->kind[0] == OPK_SEG && reserved_segment(o, u->reg[0])) {
-		emit_callout(o);
+	if (u->kind[0] == OPK_SEG) {
+		mov_to_segment(o);
 		return;
 	}
 	if (u->kind[1] == OPK_SEG && u->reg[1] == SEG_CS) {
@@ -142,13 +176,15 @@ void emit_pop(struct out *o)
 		emit_callout(o);
 	else if (o->u.kind[0] == OPK_SEG && o->u.reg[0] == SEG_GS && !out_wide(o))
 		out_interpret(o);
+	else if (o->u.kind[0] == OPK_SEG && !out_wide(o))
+		load_segment(o, (const uint8_t[]){ 0x0f, 0xb7, 0x0c, 0x24 }, 4);        /* [esp] */
 	else
 		emit_copy(o);
 }
 
 void emit_loadseg(struct out *o)
 {
-	if (o->u.row == INSN_LSS || (o->u.row == INSN_LGS && !out_wide(o)))
+	if (o->u.row == INSN_LSS || !out_wide(o))
 		out_interpret(o);
 	else
 		emit_copy(o);

@@ -18,7 +18,7 @@
  * Source: SDM Vol. 3A, "Segment Descriptors", "Limit Checking", "Privilege Level Checking"; Robin and Irvine (USENIX Security 2000) on
  * what ring compression lets through.
  * Timing: none, a function.
- * Simplified: a guest's kernel that loads DPL 0 with RPL 1 is not stopped, as it would be in ring 0. */
+ * Simplified: a guest's kernel that loads DPL 0 with RPL 1 is not stopped here, as it would be in ring 0 (translated code looks itself). */
 #include "models/cpu/sys.h"
 #include "models/vmm/ring/ring.h"
 

@@ -32,17 +32,6 @@ static void equivalent(const char *cpu, unsigned bits, const char *what, const c
 	cr_expect(eq(int, r.status, 1), "the guest knows no case '%s'", what);
 }
 
-/* "Simplified: a guest's kernel that loads DPL 0 with RPL 1 is not stopped" (ring/descriptor.c): binary translation leaves such loads to the
- * hardware. */
-static bool loads_rpl1(const char *what)
-{
-	static const char *const loads[] = { "mov_to_ds", "pop_es", "lds", "les", "lfs" };
-	for (unsigned i = 0; i < ARRAY_LEN(loads); i++)
-		if (!strcmp(what, loads[i]))
-			return true;
-	return false;
-}
-
 static void breaks(unsigned bits, const char *what, const char *text, const char *field, const char *reason)
 {
 	struct equiv_result r = under("trap", bits, what, "");
@@ -60,8 +49,7 @@ static void breaks(unsigned bits, const char *what, const char *text, const char
 		shown |= strncmp(r.field[i].name, field, strlen(field)) == 0;
 	cr_expect(shown, "no difference in %s", field);
 	equivalent("trap", bits, what, "trap.critical=1");
-	if (bits == 64 || !loads_rpl1(what))
-		equivalent("bt", bits, what, "");
+	equivalent("bt", bits, what, "");
 	equivalent("vmx", bits, what, "");
 }
 
