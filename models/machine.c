@@ -1,17 +1,10 @@
-/* machine.c - building the PC out of its parts, and the interleaving of its CPUs; see machine.h.
- *
- * The schedule, all of it state:
- *   1. events due at or before the least clock of the active CPUs run first;
- *   2. the running CPU keeps its turn until its clock reaches slice_end or the next event;
- *   3. then the active CPU with the least clock gets a turn of `quantum` cycles (alone: until the next event).
- * Halted CPUs' clocks stand still; a CPU that wakes first idles up to machine time. */
+/* machine.c - building the PC out of its parts; see machine.h. How they are joined: wires.c; who runs when: schedule.c. */
 #include "models/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/boot/firmware.h"
 #include "models/boot/image.h"
 #include "models/breakpoint.h"
 #include "models/cpu/lapic.h"
@@ -20,6 +13,7 @@
 #include "models/symbols.h"
 #include "models/vmm/vmm.h"
 #include "models/watch.h"
+#include "models/wires.h"
 
 #define QUANTUM    1000
 #define TRACE_RING 65536
@@ -36,183 +30,6 @@ void machine_config_defaults(struct machine_config *c)
 	c->trace_ring = TRACE_RING;
 	c->rtc_epoch = 1767225600;      /* 2026-01-01 00:00:00 UTC */
 	c->test_device = true;
-}
-
-/* ---- wires ---- */
-
-/* The running CPU must come back to the scheduler after the present instruction. */
-static void reschedule(void *who)
-{
-	struct machine *m = who;
-	if (m->host)
-		m = m->host;
-	struct cpu *c = m->cpu[m->s.running];
-	if (c) {
-		c->stop_request = 1;
-		c->deadline = 0;
-	}
-}
-
-/* A message or a pin may have given a halted CPU a reason to wake: its time begins now, not at the end of a turn. */
-static void look_for_sleepers(struct machine *m)
-{
-	if (m->host) {
-		for (unsigned i = 0; i < m->config.cpus; i++)
-			if (m->vmm)
-				vmm_attention(m->vmm, m->cpu[i]);
-		return;
-	}
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		if (m->cpu[i]->s.activity != ACTIVITY_ACTIVE && cpu_can_wake(m->cpu[i]))
-			reschedule(m);
-}
-
-static bool apic_send(void *who, const struct apic_msg *msg)
-{
-	struct machine *m = who;
-	struct lapic *lowest = NULL;
-	bool taken = false;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		struct lapic *l = m->cpu[i]->lapic;
-		if (!lapic_matches(l, msg))
-			continue;
-		if (msg->delivery != APIC_LOWEST)
-			taken |= lapic_accept(l, msg);
-		else if (!lowest || lapic_priority(l) < lapic_priority(lowest))
-			lowest = l;
-	}
-	if (lowest)
-		taken = lapic_accept(lowest, msg);
-	if (taken)
-		look_for_sleepers(m);
-	return taken;
-}
-
-static void apic_eoi(void *who, uint8_t vector)
-{
-	struct machine *m = who;
-	board_eoi(m->board, vector);
-}
-
-static void intr_changed(void *who, unsigned pin, bool level)
-{
-	struct machine *m = who;
-	const cycle_t clock = m->cpu[m->s.running]->ledger.now, now = clock > m->s.now ? clock : m->s.now;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		lapic_lint(m->cpu[i]->lapic, pin, level);
-		if (!m->host)
-			trace(&m->trace, now, i, CPU_TRACE_LINT, pin, level, 0, 0);
-	}
-	if (level)
-		look_for_sleepers(m);
-}
-
-/* Where a byte of a virtual machine's RAM is in its host's. */
-static hpa_t in_host(const struct machine *m, hpa_t pa)
-{
-	return HPA(m->base.v + (uint64_t)mem_offset(&m->mem, pa));
-}
-
-/* A page without decoded code left on any CPU is ordinary again. */
-static void code_written(void *who, hpa_t pa, unsigned len)
-{
-	struct machine *m = who;
-	if (m->host) {
-		code_written(m->host, in_host(m, pa), len);
-		return;
-	}
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		cpu_code_written(m->cpu[i], pa, len);
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		if (cpu_has_code(m->cpu[i], pa))
-			return;
-	uint8_t *flags = mem_flags(&m->mem, pa);
-	if (flags)
-		*flags &= (uint8_t)~PAGE_CODE;
-}
-
-/* A store to a line that MONITOR watches; a page without such a line left is ordinary again. */
-static void monitored(void *who, hpa_t pa, unsigned len)
-{
-	struct machine *m = who;
-	bool watched = false;
-	if (m->host) {
-		monitored(m->host, in_host(m, pa), len);
-		return;
-	}
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		if (cpu_monitor_written(m->cpu[i], pa, len))
-			reschedule(m);
-		watched |= (m->cpu[i]->s.monitor_pa & PAGE_MASK) == (pa.v & PAGE_MASK);
-	}
-	uint8_t *flags = mem_flags(&m->mem, pa);
-	if (flags && !watched)
-		*flags &= (uint8_t)~PAGE_MONITOR;
-}
-
-static void drop_writable(void *who, hpa_t page)
-{
-	struct machine *m = who;
-	if (m->host) {
-		drop_writable(m->host, in_host(m, page));
-		return;
-	}
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		mmu_drop_writable(&m->cpu[i]->mmu, page);
-}
-
-static void watched(void *who, hpa_t pa, unsigned len, bool write, enum mem_by by)
-{
-	struct machine *m = who;
-	if (m->host)
-		watched(m->host, in_host(m, pa), len, write, by);
-	else
-		watch_physical(m->watches, pa, len, write, by);
-}
-
-/* Each CPU sees its own local APIC at IA32_APIC_BASE; everything else outside RAM is the board's. */
-static uint64_t mmio_read(void *who, uint64_t addr, unsigned size, struct io_at *at)
-{
-	struct machine *m = who;
-	if (at->cpu < m->config.cpus && lapic_owns(m->cpu[at->cpu]->lapic, addr)) {
-		at->cost = m->config.profile.apic_latency;
-		unsigned off = addr & 0xfff, shift = (off & 3) * 8;
-		return size == 4 && !shift ? lapic_mmio_read(m->cpu[at->cpu]->lapic, off)
-		                           : lapic_mmio_read(m->cpu[at->cpu]->lapic, off & ~3u) >> shift & MASK(size * 8);
-	}
-	struct io_wire board = board_mmio(m->board);
-	return board.read(board.who, addr, size, at);
-}
-
-static void mmio_write(void *who, uint64_t addr, unsigned size, uint64_t val, struct io_at *at)
-{
-	struct machine *m = who;
-	if (at->cpu < m->config.cpus && lapic_owns(m->cpu[at->cpu]->lapic, addr)) {
-		at->cost = m->config.profile.apic_latency;
-		if (size == 4)
-			lapic_mmio_write(m->cpu[at->cpu]->lapic, addr & 0xfff, (uint32_t)val);
-		return;
-	}
-	struct io_wire board = board_mmio(m->board);
-	board.write(board.who, addr, size, val, at);
-}
-
-static void request(void *who, enum machine_request what, uint32_t value)
-{
-	struct machine *m = who;
-	if (what == MACHINE_RESET) {
-		m->s.stop = MACHINE_STOP_RESET + 1;
-		m->s.reset = value;
-	} else if (what == MACHINE_SHUTDOWN) {
-		m->s.stop = MACHINE_STOP_SHUTDOWN + 1;
-	} else if (what == MACHINE_SUSPEND) {
-		for (unsigned i = 0; i < m->config.cpus; i++)
-			m->cpu[i]->s.activity = ACTIVITY_WAIT_SIPI, m->cpu[i]->s.mwait = 0;
-	} else {
-		m->s.stop = MACHINE_STOP_GUEST_EXIT + 1;
-		m->s.exit_status = value;
-	}
-	reschedule(m);
 }
 
 /* ---- life ---- */
@@ -327,29 +144,15 @@ static int build_memory(struct machine *m, struct err *e)
 		const struct snap_ram ram = { m->mem.ram, m->mem.ram_size, m->mem.flags };
 		snaps_ram(m->snaps, &ram);
 	}
-	m->mem.mmio = (struct io_wire){ mmio_read, mmio_write, m };
-	m->mem.code_written = code_written;
-	m->mem.monitored = monitored;
-	m->mem.drop_writable = drop_writable;
-	m->mem.watched = watched;
-	m->mem.watching = m->host && m->host->mem.watching;
-	m->mem.who = m;
+	wire_memory(m);
 	m->caches = caches_new(&k->profile, k->cpus, e);
 	return m->caches ? 0 : -1;
-}
-
-/* A virtual CPU's local APIC has something: the VMM is to know. */
-static void virtual_attention(void *who, struct cpu *c)
-{
-	struct machine *m = who;
-	if (m->vmm)
-		vmm_attention(m->vmm, c);
 }
 
 static int build_cpu(struct machine *m, unsigned i, struct err *e)
 {
 	struct machine *top = m->host ? m->host : m;
-	const struct apic_wire apic = { apic_send, apic_eoi, m };
+	const struct apic_wire apic = wire_apic(m);
 	char name[24];
 	if (!m->host) {
 		snprintf(name, sizeof name, "cpu%u", i);
@@ -364,10 +167,9 @@ static int build_cpu(struct machine *m, unsigned i, struct err *e)
 	c->seed = m->config.seed;
 	c->apic = apic;
 	c->lapic = lapic_new(c, &top->evq, &apic);
-	c->machine = (struct machine_wire){ request, m };
+	c->machine = wire_requests(m);
 	if (m->host) {
-		c->lapic->attention = virtual_attention;
-		c->lapic->who = m;
+		wire_attention(m, c->lapic);
 	} else {
 		c->break_hit = breakpoint_hit;
 		c->break_who = m->breakpoints;
@@ -419,8 +221,8 @@ static int build(struct machine *m, struct err *e)
 	const struct board_wiring bw = {
 		.prefix = m->prefix,
 		.mem = &m->mem, .evq = &top->evq, .trace = &top->trace, .stats = &top->stats, .fields = &top->fields,
-		.snaps = m->snaps, .apic = { apic_send, apic_eoi, m }, .intr = { intr_changed, m, 0 },
-		.nmi = { intr_changed, m, 1 }, .machine = { request, m },
+		.snaps = m->snaps, .apic = wire_apic(m), .intr = wire_pin(m, 0), .nmi = wire_pin(m, 1),
+		.machine = wire_requests(m),
 	};
 	m->components[0] = top->trace.components;
 	m->board = board_new(&bc, &bw, e);
@@ -431,7 +233,7 @@ static int build(struct machine *m, struct err *e)
 		show_cpu(m, i);
 	register_sections(m);
 	if (!m->host) {
-		m->evq.moved = reschedule;
+		m->evq.moved = machine_reschedule;
 		m->evq.moved_who = m;
 		snaps_hook(m->snaps, snapshot_taken, snapshot_restored, m);
 	}
@@ -544,261 +346,6 @@ void machine_set_fast(struct machine *m, bool fast)
 		mmu_set_detailed(&m->cpu[i]->mmu, !fast);
 }
 
-/* ---- the schedule ---- */
-
-static bool active(const struct cpu *c)
-{
-	return c->s.activity == ACTIVITY_ACTIVE;
-}
-
-/* When something happens without a CPU's doing: the event queue, and the preemption timers of halted guests. */
-static cycle_t next_event(const struct machine *m)
-{
-	cycle_t next = evq_next(&m->evq);
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		const struct cpu *c = m->cpu[i];
-		if (!active(c) && vmx_next_cycle(c) < next)
-			next = vmx_next_cycle(c);
-	}
-	return next;
-}
-
-/* Halted CPUs with something to wake for join at machine time; a newcomer ends an unlimited turn. */
-static void wake(struct machine *m)
-{
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		struct cpu *c = m->cpu[i];
-		if (active(c) || !(cpu_can_wake(c) || vmx_next_cycle(c) <= m->s.now))
-			continue;
-		cpu_idle(c, m->s.now);
-		cpu_service(c);
-		if (i != m->s.running && m->s.slice_end > m->s.now + m->config.quantum)
-			m->s.slice_end = m->s.now + m->config.quantum;
-	}
-}
-
-/* Whose turn it is: NULL when every CPU is halted. */
-static struct cpu *turn(struct machine *m)
-{
-	struct cpu *c = m->cpu[m->s.running], *least = NULL;
-	unsigned n = 0;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		if (!active(m->cpu[i]))
-			continue;
-		n++;
-		if (!least || m->cpu[i]->ledger.now < least->ledger.now)
-			least = m->cpu[i];
-	}
-	if (!least)
-		return NULL;
-	if (least->ledger.now > m->s.now)
-		m->s.now = least->ledger.now;
-	cycle_t next = next_event(m);
-	if (active(c) && c->ledger.now < m->s.slice_end && c->ledger.now < next)
-		return c;
-	m->s.running = least->number;
-	m->s.slice_end = n == 1 ? NEVER : least->ledger.now + m->config.quantum;
-	return least;
-}
-
-static void reset_parts(struct machine *m)
-{
-	for (unsigned i = 0; i < m->config.cpus && m->s.reset != MACHINE_RESET_VECTOR; i++) {
-		cpu_reset(m->cpu[i], m->s.reset == MACHINE_RESET_INIT);
-		lapic_reset(m->cpu[i]->lapic, m->s.reset == MACHINE_RESET_INIT);
-	}
-	if (m->s.reset == MACHINE_RESET_HARD)
-		board_reset(m->board);
-	m->s.resets++;
-}
-
-/* After a reset firmware goes on at a vector it was left, or the same image is booted again; or nothing does: false. */
-static bool goes_on(struct machine *m)
-{
-	struct err e = { "" };
-	return firmware_warm_reset(m) || (m->config.reboot && m->booted.kernel && machine_boot(m, &m->booted, &e) == 0);
-}
-
-/* A virtual machine's reset is the VMM's affair: nothing of the physical machine is reset. */
-static void guest_reset(struct machine *g)
-{
-	const struct cpu *const *models = (const struct cpu *const *)g->cpu;
-	vmm_resetting(g->vmm, models, g->config.cpus);
-	g->s.stop = 0;
-	reset_parts(g);
-	if (goes_on(g))
-		vmm_reset(g->vmm, models, g->config.cpus);
-	else
-		g->s.stop = MACHINE_STOP_RESET + 1, g->s.cold = 1;
-}
-
-/* Every virtual machine has ended: so has the run, with the first one's status. */
-static void guests_stopped(struct machine *m)
-{
-	if (!m->guests || m->s.stop)
-		return;
-	for (unsigned i = 0; i < m->guests; i++)
-		if (m->guest[i]->s.stop == MACHINE_STOP_RESET + 1 && !m->guest[i]->s.cold)
-			guest_reset(m->guest[i]);
-	for (unsigned i = 0; i < m->guests; i++)
-		if (!m->guest[i]->s.stop)
-			return;
-	m->s.stop = m->guest[0]->s.stop;
-	m->s.exit_status = m->guest[0]->s.exit_status;
-	if (m->s.stop == MACHINE_STOP_RESET + 1)
-		m->s.reset = m->guest[0]->s.reset;
-}
-
-/* A guest's request that ends the run, unless firmware would have carried on. */
-static bool stopped(struct machine *m, enum machine_stop *why)
-{
-	guests_stopped(m);
-	if (!m->s.stop)
-		return false;
-	*why = (enum machine_stop)(m->s.stop - 1);
-	if (m->guests)
-		return true;
-	if (*why == MACHINE_STOP_SHUTDOWN && m->reset_on_shutdown)
-		*why = MACHINE_STOP_RESET;
-	if (*why != MACHINE_STOP_RESET)
-		return true;
-	m->s.stop = 0;
-	reset_parts(m);
-	if (goes_on(m))
-		return false;
-	m->s.stop = MACHINE_STOP_RESET + 1;
-	return true;
-}
-
-/* Halted for good: with interrupts off everywhere only an NMI or a reset could help, and no chip here makes one by
- * itself. (In S3 every CPU waits for a start-up IPI instead, and the RTC may wake the machine.) */
-static bool dead(const struct machine *m)
-{
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		const struct cpu_state *s = &m->cpu[i]->s;
-		/* a guest's halt, and modelled root software's, end by what they allow */
-		bool other = m->cpu[i]->vmx.guest || cpu_root_modelled(m->cpu[i]);
-		bool halted = s->activity == ACTIVITY_HLT && !s->mwait && !(s->flags & RFLAGS_IF) && !other;
-		if (!halted && (i == 0 || s->activity != ACTIVITY_WAIT_SIPI))
-			return false;
-	}
-	return true;
-}
-
-static enum machine_stop run(struct machine *m, cycle_t until, uint64_t n)
-{
-	uint64_t end = n ? machine_icount(m) + n : 0;
-	enum machine_stop why;
-	for (;;) {
-		if (m->break_asked && m->s.stop) {
-			m->break_asked = false;
-			return MACHINE_STOP_BREAK;
-		}
-		if (stopped(m, &why))
-			return why;
-		if (m->interrupted) {
-			m->interrupted = 0;
-			return MACHINE_STOP_USER;
-		}
-		m->s.now = machine_now(m);
-		wake(m);
-		if (m->s.stop)          /* waking, the bootstrap processor took an INIT */
-			continue;
-		struct cpu *c = turn(m);
-		cycle_t next = next_event(m);
-		if (!c && !m->break_asked && dead(m))
-			return MACHINE_STOP_IDLE;
-		if (next <= m->s.now || (!c && next <= until)) {
-			if (next > m->s.now)
-				m->s.now = next;
-			m->in_device = true;
-			evq_run(&m->evq, next);
-			m->in_device = false;
-			continue;
-		}
-		if (unlikely(m->break_asked) || (unlikely(m->look != NULL) && m->look(m->look_who, m))) {
-			m->break_asked = false;
-			return MACHINE_STOP_BREAK;
-		}
-		if (!c) {
-			if (next == NEVER)
-				return MACHINE_STOP_IDLE;
-			m->s.now = until;
-			return MACHINE_STOP_CYCLES;
-		}
-		if (m->s.now >= until)
-			return MACHINE_STOP_CYCLES;
-		uint64_t left = 0;
-		if (n) {
-			left = end - machine_icount(m);
-			if (!left)
-				return MACHINE_STOP_ICOUNT;
-		}
-		cycle_t limit = m->s.slice_end < next ? m->s.slice_end : next;
-		if (limit > until && c->ledger.now < until)
-			limit = until;
-		switch (cpu_run(c, limit, left)) {
-		case STOP_BREAK:
-			return MACHINE_STOP_BREAK;
-		case STOP_SHUTDOWN:
-			m->s.stop = MACHINE_STOP_SHUTDOWN + 1;
-			break;
-		default:
-			c->stop_request = 0;
-			break;
-		}
-	}
-}
-
-enum machine_stop machine_run(struct machine *m, cycle_t until, uint64_t n)
-{
-	if (m->vmm)
-		vmm_start(m->vmm);
-	m->in_run = true;
-	m->breakpoints->hit_id = 0;
-	enum machine_stop why = run(m, until, n);
-	m->in_run = false;
-	m->s.now = machine_now(m);
-	return why;
-}
-
-enum machine_stop machine_step(struct machine *m)
-{
-	return machine_run(m, NEVER, 1);
-}
-
-cycle_t machine_now(const struct machine *m)
-{
-	cycle_t least = NEVER, latest = m->s.now;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		cycle_t now = m->cpu[i]->ledger.now;
-		if (active(m->cpu[i]) && now < least)
-			least = now;
-		if (now > latest)
-			latest = now;
-	}
-	if (least == NEVER)     /* all halted: no CPU will act before the one that halted last did */
-		return latest;
-	return least > m->s.now ? least : m->s.now;
-}
-
-uint64_t machine_icount(const struct machine *m)
-{
-	uint64_t n = 0;
-	for (unsigned i = 0; i < m->config.cpus; i++)
-		n += m->cpu[i]->s.icount;
-	return n;
-}
-
-void machine_interrupt(struct machine *m)
-{
-	m->interrupted = 1;
-	for (unsigned i = 0; i < m->config.cpus; i++) {
-		m->cpu[i]->stop_request = 1;
-		m->cpu[i]->deadline = 0;
-	}
-}
-
 /* ---- stops ---- */
 
 void machine_break(struct machine *m)
@@ -806,7 +353,7 @@ void machine_break(struct machine *m)
 	if (!m->in_run)
 		return;
 	m->break_asked = true;
-	reschedule(m);
+	machine_reschedule(m);
 }
 
 void machine_stops_changed(struct machine *m, bool quiet)
