@@ -266,16 +266,39 @@ static void adapt(struct vcpu *v)
 	s->emulated = ~0ull;
 }
 
-static bool translatable(struct vcpu *v, uint64_t rip, bool *wide)
+/* Of the guest's state, what decides whether it goes on by the hardware. */
+struct path {
+	uint64_t flags, rip, cs_base;
+	uint32_t cs, cs_limit, ss;
+	bool user, wide;
+};
+
+/* User code reads the real IF and IOPL, which are 1 and 0, and with IOPL 3 it could change IF: with others in their place it is interpreted. Kernel
+ * code is translated where it is flat. */
+static bool direct(const struct path *p)
 {
-	const uint32_t cs = (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS);
-	*wide = v->s.efer & EFER_LMA;
-	if (vcpu_get(v, VMCS_GUEST_RFLAGS) & (RFLAGS_TF | RFLAGS_VM))
+	if (p->user)
+		return (p->flags & (RFLAGS_IF | RFLAGS_IOPL)) == RFLAGS_IF;
+	if (p->flags & (RFLAGS_TF | RFLAGS_VM))
 		return false;
-	if (*wide)
-		return cs & SEG_L;
-	return cs & SEG_DB && !vcpu_get(v, VMCS_GUEST_CS_BASE) && vcpu_get(v, VMCS_GUEST_CS_LIMIT) == 0xffffffff &&
-	       vcpu_get(v, VMCS_GUEST_SS_ACCESS) & SEG_DB && rip < RING_CORNER_32;
+	if (p->wide)
+		return p->cs & SEG_L;
+	return p->cs & SEG_DB && !p->cs_base && p->cs_limit == 0xffffffff && p->ss & SEG_DB && p->rip < RING_CORNER_32;
+}
+
+static bool fits(const struct cpu_state *s)
+{
+	const struct seg *cs = &s->seg[SEG_CS];
+	const struct path p = { s->flags, s->rip, cs->base, cs->attr, cs->limit, s->seg[SEG_SS].attr, s->cpl == 3, s->efer & EFER_LMA };
+	return direct(&p);
+}
+
+static bool goes_directly(struct vcpu *v, uint64_t rip, bool *wide)
+{
+	*wide = v->s.efer & EFER_LMA;
+	const struct path p = { vcpu_get(v, VMCS_GUEST_RFLAGS), rip, vcpu_get(v, VMCS_GUEST_CS_BASE), (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS),
+	                        (uint32_t)vcpu_get(v, VMCS_GUEST_CS_LIMIT), (uint32_t)vcpu_get(v, VMCS_GUEST_SS_ACCESS), ring_virtual_cpl(v) != 0, *wide };
+	return direct(&p);
 }
 
 static void look_again(struct vcpu *v, struct guest_regs *r, bool *have)
@@ -298,13 +321,13 @@ static bool going(struct vcpu *v, uint64_t *rip)
 	bool wide, have = false;
 	uint32_t k;
 	adapt(v);
+	if (!s->hash || !goes_directly(v, *rip, &wide)) {
+		vcpu_interpret_one(v);
+		return false;
+	}
 	if (ring_virtual_cpl(v)) {
 		s->time_wanted = 0;
 		return true;
-	}
-	if (!s->hash || !translatable(v, *rip, &wide)) {
-		vcpu_interpret_one(v);
-		return false;
 	}
 	bt_mode(v, wide);
 	look_again(v, &r, &have);
@@ -357,10 +380,7 @@ static uint64_t linear(const struct vcpu *v, uint64_t lin, bool *begins)
 	return v->s.privilege == 2 && bt_inside(v, lin) ? bt_peek(v, lin, begins) : lin;
 }
 
-/* User code reads the real IF and IOPL, which are 1 and 0, and with IOPL 3 it could change IF: with others in their place it is interpreted. */
-static bool direct(uint64_t flags) { return (flags & (RFLAGS_IF | RFLAGS_IOPL)) == RFLAGS_IF; }
-
-static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going, .direct = direct,
+static const struct ring_hooks hooks = { .vm_init = vm_init, .vm_fini = vm_fini, .vcpu_init = vcpu_init, .came = came, .going = going, .fits = fits,
                                          .written = written, .reads_time = reads_time, .insn = insn, .linear = linear, .cr8 = bt_peek_cr8,
                                          .vif = bt_vif };
 const struct virt virt_bt = RING_VIRT("bt", &hooks);

@@ -152,13 +152,11 @@ unsigned ring_real_cpl(const struct vcpu *v, unsigned virtual_cpl) { return virt
 
 bool ring_in_guest(const struct vcpu *v) { return !cpu_root_modelled(v->cpu); }
 
-static bool runs_directly(const struct vcpu *v, unsigned cpl, uint64_t flags)
+bool ring_fits(const struct vcpu *v, const struct cpu_state *s)
 {
 	const struct ring_hooks *h = ring_hooks(v->vm);
-	return !cpl || !h->direct || h->direct(flags);
+	return ring_segments_fit(v, s) && (!h->fits || h->fits(s));
 }
-
-bool ring_fits(const struct vcpu *v, const struct cpu_state *s) { return ring_segments_fit(v, s) && runs_directly(v, s->cpl, s->flags); }
 
 bool ring_arm(struct vcpu *v, cycle_t left)
 {
@@ -348,10 +346,6 @@ bool ring_enter(struct vcpu *v)
 	}
 	const bool wide = wide_now(v);
 	const unsigned cpl = ring_virtual_cpl(v);
-	if (!runs_directly(v, cpl, flags)) {
-		v->s.interpreting = INTERPRET_WANTED;
-		return false;
-	}
 	ring_privilege(v, cpl);
 	if (v->s.real_changed && !ring_load_real(v))
 		return false;

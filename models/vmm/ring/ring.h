@@ -77,8 +77,8 @@ struct ring_hooks {
 	/* On the way in: where the real CPU goes; virtual state is final. May change *rip (translated code). False: not yet, something
 	 * is to be injected or interpreted first. */
 	bool (*going)(struct vcpu *v, uint64_t *rip);
-	/* May the guest's user run directly with these virtual flags, or is it interpreted? NULL: with any. */
-	bool (*direct)(uint64_t flags);
+	/* Beside what the segments say: may the guest go on by the hardware, or is it interpreted? NULL: it may. */
+	bool (*fits)(const struct cpu_state *s);
 	/* May the guest's user, or its kernel, read the time-stamp counter itself (CR4.TSD clear)? NULL: no. */
 	bool (*reads_time)(const struct vcpu *v, bool user);
 	/* The instruction at the guest's RIP, if it is known without reading the guest's code (translated code's callouts): 16 bytes, or NULL. */
