@@ -670,7 +670,7 @@ static enum served service_one(struct cpu *c)
 	/* SDM Vol. 2B, STI: "non-maskable interrupts (NMIs) may be blocked for one macroinstruction
 	 * following an STI" */
 	if (c->s.nmi_pending && vmx_nmi_open(c) && !c->s.shadow) {
-		c->s.nmi_pending = 0;
+		c->s.nmi_pending--;
 		ev.vector = VEC_NMI;
 		ev.type = EVENT_NMI;
 		wake_for(c, &ev);

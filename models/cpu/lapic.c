@@ -144,7 +144,7 @@ static bool accept(struct lapic *l, unsigned delivery, uint8_t vector, bool leve
 	case APIC_LOWEST:
 		return accept_vector(l, vector, level);
 	case APIC_NMI:
-		c->s.nmi_pending = 1;
+		c->s.nmi_pending = l->attention && c->s.nmi_pending ? 2 : 1;
 		break;
 	case APIC_INIT:
 		c->s.init_pending = 1;

@@ -31,7 +31,8 @@ struct lapic {
 	struct evq *evq;
 	uint32_t owner;                 /* in evq */
 	struct apic_wire bus;
-	/* A virtual APIC: told instead of its CPU that there may be something to deliver. NULL: the CPU is told. */
+	/* A virtual APIC: told instead of its CPU that there may be something to deliver. NULL: the CPU is told. Its NMIs merge later: a CPU takes
+	 * one at its next instruction and can hold another, but for a virtual CPU two may come while the VMM is at work. */
 	void (*attention)(void *who, struct cpu *c);
 	void *who;
 };

@@ -3,6 +3,7 @@
  * The virtual local APIC (the model's) and the virtual 8259s decide which interrupt is due; the guest's IF and its blocking by STI
  * and MOV SS decide whether it is injected at this VM entry or an interrupt window is asked for. NMIs likewise. With virtual-interrupt
  * delivery (apicv.c) the 8259s' and NMIs alone.
+ * Two NMIs that come while the VMM is at work are two: a CPU of its own would have taken the first at once and held the second.
  * INIT and start-up IPIs change the model's state as they change a CPU's, which then goes into the VMCS.
  * Source: SDM Vol. 3C, "Event Injection"; "Interrupt-Window Exiting and Virtual-Interrupt Delivery"; "NMI-window exiting". */
 #include "models/vmm/nested/nested.h"
@@ -83,8 +84,10 @@ void vcpu_interrupt(struct vcpu *v)
 	if (nmi || irq) {
 		uint64_t blocking = vcpu_get(v, VMCS_GUEST_INTERRUPTIBILITY);
 		vmm_cost(v->cpu, VMM_COST_IRQ);
+		if (nmi && blocking & 8)
+			m->s.nmi_pending = 1;   /* while one is handled, the CPU holds one more */
 		if (nmi && !v->s.pending_event && !(blocking & 11)) {
-			m->s.nmi_pending = nmi = false;
+			nmi = --m->s.nmi_pending;
 			inject(v, EVENT_NMI, VEC_NMI);
 		}
 		uint8_t vector;

@@ -163,7 +163,7 @@ static void interrupts(struct vcpu *v)
 	} else if (blocking & 3) {
 		come_back(v);
 	} else if (nmi) {
-		m->s.nmi_pending = false;
+		m->s.nmi_pending--;
 		made(v, &(struct nested_exit){ .reason = EXIT_EXCEPTION, .intr_info = 1u << 31 | EVENT_NMI << 8 | VEC_NMI });
 	} else {
 		external(v);

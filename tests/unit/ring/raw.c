@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/boot/image.h"
+#include "models/cpu/lapic.h"
 #include "models/machine.h"
 #include "models/vmm/exit.h"
 #include "models/vmm/ring/ring.h"
@@ -110,3 +111,57 @@ Test(ring_raw, no_nmi_comes_between_sti_and_what_follows)
 		machine_free(m);
 	}
 }
+
+/* Two NMIs, over the interrupt bus, at the first exception exit at `rip`: a second one at CODE + 5 never comes. */
+struct two { uint64_t rip; unsigned n; bool first; };
+
+static bool nmis(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	struct two *t = who;
+	const struct apic_msg nmi = { .delivery = APIC_NMI };
+	const uint64_t at = vcpu_peek(v, VMCS_GUEST_RIP);
+	if (x->reason != EXIT_EXCEPTION || !t->n)
+		return false;
+	if (t->first && at == CODE + 5) {
+		t->first = false;
+		(void)lapic_accept(v->model->lapic, &nmi);
+	} else if (at == t->rip) {
+		for (; t->n; t->n--)
+			(void)lapic_accept(v->model->lapic, &nmi);
+	}
+	return false;
+}
+
+static void two_nmis(struct two how, unsigned want)
+{
+	static const uint8_t code[] = {
+		0xba, 0, 0, 0x10, 0,            /* mov edx, PAGES */
+		0xf6, 0x02, 0x00,               /* CODE + 5: test byte [edx], 0 */
+		0xb9, 0, 0x10, 0, 0,            /* mov ecx, 4096 */
+		0xe2, 0xfe,                     /* loop */
+		0xfa, 0xf4,                     /* cli; hlt */
+	};
+	static const uint8_t nmi[] = {
+		0x81, 0xc2, 0, 0, 0x20, 0,      /* add edx, 2 MB */
+		0xf6, 0x02, 0x00,               /* stub + 6: test byte [edx], 0 */
+		0xff, 0x05, 0x04, 0x80, 0, 0,   /* inc dword [SEEN + 4] */
+		0xcf,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, sizeof code, nmi, sizeof nmi);
+		struct two two = how;
+		m->vmm->exit_seen = nmis;
+		m->vmm->exit_who = &two;
+		(void)machine_run(m, 1000000, 0);
+		cr_expect_eq(two.n, 0, "%s/%s: no exit there", t->cpu, t->mmu);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 4)), want, "%s/%s: %u", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 4)));
+		cr_expect(eq(u32, mem_read32(&vm->mem, HPA(SEEN)), 0), "no exception");
+		machine_free(m);
+	}
+}
+
+/* On a CPU of its own the guest would take the first at its next instruction, and the second when it has returned. */
+Test(ring_raw, two_nmis_while_the_vmm_is_at_work_are_two) { two_nmis((struct two){ .rip = CODE + 5, .n = 2 }, 2); }
+/* SDM Vol. 3A, "Handling Multiple NMIs": "the processor also blocks delivery of subsequent NMIs until execution of the next IRET": one is held. */
+Test(ring_raw, nmis_merge_while_one_is_handled) { two_nmis((struct two){ .rip = STUBS + 32 * VEC_NMI + 6, .n = 2, .first = true }, 2); }
