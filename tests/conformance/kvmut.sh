@@ -19,20 +19,20 @@ set -u
 LC_ALL=C; export LC_ALL
 
 here=$(cd "$(dirname "$0")" && pwd)
-images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= nested= tab=$here/kvmut.tab logs= speed= technique= against=
+images= baseline= vmscope=$here/../../vmscope only= jobs=2 limit=900 qemu= csv= nested= tab=$here/kvmut.tab logs= speed= technique=
 
 usage() {
 	cat <<-EOF
 	usage: kvmut.sh --images DIR [--baseline FILE.csv] [--vmscope PROGRAM] [--only ROW,...] [--jobs N] [--timeout S]
 	                [--qemu [PROGRAM]] [--csv OUT.csv] [--logs DIR] [--speed detailed|fast] [--table kvmut.tab] [--nested]
-	                [--technique CPU/MMU[:whatif]] [--against DIR]
+	                [--technique CPU/MMU[:whatif]]
 	  --qemu     run the rows on QEMU (TCG) instead of vmscope, to see what it makes of the same images
 	  --only     rows by name; a trailing * matches any ending
 	  --timeout  host seconds for one row (default $limit)
 	  --nested   run the rows in a virtual machine that is offered VMX
 	  --logs     keep every row's console there
-	  --technique  run the rows in a virtual machine, as bt/shadow.wp; :whatif is the CPU whose critical instructions trap
-	  --against  a folder of --logs from another run: what passes there must pass here, or kvmut_vm.tab says why not
+	  --technique  run the rows in a virtual machine, as bt/shadow.wp; :whatif is the CPU whose critical instructions
+	             trap. What a VM is not offered is in kvmut_vm.tab
 	EOF
 	exit 2
 }
@@ -52,7 +52,6 @@ while [ $# -gt 0 ]; do
 	--speed) need "$@"; speed=$2; shift;;
 	--table) need "$@"; tab=$2; shift;;
 	--technique) need "$@"; technique=$2; shift;;
-	--against) need "$@"; against=$2; shift;;
 	--nested) nested="--mmu ept --set nested=true --set page=2M";;
 	--qemu) case ${2-} in ''|-*) qemu=qemu-system-x86_64;; *) qemu=$2; shift;; esac;;
 	-h|--help) usage;;
@@ -90,6 +89,21 @@ trap 'exit 2' INT TERM
 [ -n "$logs" ] && { mkdir -p "$logs" || exit 2; } || logs=$work
 mkdir "$work/claim" "$work/row"
 
+# In a virtual machine: what explains the row there, from the first line of kvmut_vm.tab that fits.
+offered() {
+	if [ -z "$technique" ]; then cat; return; fi
+	awk -F'|' -v technique="$technique" -v vm="$here/kvmut_vm.tab" '
+		BEGIN {
+			while ((getline line <vm) > 0) {
+				if (line ~ /^[ \t]*(#|$)/) continue
+				if (split(line, f, "|") != 4) { printf "%s: expected 4 fields: %s\n", vm, line > "/dev/stderr"; exit 2 }
+				for (i = 1; i <= 4; i++) gsub(/^[ \t]+|[ \t]+$/, "", f[i])
+				if ((f[1] == "*" || index(technique, f[1]) == 1) && !(f[2] in covered)) { covered[f[2]] = f[3]; why[f[2]] = f[4] }
+			}
+		}
+		{ if ($1 in covered) printf "%s|%s|%s|%s|%s|%s|%s|%s|%s|%s\n", $1, $2, $3, $4, $5, $6, $7, $8, covered[$1], why[$1]; else print }'
+}
+
 # The table, one row a line, fields split by '|' without blanks around them; only the rows asked for.
 awk -F'|' -v only="$only" '
 	/^[ \t]*(#|$)/ { next }
@@ -106,7 +120,8 @@ awk -F'|' -v only="$only" '
 	}
 	END {
 		for (i = 1; !bad && i <= n; i++) if (!used[i]) { printf "kvmut.sh: no row named %s\n", want[i] > "/dev/stderr"; exit 2 }
-	}' "$tab" >"$work/rows" || exit 2
+	}' "$tab" >"$work/table" || exit 2
+offered <"$work/table" >"$work/rows" || exit 2
 
 # One row: start it, keep the console, write "status seconds" to row/NAME.
 run_row() {
