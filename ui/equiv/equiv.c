@@ -2,7 +2,7 @@
  *
  * The run under test is asked at each boundary between instructions. While its guest runs there, and the guest's state has
  * changed since, the guest has executed an instruction, taken a fault, or got an interrupt (or two of these, when the VMM
- * had the CPU in between). The reference does the same:
+ * had the CPU in between). What the VMM interprets is looked at before each of these instructions. The reference does the same:
  *   no interrupt    it executes one instruction, or the delivery of its fault; of a repeated one as many iterations
  *   an interrupt    it takes it at once, or after the instruction: as it comes out
  * Then both are compared. If they differ the reference goes back and looks at the instruction: one whose results are the time's
@@ -24,7 +24,6 @@
 
 #define SLICE      20000000     /* cycles between two looks at Ctrl-C */
 #define ELIDED     8            /* jumps between two places that translated code passes */
-#define TRIED      48           /* steps among which an interrupt is looked for */
 #define ITERATIONS (1u << 24)   /* of a repeated instruction that a VMM carries out at one go */
 
 struct equiv {
@@ -37,8 +36,7 @@ struct equiv {
 	struct io_wire port, device;    /* the VM's own, behind those that record */
 	bool irq;                       /* an interrupt has been delivered since the last comparison; of one whose delivery */
 	uint8_t vector;                 /* faulted, and which the VMM delivered again, once */
-	unsigned irq_after;             /* of `interpreted` */
-	unsigned interpreted;           /* instructions the VMM has interpreted since */
+	bool interpreted;               /* the VMM has interpreted an instruction since */
 	bool traced;                    /* the instruction may end in a debug trap, which the VMM delivers before the guest runs again */
 	bool differs, limit;
 };
@@ -124,20 +122,7 @@ static void on_window(void *who, hpa_t pa, unsigned len, bool write, enum mem_by
 static void interrupted(struct equiv *q, uint8_t vector)
 {
 	q->irq = true;
-	q->irq_after = q->interpreted;
 	q->vector = vector;
-}
-
-static void on_event(void *who, const struct trace_record *t)
-{
-	struct equiv *q = who;
-	bool ring = q->v->vm->virt->ring;
-	if (t->event == VMM_TRACE_INTERPRET)
-		q->interpreted++;
-	else if (t->event == CPU_TRACE_INTERRUPT && !ring)      /* the VMM's own never go through an IDT */
-		interrupted(q, (uint8_t)t->a[0]);
-	else if (t->event == VMM_TRACE_INJECT && ring && (t->a[2] >> 8 & 7) == EVENT_EXTERNAL)
-		interrupted(q, (uint8_t)t->a[2]);
 }
 
 /* What the VMM interprets: its model of the CPU delivers interrupts by itself. */
@@ -161,7 +146,7 @@ static bool same_memory(const struct equiv *q)
 	return !reference_memory_differs(q->r, &q->guest->mem, &gpa, &a, &b);
 }
 
-/* Steps it may have made since: what the VMM carried out and what it interpreted then, faults it delivered there, before the guest ran again. */
+/* Steps it may have made since: what the VMM carried out and the one it interpreted then, the fault it delivered there. */
 static unsigned most(const struct equiv *q)
 {
 	return 1 + 2 * q->interpreted + q->traced + (seen_translated(q->v) ? ELIDED : 0);
@@ -223,24 +208,35 @@ static void cpuid_answer(struct equiv *q, uint32_t leaf, uint32_t sub)
 	c->s.r[R_RAX] = o[0], c->s.r[R_RBX] = o[1], c->s.r[R_RCX] = o[2], c->s.r[R_RDX] = o[3];
 }
 
-/* The instruction once more, with the answers of the run under test where they are not the reference's to give. */
-static void again(struct equiv *q, const struct seen *t)
+/* One instruction, or part of a repeated one that ends in `end`; where its results are not the reference's to give they are those of the run under test. */
+static enum answer answered(struct equiv *q, const struct seen *end, const struct seen *t)
 {
 	struct uop u;
 	uint8_t bytes[15];
-	bool adopt = q->r->adopt;
-	reference_back(q->r);
-	enum answer how = decode_next(q, &u, bytes) ? answer_of(q, &u) : ANSWER_NONE;
-	uint32_t leaf = (uint32_t)q->r->c->s.r[R_RAX], sub = (uint32_t)q->r->c->s.r[R_RCX];
-	instruction(q, t);
+	const enum answer how = decode_next(q, &u, bytes) ? answer_of(q, &u) : ANSWER_NONE;
+	const uint32_t leaf = (uint32_t)q->r->c->s.r[R_RAX], sub = (uint32_t)q->r->c->s.r[R_RCX];
+	const uint64_t rsp = q->r->c->s.r[R_RSP];
+	instruction(q, end);
 	if (how == ANSWER_CPUID)
 		cpuid_answer(q, leaf, sub);
-	if (how == ANSWER_TIME || adopt) {
+	if (how == ANSWER_TIME) {
 		reference_adopt(q->r, t);
-		q->out->answers++;
+		q->r->c->s.r[R_RSP] = rsp;      /* of an interrupt that came behind it */
 	}
-	if (adopt)
+	return how;
+}
+
+/* The instruction once more, with the answers of the run under test. */
+static void again(struct equiv *q, const struct seen *t)
+{
+	bool adopt = q->r->adopt;
+	reference_back(q->r);
+	const bool time = answered(q, t, t) == ANSWER_TIME;
+	if (adopt) {
+		reference_adopt(q->r, t);
 		reference_copy(q->r, &q->r->writes, &q->guest->mem);
+	}
+	q->out->answers += time || adopt;
 	for (unsigned i = 1; i < most(q) && !same(q, t); i++)
 		instruction(q, t);
 }
@@ -249,16 +245,16 @@ static void again(struct equiv *q, const struct seen *t)
  * top of a fault that the VMM hides, whose VM exit leaves RF set as the fault's own frame would have it: the interrupt's shows it. */
 static void follow_interrupt(struct equiv *q, const struct seen *t)
 {
-	const unsigned all = most(q), first = q->irq_after > TRIED / 2 ? q->irq_after : 0, n = all - first < TRIED ? all - first : TRIED;
-	for (unsigned way = 0; way < 2 * (n + 2); way++) {
-		unsigned before = first + way / 2;
+	const unsigned all = most(q);
+	for (unsigned way = 0; way < 2 * (all + 2); way++) {
+		const unsigned before = way / 2;
 		if (way == 2 && !q->interpreted)
 			q->out->instructions++;
 		if (way)
 			reference_back(q->r);
-		for (unsigned i = 0; i < before && way / 2 <= n; i++)
-			instruction(q, &(struct seen){ { 0 } });
-		for (unsigned i = 0; way / 2 > n && i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
+		for (unsigned i = 0; i < before && before <= all; i++)
+			(void)answered(q, &(struct seen){ { 0 } }, t);
+		for (unsigned i = 0; before > all && i < ITERATIONS && q->r->c->s.r[R_RCX] != t->at[SEEN_RCX] && reference_step(q->r); i++)
 			;
 		reference_interrupt(q->r, q->vector, way & 1);
 		for (unsigned i = before; q->interpreted && i < all && !same(q, t); i++)
@@ -284,7 +280,7 @@ static void follow(struct equiv *q, const struct seen *t)
 	}
 	for (unsigned i = most(q); i && !same(q, t); i--)
 		instruction(q, t);
-	if (q->interpreted > 1 || (same(q, t) && same_memory(q)))
+	if (same(q, t) && same_memory(q))
 		return;
 	again(q, t);
 	if (most(q) > 1 && !same(q, t)) {     /* the first of them is to be shown */
@@ -357,38 +353,60 @@ static void report(struct equiv *q, const struct seen *t)
 	explain(o, q);
 }
 
+/* Between two instructions of the guest's, whose state is t; `model`: the VMM is about to interpret the next one. */
+static void compare(struct equiv *q, struct seen *t, bool model)
+{
+	struct seen mine;
+	seen_bare(q->r->c, &mine);
+	if (!q->irq && !memcmp(t, &mine, sizeof mine))
+		return;
+	q->out->instructions += q->interpreted || !q->irq;
+	q->out->interrupts += q->irq;
+	if (q->o->tamper && !model) {
+		q->o->tamper(q->o->who, q->host, q->out->instructions);
+		seen_virtual(q->v, t);
+	}
+	reference_copy(q->r, &q->r->dma, &q->guest->mem);
+	follow(q, t);
+	q->differs = !same(q, t) || !same_memory(q);
+	if (q->differs) {
+		report(q, t);
+		return;
+	}
+	if (q->r->c->s.mode != MODE_LONG64)
+		reference_halves(q->r, model ? &q->v->model->s : &q->v->cpu->s);
+	reference_done(q->r);
+	q->irq = q->interpreted = false;
+	q->limit = q->o->instructions && q->out->instructions >= q->o->instructions;
+}
+
 /* At each boundary of the machine under test. */
 static bool look(void *who, struct machine *m)
 {
 	struct equiv *q = who;
-	struct seen t, mine;
+	struct seen t;
 	(void)m;
-	if (!seen_boundary(q->v))
-		return false;
-	seen_virtual(q->v, &t);
-	seen_bare(q->r->c, &mine);
-	if (!q->irq && !memcmp(&t, &mine, sizeof t))
-		return false;
-	q->out->instructions += q->interpreted ? q->interpreted : !q->irq;
-	q->out->interrupts += q->irq;
-	if (q->o->tamper) {
-		q->o->tamper(q->o->who, q->host, q->out->instructions);
+	if (!q->differs && !q->limit && seen_boundary(q->v)) {
 		seen_virtual(q->v, &t);
+		compare(q, &t, false);
 	}
-	reference_copy(q->r, &q->r->dma, &q->guest->mem);
-	follow(q, &t);
-	q->differs = !same(q, &t) || !same_memory(q);
-	if (!q->differs && q->r->c->s.mode != MODE_LONG64)
-		reference_halves(q->r, &q->v->cpu->s);
-	if (q->differs) {
-		report(q, &t);
-		return true;
+	return q->differs || q->limit;
+}
+
+static void on_event(void *who, const struct trace_record *t)
+{
+	struct equiv *q = who;
+	bool ring = q->v->vm->virt->ring;
+	struct seen now;
+	if (t->event == VMM_TRACE_INTERPRET && !q->differs && !q->limit) {
+		seen_bare(q->v->model, &now);
+		compare(q, &now, true);
+		q->interpreted = true;
+	} else if (t->event == CPU_TRACE_INTERRUPT && !ring) {  /* the VMM's own never go through an IDT */
+		interrupted(q, (uint8_t)t->a[0]);
+	} else if (t->event == VMM_TRACE_INJECT && ring && (t->a[2] >> 8 & 7) == EVENT_EXTERNAL) {
+		interrupted(q, (uint8_t)t->a[2]);
 	}
-	reference_done(q->r);
-	q->irq = false;
-	q->interpreted = 0;
-	q->limit = q->o->instructions && q->out->instructions >= q->o->instructions;
-	return q->limit;
 }
 
 /* ---- life ---- */

@@ -212,8 +212,12 @@ bool reference_step(struct reference *r)
 void reference_interrupt(struct reference *r, uint8_t vector, bool rf)
 {
 	struct cpu *c = r->c;
-	if (c->attention)
-		(void)cpu_service(c);   /* what ended with the instruction before ends now */
+	if (c->attention) {             /* what ended with the instruction before ends now; a code breakpoint would come after the interrupt */
+		const uint64_t breakpoints = c->s.dr[7] & 0xff;
+		c->s.dr[7] ^= breakpoints;
+		(void)cpu_service(c);
+		c->s.dr[7] |= breakpoints;
+	}
 	cpu_wake(c);
 	block_forget(c);
 	c->s.flags |= rf ? RFLAGS_RF : 0;
