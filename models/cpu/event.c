@@ -136,7 +136,7 @@ static void settle(struct cpu *c, uint64_t rip)
 {
 	c->s.rip = rip;
 	c->s.shadow = 0;
-	c->s.mark = 0;
+	cpu_unmark(c);
 	cpu_attention(c);
 }
 

@@ -226,6 +226,7 @@ bool cpu_root_iret(struct cpu *c, unsigned size)
 	c->ledger.acct = ACCT_HARDWARE;
 	c->block = NULL;
 	block_forget(c);        /* where code of another address space was interrupted */
+	cpu_unmark(c);
 	ledger_charge(&c->ledger, WHY_EXECUTE, c->profile->cost[COST_IRET]);
 	bool done = attempt(c, size);
 	memcpy(&c->fault_exit, &outer, sizeof outer);

@@ -66,8 +66,7 @@ void cpu_reset(struct cpu *c, bool init)
 	c->s.shadow = 0;
 	c->s.nmi_blocked = c->s.nmi_pending = c->s.init_pending = c->s.sipi_pending = 0;
 	c->s.in_delivery = 0;
-	c->s.mark = 0;
-	c->s.mark_icount = c->s.icount;
+	cpu_unmark(c);
 	c->s.pending_dbg = 0;
 	c->s.mwait = MWAIT_NOT;
 	monitor_off(c);

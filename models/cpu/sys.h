@@ -137,6 +137,13 @@ uint64_t popf_mask(const struct cpu *c, unsigned osz);
 void flags_changed(struct cpu *c);              /* after IF, TF, RF, AC, VM, IOPL may have changed */
 
 /* ---- debugging (debug.c) ---- */
+/* No instruction is under way, nor an iteration of REP: what was in force before counts no more. */
+static inline void cpu_unmark(struct cpu *c)
+{
+	c->s.mark = 0;
+	c->s.mark_icount = c->s.icount;
+	c->s.mark_rcx = c->s.r[R_RCX];
+}
 void debug_changed(struct cpu *c);              /* DR7, CR4.DE or the state as a whole changed: c->watch */
 void debug_io(struct cpu *c, uint16_t port, unsigned size);
 uint64_t debug_fetch(struct cpu *c, uint64_t lin);      /* DR6 bits of instruction breakpoints at lin */

@@ -263,6 +263,8 @@ enum emulated vcpu_emulate(struct vcpu *v)
 	uint32_t cs;
 	vmm_cost(c, VMM_COST_EMULATE);
 	begin(&e, v, &cs);
+	if (vcpu_watched(v))
+		return refused(&e);
 	if (!fetch(&e))
 		return e.faulted ? EMULATE_INJECTED : refused(&e);
 	struct uop *u = &e.u;

@@ -31,13 +31,11 @@ void vcpu_gp0(struct vcpu *v) { vcpu_inject(v, VEC_GP, true, 0); }
 /* ---- dispatch ---- */
 
 /* The exit that cut a delivery short was an exception's and saved RF as its own handler would have found it: 1. The event's handler finds
- * 1 for a fault; of debug exceptions only an instruction breakpoint is one. */
+ * 1 for a fault; of debug exceptions only a general detect is one that has it (an instruction breakpoint is none with RF set). */
 static void resume_flag_of(struct vcpu *v, unsigned type, unsigned vec)
 {
-	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS), dr6 = v->cpu->s.dr[6], dr7 = vcpu_get(v, VMCS_GUEST_DR7);
-	bool fault = type == EVENT_HARDWARE && vec != VEC_MC && vec != VEC_DB;
-	for (unsigned n = 0; vec == VEC_DB && n < 4; n++)
-		fault |= dr6 >> n & 1 && dr7 >> (2 * n) & 3 && !(dr7 >> (16 + 4 * n) & 3);
+	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	const bool fault = type == EVENT_HARDWARE && vec != VEC_MC && (vec != VEC_DB || v->cpu->s.dr[6] & BIT(13));
 	vcpu_set(v, VMCS_GUEST_RFLAGS, fault ? flags | RFLAGS_RF : flags & ~(uint64_t)RFLAGS_RF);
 }
 

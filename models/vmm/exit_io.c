@@ -127,6 +127,10 @@ void serve_io(struct vcpu *v)
 	uint64_t q = vcpu_get(v, VMCS_EXIT_QUALIFICATION);
 	struct run r = { .port = (uint16_t)(q >> 16), .size = (unsigned)(q & 7) + 1, .in = q >> 3 & 1 };
 	vmm_cost(v->cpu, VMM_COST_IO);
+	if (vcpu_watched(v)) {
+		vcpu_interpret_one(v);
+		return;
+	}
 	if (!(q >> 4 & 1)) {
 		single(v, r.port, r.size, r.in);
 		return;

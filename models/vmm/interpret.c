@@ -86,7 +86,7 @@ static void read_rest(struct vcpu *v, struct cpu_state *s)
 	s->nmi_blocked = blocking >> 3 & 1;
 	s->pending_dbg = vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) & 0x400f;
 	s->activity = ACTIVITY_ACTIVE;
-	s->mark = s->in_delivery = 0;
+	s->in_delivery = 0;
 }
 
 static uint64_t shown(struct vcpu *v, enum vmcs_field real, enum vmcs_field mask, enum vmcs_field shadow)
@@ -125,6 +125,7 @@ static void take(struct vcpu *v)
 	cpu_set_rflags(m, vcpu_get(v, VMCS_GUEST_RFLAGS), ~0ull);
 	read_segments(v, s);
 	read_rest(v, s);
+	cpu_unmark(m);
 	cpu_mode_loaded(m);
 }
 
@@ -141,7 +142,8 @@ static void begin(struct vcpu *v)
 		return;
 	uint32_t info = v->s.pending_event;
 	const struct cpu_event ev = { .vector = (uint8_t)info, .type = info >> 8 & 7, .has_error = info >> 11 & 1,
-	                              .error = v->s.pending_error, .len = (uint8_t)v->s.pending_length, .cr2 = m->s.cr2 };
+	                              .error = v->s.pending_error, .len = (uint8_t)v->s.pending_length, .cr2 = m->s.cr2,
+	                              .dr6 = (uint8_t)info == VEC_DB ? m->s.dr[6] & 15 : 0 /* it is there already */ };
 	v->s.pending_event = v->s.interpret_one = 0;
 	m->s.nmi_blocked |= ev.type == EVENT_NMI;
 	cpu_deliver(m, &ev);

@@ -45,7 +45,7 @@ unsigned vcpu_vpid(const struct vcpu *v)
 void vcpu_flush(struct vcpu *v) { vcpu_invalidate(v, INVVPID_SINGLE, 0); }
 void vcpu_invalidate(struct vcpu *v, enum invvpid_type type, uint64_t lin) { v->vm->virt->flush(v, type, lin); }
 
-/* "Blocking by STI and by MOV SS" end with the instruction; a single step is due after it. */
+/* "Blocking by STI and by MOV SS" end with the instruction, and RF does; a single step is due after it. */
 void vcpu_skip(struct vcpu *v)
 {
 	uint64_t rip = vcpu_get(v, VMCS_GUEST_RIP) + vcpu_get(v, VMCS_EXIT_INSN_LENGTH);
@@ -54,10 +54,15 @@ void vcpu_skip(struct vcpu *v)
 	vcpu_set(v, VMCS_GUEST_RIP, wide ? rip : rip & 0xffffffff);
 	if (blocking & 3)
 		vcpu_set(v, VMCS_GUEST_INTERRUPTIBILITY, blocking & ~3ull);
-	if (vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
+	if (flags & RFLAGS_RF)
+		vcpu_set(v, VMCS_GUEST_RFLAGS, flags & ~(uint64_t)RFLAGS_RF);
+	if (flags & RFLAGS_TF)
 		vcpu_set(v, VMCS_GUEST_PENDING_DEBUG, vcpu_get(v, VMCS_GUEST_PENDING_DEBUG) | BIT(14));
 	nested_stepped(v);
 }
+
+bool vcpu_watched(struct vcpu *v) { return vcpu_get(v, VMCS_GUEST_DR7) & DR7_ENABLED; }
 
 /* SDM Vol. 3A, "Conditions for Generating a Double Fault": classes of exceptions, rows first, columns second. */
 enum { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE };

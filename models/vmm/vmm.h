@@ -276,6 +276,8 @@ void vcpu_device_writes(struct vcpu *v);                        /* vm.c: its pag
 bool vcpu_started(struct vcpu *v);                              /* INIT, start-up IPI: done; true: it may run */
 void vmm_run(struct vmm *v, struct cpu *c);                     /* sched.c: enter whoever is next, or idle */
 void vmm_kick(struct vmm *v, struct cpu *c);                    /* a host interrupt to a physical CPU */
+#define DR7_ENABLED 0xffu
+bool vcpu_watched(struct vcpu *v);      /* its debug registers watch something: what they would see of an instruction, the interpreter knows alone */
 void vcpu_registers_out(struct vcpu *v);                        /* of the CPU that holds it: to the model, and back */
 void vcpu_registers_in(struct vcpu *v);
 void vcpu_wake(struct vcpu *v);                                 /* it has reason to run */

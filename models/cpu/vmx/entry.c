@@ -137,7 +137,7 @@ static void load_non_register(struct cpu *c)
 	c->s.shadow = blocking & 3;
 	c->s.nmi_blocked = blocking >> 3 & 1;
 	c->s.pending_dbg = pending_debug(c);
-	c->s.mark = 0;
+	cpu_unmark(c);
 	c->s.in_delivery = 0;
 	c->s.mwait = MWAIT_NOT;
 	monitor_off(c);

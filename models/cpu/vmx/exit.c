@@ -303,7 +303,8 @@ static bool load_host(struct cpu *c)
 	cpu_set_rflags(c, 2, ~0ull);
 	c->s.cpl = 0;
 	c->s.activity = ACTIVITY_ACTIVE;
-	c->s.shadow = c->s.mark = 0;
+	c->s.shadow = 0;
+	cpu_unmark(c);
 	c->s.pending_dbg = 0;
 	c->s.in_delivery = 0;
 	c->s.mwait = MWAIT_NOT;

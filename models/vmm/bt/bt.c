@@ -101,10 +101,10 @@ static void recovered(struct vcpu *v, struct ring_frame *f, const struct bt_poin
 
 static void keep(struct vcpu *v, const struct ring_frame *f)
 {
-	const uint64_t own = RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_RF;
+	const uint64_t own = RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP, rf = f->vector < 32 ? RFLAGS_RF : 0;   /* a fault pushes RF set */
 	vcpu_set(v, VMCS_GUEST_RIP, f->rip);
 	vcpu_set(v, VMCS_GUEST_RSP, f->rsp);
-	vcpu_set(v, VMCS_GUEST_RFLAGS, (f->flags & ~own) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & own & ~(uint64_t)RFLAGS_RF));
+	vcpu_set(v, VMCS_GUEST_RFLAGS, (f->flags & ~own & ~rf) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & own));
 }
 
 static void after_sti(struct vcpu *v)
@@ -268,18 +268,18 @@ static void adapt(struct vcpu *v)
 
 /* Of the guest's state, what decides whether it goes on by the hardware. */
 struct path {
-	uint64_t flags, rip, cs_base;
+	uint64_t flags, rip, cs_base, dr7;
 	uint32_t cs, cs_limit, ss;
 	bool user, wide;
 };
 
 /* User code reads the real IF and IOPL, which are 1 and 0, and with IOPL 3 it could change IF: with others in their place it is interpreted. Kernel
- * code is translated where it is flat. */
+ * code is translated where it is flat, and while debug registers watch nothing: the hardware would watch the cache, and what its code does. */
 static bool direct(const struct path *p)
 {
 	if (p->user)
 		return (p->flags & (RFLAGS_IF | RFLAGS_IOPL)) == RFLAGS_IF;
-	if (p->flags & (RFLAGS_TF | RFLAGS_VM))
+	if (p->flags & (RFLAGS_TF | RFLAGS_VM) || p->dr7 & DR7_ENABLED)
 		return false;
 	if (p->wide)
 		return p->cs & SEG_L;
@@ -289,15 +289,16 @@ static bool direct(const struct path *p)
 static bool fits(const struct cpu_state *s)
 {
 	const struct seg *cs = &s->seg[SEG_CS];
-	const struct path p = { s->flags, s->rip, cs->base, cs->attr, cs->limit, s->seg[SEG_SS].attr, s->cpl == 3, s->efer & EFER_LMA };
+	const struct path p = { s->flags, s->rip, cs->base, s->dr[7], cs->attr, cs->limit, s->seg[SEG_SS].attr, s->cpl == 3, s->efer & EFER_LMA };
 	return direct(&p);
 }
 
 static bool goes_directly(struct vcpu *v, uint64_t rip, bool *wide)
 {
 	*wide = v->s.efer & EFER_LMA;
-	const struct path p = { vcpu_get(v, VMCS_GUEST_RFLAGS), rip, vcpu_get(v, VMCS_GUEST_CS_BASE), (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS),
-	                        (uint32_t)vcpu_get(v, VMCS_GUEST_CS_LIMIT), (uint32_t)vcpu_get(v, VMCS_GUEST_SS_ACCESS), ring_virtual_cpl(v) != 0, *wide };
+	const struct path p = { vcpu_get(v, VMCS_GUEST_RFLAGS), rip, vcpu_get(v, VMCS_GUEST_CS_BASE), vcpu_get(v, VMCS_GUEST_DR7),
+	                        (uint32_t)vcpu_get(v, VMCS_GUEST_CS_ACCESS), (uint32_t)vcpu_get(v, VMCS_GUEST_CS_LIMIT),
+	                        (uint32_t)vcpu_get(v, VMCS_GUEST_SS_ACCESS), ring_virtual_cpl(v) != 0, *wide };
 	return direct(&p);
 }
 

@@ -103,7 +103,7 @@ static bool deliver(struct vcpu *v)
 	struct gate g;
 	struct desc code;
 	struct stack st;
-	if (type == EVENT_NMI || type == EVENT_PRIV_SOFTWARE || type == EVENT_OTHER || flags & RFLAGS_VM)
+	if (type == EVENT_NMI || type == EVENT_PRIV_SOFTWARE || type == EVENT_OTHER || flags & RFLAGS_VM || v->cpu->s.dr[7] & DR7_ENABLED)
 		return false;
 	vmm_cost(v->cpu, VMM_COST_RING_REFLECT);
 	ring_privilege(v, 0);                   /* its tables are its kernel's */

@@ -196,7 +196,7 @@ static void instruction(struct vcpu *v)
 		reason = EXIT_TRAPPED;
 	if (traps[row].fn)
 		reason = traps[row].fn(v, &t) ? traps[row].reason : EXIT_TRAPPED;
-	if (t.u.flags & UOP_LOCK)
+	if (t.u.flags & UOP_LOCK || v->cpu->s.dr[7] & DR7_ENABLED)      /* (the guest's are loaded) */
 		reason = EXIT_TRAPPED;
 	ring_exit(v, reason, t.qualification, t.u.len);
 }

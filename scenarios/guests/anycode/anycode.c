@@ -18,7 +18,7 @@ enum {
 	STEPS_MAX = 4,		/* by TF */
 	PENDING = 8,
 	IRQ = 0x28,
-	ENTRIES = PAGE / sizeof(uintptr_t), MASK_IF = 0x200, MASK_TF = 0x100,
+	ENTRIES = PAGE / sizeof(uintptr_t), MASK_IF = 0x200, MASK_TF = 0x100, MASK_RF = 0x10000,
 };
 
 struct __attribute__((packed)) table_pointer { uint16_t limit; uintptr_t base; };
@@ -290,6 +290,10 @@ void anycode_trap(struct frame *f)
 	if (f->vector == 1) {
 		__asm__ volatile("mov %%dr6, %0" : "=r"(extra));
 		__asm__ volatile("mov %0, %%dr6" : : "r"((uintptr_t)0));
+		if (extra & 0x200f) {
+			__asm__ volatile("mov %0, %%dr7" : : "r"((uintptr_t)0x400));
+			f->flags |= MASK_RF;
+		}
 	} else if (f->vector == 14) {
 		__asm__ volatile("mov %%cr2, %0" : "=r"(extra));
 	}

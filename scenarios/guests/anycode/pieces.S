@@ -262,6 +262,14 @@ to_kernel_end:
 	PIECE; mov	$DATA, %eax; mov AX, %dr0
 	PIECE; mov	%dr0, DX
 	PIECE; mov	%dr5, DX
+	/* breakpoints: on code, that comes next or is here; on the stack; on data. The first that strikes ends all (anycode_trap) */
+	PIECE; mov	$NEXT, %eax; mov AX, %dr1; mov $0x404, %eax; mov AX, %dr7
+	PIECE; mov	$NEXT, %eax; mov AX, %dr1; mov $0x404, %eax; mov AX, %dr7; mov $7, %ecx; xor %eax, %eax; cpuid
+	PIECE; mov	$HERE, %eax; mov AX, %dr2; mov $0x410, %eax; mov AX, %dr7
+	PIECE; mov	SP, AX; sub $WORD, AX; mov AX, %dr0; mov $0xD0401, %eax; mov AX, %dr7; push CX; pop DX
+	PIECE; mov	$DATA, %edi; mov DI, %dr3; mov $0xF0000480, %eax; mov AX, %dr7; mov (DI), %ecx; inc %ecx
+	PIECE; mov	$0x2400, %eax; mov AX, %dr7; mov %dr3, DX
+	PIECE; mov	$0x2400, %eax; mov AX, %dr7; mov SP, %dr2
 	PIECE; mov	$0x174, %ecx; rdmsr
 	PIECE; mov	$0x176, %ecx; rdmsr
 	PIECE; mov	$0xC0000080, %ecx; rdmsr
