@@ -403,8 +403,10 @@ static void pop_frame(struct vcpu *v, struct ring_frame *f, uint64_t rip, uint64
 	const unsigned size = wide ? 8 : 4;
 	*f = (struct ring_frame){ .vector = (uint16_t)((rip - stub(wide, 0)) / 16) };
 	if (f->vector >= RING_STUB_SYSCALL) {
-		f->cs = vcpu_get(v, VMCS_HOST_CS);
-		f->ss = vcpu_get(v, VMCS_HOST_SS);
+		if (ring_hooks(v->vm)->kernel_syscalls) {
+			f->cs = vcpu_get(v, VMCS_HOST_CS);
+			f->ss = vcpu_get(v, VMCS_HOST_SS);
+		}
 		return;
 	}
 	if (f->vector < 32 && with_error >> f->vector & 1)
@@ -453,8 +455,10 @@ static void keep_frame(struct vcpu *v, const struct ring_frame *f)
 	bool fault = f->vector < 32 && f->vector != VEC_DB && f->vector != VEC_NMI;
 	uint64_t flags = (f->flags & ~VIRTUAL_FLAGS & ~(fault ? (uint64_t)RFLAGS_RF : 0)) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS);
 	vcpu_set(v, VMCS_GUEST_RIP, f->rip);
-	/* IRET to a stack of 32 bits leaves the upper half of RSP as the VMM had it; it is nobody's in compatibility mode, and 0 by custom */
-	const bool narrow = f->rsp >> 32 && v->s.efer & EFER_LMA && !(vcpu_get(v, VMCS_GUEST_CS_ACCESS) & SEG_L);
+	/* IRET to a stack of 32 bits leaves the upper half of RSP as the VMM had it; it is nobody's in compatibility mode, and 0 by custom.
+	 * SYSCALL comes from 64-bit mode alone. */
+	const bool narrow = f->rsp >> 32 && v->s.efer & EFER_LMA && f->vector != RING_STUB_SYSCALL &&
+	                    !(vcpu_get(v, VMCS_GUEST_CS_ACCESS) & SEG_L);
 	vcpu_set(v, VMCS_GUEST_RSP, narrow ? (uint32_t)f->rsp : f->rsp);
 	vcpu_set(v, VMCS_GUEST_RFLAGS, flags);
 }

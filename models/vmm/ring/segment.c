@@ -378,8 +378,11 @@ void ring_segments_came(struct vcpu *v, const struct ring_frame *f)
 	static const enum seg_reg order[] = { SEG_CS, SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	struct cpu *c = v->cpu;
 	const uint32_t changed = v->s.segments_changed;         /* another virtual CPU may have written its descriptors meanwhile */
+	const bool untold = f->vector >= RING_STUB_SYSCALL && !ring_hooks(v->vm)->kernel_syscalls;
 	for (unsigned k = 0; k < ARRAY_LEN(order); k++) {
 		enum seg_reg i = order[k];
+		if (untold && (i == SEG_CS || i == SEG_SS))
+			continue;       /* SYSCALL and SYSENTER do not tell; what the record has will do until the call replaces it */
 		uint16_t real = i == SEG_CS ? (uint16_t)f->cs : i == SEG_SS ? (uint16_t)f->ss : c->s.seg[i].sel;
 		if (v->s.translated && (i == SEG_CS || i == SEG_GS))
 			continue;       /* the VMM's own */

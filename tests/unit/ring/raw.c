@@ -1,10 +1,11 @@
 /* A few bytes of guest code in a virtual machine, as a bare machine would take them: what the VM does not offer is no instruction
- * there, and NMIs know of STI. */
+ * there, NMIs know of STI and of each other, and SYSCALL says whence it came. */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>
 
 #include "models/boot/image.h"
+#include "models/cpu/flags.h"
 #include "models/cpu/lapic.h"
 #include "models/machine.h"
 #include "models/vmm/exit.h"
@@ -165,3 +166,78 @@ static void two_nmis(struct two how, unsigned want)
 Test(ring_raw, two_nmis_while_the_vmm_is_at_work_are_two) { two_nmis((struct two){ .rip = CODE + 5, .n = 2 }, 2); }
 /* SDM Vol. 3A, "Handling Multiple NMIs": "the processor also blocks delivery of subsequent NMIs until execution of the next IRET": one is held. */
 Test(ring_raw, nmis_merge_while_one_is_handled) { two_nmis((struct two){ .rip = STUBS + 32 * VEC_NMI + 6, .n = 2, .first = true }, 2); }
+
+/* ---- 64-bit user code that calls its kernel, its stack above 4 GB: PML4 entry 255 maps what entry 0 does ---- */
+
+enum { TABLES = 0x10000, TSS = 0x4000, CALL = 0x21000, UD = 0x22000, USER_CS = 0x2b, USER_SS = 0x23 };
+#define HIGH 0x7f8000000000ull
+
+static void user64(const struct technique *t, uint64_t sce, struct machine **vm, struct machine **m)
+{
+	static const uint64_t gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
+	static const uint8_t user[] = {
+		0x0f, 0x05,                                             /* syscall */
+		0x54,                                                   /* push rsp */
+		0x8f, 0x04, 0x25, 0x10, 0x80, 0, 0,                     /* pop [SEEN + 16] */
+		0xeb, 0xfe,
+	};
+	static const uint8_t call[] = { 0x48, 0x89, 0x24, 0x25, 0x08, 0x80, 0, 0, 0x48, 0x0f, 0x07 };   /* mov [SEEN + 8], rsp; sysretq */
+	static const uint8_t ud[] = {
+		0x8f, 0x04, 0x25, 0x18, 0x80, 0, 0,                     /* pop [SEEN + 24]: RIP */
+		0x8f, 0x04, 0x25, 0x20, 0x80, 0, 0,                     /* pop [SEEN + 32]: CS */
+		0xeb, 0xfe,
+	};
+	const uint32_t flat = SEG_G | SEG_P | SEG_S | 3 << 5;
+	*m = start(t, vm, user, sizeof user, NULL, 0);
+	struct mem *mem = &(*vm)->mem;
+	mem_write(mem, HPA(CALL), call, sizeof call);
+	mem_write(mem, HPA(UD), ud, sizeof ud);
+	mem_write(mem, HPA(GDT), gdt, sizeof gdt);
+	for (unsigned i = 0; i < 512; i++)
+		mem_write64(mem, HPA(TABLES + 0x3000 + i * 8), i << 12 | 7);
+	for (unsigned level = 0; level < 3; level++)
+		mem_write64(mem, HPA(TABLES + level * 0x1000), (TABLES + (level + 1) * 0x1000) | 7);
+	mem_write64(mem, HPA(TABLES + 255 * 8), (TABLES + 0x1000) | 7);
+	mem_write64(mem, HPA(IDT + 16 * VEC_UD), (UD & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (uint64_t)(UD >> 16) << 48);
+	mem_write64(mem, HPA(IDT + 16 * VEC_UD + 8), 0);
+	mem_write64(mem, HPA(TSS + 4), 0x38000);
+	struct cpu *c = (*vm)->cpu[0];
+	entry_long64(c, CODE, TABLES);
+	c->s.efer |= sce;
+	c->s.star = 0x18ull << 48 | 8ull << 32;
+	c->s.lstar = CALL;
+	c->s.gdtr = (struct dtr){ GDT, sizeof gdt - 1, 0 };
+	c->s.idtr = (struct dtr){ IDT, 0x1ff, 0 };
+	for (enum seg_reg i = SEG_ES; i <= SEG_GS; i++)
+		c->s.seg[i] = (struct seg){ .sel = USER_SS, .limit = 0xffffffff, .attr = flat | SEG_DB | 3 };
+	c->s.seg[SEG_CS] = (struct seg){ .sel = USER_CS, .limit = 0xffffffff, .attr = flat | SEG_L | 11 };
+	c->s.seg[SEG_TR] = (struct seg){ .sel = 0x30, .base = TSS, .limit = 0x67, .attr = SEG_P | 11 };
+	c->s.r[R_RSP] = HIGH + STACK;
+	c->s.cpl = 3;
+	cpu_set_rflags(c, RFLAGS_IF, RFLAGS_IF);
+	cpu_restored(c);
+	(void)machine_run(*m, 400000, 0);
+}
+
+Test(ring_raw, a_system_call_keeps_the_stack_pointer)
+{
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		struct machine *vm, *m;
+		user64(&techniques[i], EFER_SCE, &vm, &m);
+		cr_expect(eq(u64, mem_read64(&vm->mem, HPA(SEEN + 8)), HIGH + STACK), "%s/%s: in the kernel", techniques[i].cpu, techniques[i].mmu);
+		cr_expect(eq(u64, mem_read64(&vm->mem, HPA(SEEN + 16)), HIGH + STACK), "%s/%s: back", techniques[i].cpu, techniques[i].mmu);
+		machine_free(m);
+	}
+}
+
+/* SDM Vol. 2B, SYSCALL: "#UD: If IA32_EFER.SCE = 0." */
+Test(ring_raw, syscall_that_is_off_is_undefined_in_the_code_segment_it_was_in)
+{
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		struct machine *vm, *m;
+		user64(&techniques[i], 0, &vm, &m);
+		cr_expect(eq(u64, mem_read64(&vm->mem, HPA(SEEN + 24)), CODE), "%s/%s", techniques[i].cpu, techniques[i].mmu);
+		cr_expect(eq(u64, mem_read64(&vm->mem, HPA(SEEN + 32)), USER_CS), "%s/%s", techniques[i].cpu, techniques[i].mmu);
+		machine_free(m);
+	}
+}
