@@ -167,6 +167,8 @@ static void xsave_leaf(const struct cpu *c, uint32_t sub, uint32_t o[4])
 		o[CPUID_ECX] = xsave_size(all);
 	} else if (sub == 1) {
 		features(c, 13, 1, o);
+		if (cpu_has(c, FEATURE_XSAVEC))
+			o[CPUID_EBX] = xsave_size(c->s.xcr0);
 		if (cpu_has(c, FEATURE_XSAVES)) {
 			o[CPUID_EBX] = xsave_size(c->s.xcr0 | c->s.msr_misc[1] /* IA32_XSS */);
 			o[CPUID_ECX] = (uint32_t)xss_valid_bits(c);

@@ -296,3 +296,17 @@ Test(fpstate, cpuid_describes_the_area)
 	RUN(1, XSAVEC64);
 	cr_expect(eq(u32, get32(o[CPUID_EBX]), 0x55555554));
 }
+
+/* SDM Vol. 2A, CPUID: "If EAX[3] is enumerated as 0 and EAX[1] is enumerated as 1, EBX enumerates the size of the XSAVE area containing all states
+ * enabled by XCR0. If EAX[1] and EAX[3] are both enumerated as 0, EBX enumerates zero." */
+Test(fpstate, cpuid_has_the_compacted_size_without_xsaves)
+{
+	uint32_t o[4];
+	f->cpu->features[FEATURE_XSAVES / 64] &= ~BIT(FEATURE_XSAVES % 64);
+	cpuid_leaf(f->cpu, 0xd, 1, o);
+	cr_expect(eq(u32, o[CPUID_EBX], XSAVE_PKRU_OFFSET + XSAVE_PKRU_SIZE));
+	cr_expect(eq(u32, o[CPUID_ECX], 0));
+	f->cpu->features[FEATURE_XSAVEC / 64] &= ~BIT(FEATURE_XSAVEC % 64);
+	cpuid_leaf(f->cpu, 0xd, 1, o);
+	cr_expect(eq(u32, o[CPUID_EBX], 0));
+}
