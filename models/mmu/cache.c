@@ -1,6 +1,6 @@
 /* cache.c - lookups, fills, victims and coherence of the modelled caches. Rules: cache.h.
  *
- * Time: none here. The level that served a reference goes back to mmu.c, which charges it. */
+ * Time: none here. The level that served a reference goes back to access.c, which charges it. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* mem.c - RAM: one lazily backed mapping, a byte of flags per page.
  *
- * Untimed: whoever must pay for a reference pays in mmu.c. Every write but those through a cached
+ * Untimed: whoever must pay for a reference pays in access.c. Every write but those through a cached
  * pointer comes by mem_before_write(), which keeps snapshots and decoded code honest. */
 #include <string.h>
 #include <sys/mman.h>

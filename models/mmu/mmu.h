@@ -110,7 +110,7 @@ enum mmu_trace {
 
 struct cache_hier;              /* cache.h: every CPU's L1I, L1D, L2 and the shared L3 */
 struct tlb_set;                 /* tlb.h: this CPU's TLBs and paging-structure caches */
-struct soft_list;               /* mmu.c: which soft entries hang on a modelled large-page entry */
+struct soft_list;               /* soft.h: which soft entries hang on a modelled large-page entry */
 
 struct mmu {
 	/* hot: what the inline paths touch */
@@ -148,7 +148,7 @@ struct mmu {
 	uint64_t epoch;                 /* code translations changed: block links made under another one are void */
 	uint64_t epoch_clock;           /* epochs given out */
 	uint64_t links;                 /* changes when links made in any context are void */
-	struct soft_context *context_now, *contexts;    /* mmu.c: generation and epoch of each context left, to come back to */
+	struct soft_context *context_now, *contexts;    /* soft.c: generation and epoch of each context left, to come back to */
 	uint64_t context_clock, generation_clock;
 	bool tells;                     /* every data access takes the slow way and is traced: mmu_tell() */
 	uint64_t ept_cap;               /* IA32_VMX_EPT_VPID_CAP: the CPU narrows it from all ones, ept.h */
@@ -205,7 +205,7 @@ static inline void mmu_void_links(struct mmu *m)
 	m->links++;
 }
 
-/* Slow halves, mmu.c. */
+/* Slow halves, access.c. */
 void mmu_touch_slow(struct mmu *m, uint64_t line, enum touch write);       /* L1D beyond the MRU way: hit, or stall and fill */
 void mmu_fetch_slow(struct mmu *m, uint64_t line);                   /* the same for L1I */
 

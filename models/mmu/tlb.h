@@ -150,9 +150,11 @@ static inline uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint6
 static inline void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info)
 {
 	const uint64_t old = t->tag[entry];
-	t->live[id] += !old;
-	t->sizes[id][BITS(old, 3, 2)] -= old != 0;
-	t->sizes[id][BITS(tag, 3, 2)]++;
+	if (unlikely((old ^ tag) & (3 << 2 | TAG_V))) {
+		t->live[id] += !old;
+		t->sizes[id][BITS(old, 3, 2)] -= old != 0;
+		t->sizes[id][BITS(tag, 3, 2)]++;
+	}
 	t->tag[entry] = tag;
 	t->context[entry] = context;
 	t->info[entry] = info;
