@@ -19,8 +19,8 @@ usage() {
 	               [--cache DIR] [--logs DIR] [--mmu TECHNIQUE,...] [--qemu]
 	  cases: xv6-1 xv6-2 (usertests on 1 and 2 CPUs) xv6-ls memtest-64 memtest-32 linux kvm
 	  --timeout  host seconds for one case (default $limit)
-	  --mmu      each case on the bare machine (native) and in a virtual machine: ept, shadow.wp, bt/shadow, ... (default native);
-	             nested: the case kvm alone, in a virtual machine that is offered VMX
+	  --mmu      each case on the bare machine (native) and in a virtual machine: ept, shadow.wp, bt/shadow, trap/shadow:whatif (the CPU
+	             whose critical instructions trap), ... (default native); nested: the case kvm alone, in a virtual machine that is offered VMX
 	  --qemu     run the cases on QEMU (TCG) instead, to check the cases themselves
 	EOF
 	exit 2
@@ -108,15 +108,21 @@ make_initrd() {
 run() {
 	name=$1 script=$2 kernel=$3 cpus=$4 ram=$5
 	shift 5
-	# shellcheck disable=SC2046  # flags are words
-	[ "$mmu" = native ] || name=$name@$(echo "$mmu" | tr / -)
+	[ "$mmu" = native ] || name=$name@$(echo "$mmu" | tr /: --)
+	case $mmu in
+	nested) vm="--mmu ept --set nested=true";;
+	*:whatif) vm=${mmu%:whatif} vm="--cpu ${vm%/*} --mmu ${vm#*/} --set trap.critical=1";;
+	*/*) vm="--cpu ${mmu%/*} --mmu ${mmu#*/}";;
+	*) vm="--mmu $mmu";;
+	esac
 	out=$logs/$name.log
 	begin=$(date +%s)
 	if [ -n "$qemu" ]; then
 		run_qemu "$@"
 	else
-		timeout -k 5 "$limit" "$vmscope" boot "$kernel" --cpus "$cpus" --ram "$ram" --speed "$speed" --quiet \
-			$(case $mmu in nested) echo "--mmu ept --set nested=true";; */*) echo "--cpu ${mmu%/*} --mmu ${mmu#*/}";; *) echo "--mmu $mmu";; esac) --input "$script" "$@" >"$out" 2>"$out.err" </dev/null
+		# shellcheck disable=SC2086  # flags are words
+		timeout -k 5 "$limit" "$vmscope" boot "$kernel" --cpus "$cpus" --ram "$ram" --speed "$speed" --quiet $vm \
+			--input "$script" "$@" >"$out" 2>"$out.err" </dev/null
 	fi
 	status=$?
 	# Colours and cursor movements out, then each awaited text in its turn.
