@@ -55,7 +55,7 @@ int profile_set(struct profile *p, const char *key, uint64_t value, const char *
 
 	for (size_t i = 0; i < profile_rows_n; i++) {
 		const struct profile_row *r = &profile_rows[i];
-		const char *unit = profile_unit_name(r->unit);
+		const char *unit = r->unit == UNIT_BOOL ? "" : profile_unit_name(r->unit);
 
 		if (strcmp(r->key, key) != 0)
 			continue;

@@ -228,9 +228,9 @@
 ---@field test_device? boolean QEMU's test devices, as kvm-unit-tests expect them
 ---@field reset_on_shutdown? boolean a triple fault resets the machine instead of ending the run
 ---@field reboot? boolean a reset boots the same image again, memory kept, instead of ending the run
----@field cpu? string|number CPU virtualization: native, vmx (vmscope list techniques)
----@field mmu? string|number memory virtualization: native, ept, shadow.flush, .vtlb, .wp, .unsync, agile
----@field page? string|number EPT: the largest page the VMM maps with
+---@field cpu? string|number CPU virtualization: native, trap, bt, pv, vmx (vmscope list techniques)
+---@field mmu? string|number memory virtualization: native, shadow.flush, .vtlb, .wp, .unsync, direct, ept, agile (vmscope list mmus)
+---@field page? string|number the largest page the VMM maps with: in EPT; in shadow tables where the guest's page is as large
 ---@field eager? boolean EPT: map all memory at the start instead of on demand
 ---@field tags? boolean use VPIDs: translations survive VM exits and entries
 ---@field apicv? string|number VMM: at most what of a virtual local APIC the hardware does

@@ -10,6 +10,8 @@
 int file_read(struct file *f, const char *path, size_t limit, struct err *e)
 {
 	*f = (struct file){ .path = path };
+	if (!*path)
+		return err_set(e, NULL, "images that are built: vmscope list guests, in build/guests", "the name of a file is empty");
 	FILE *in = fopen(path, "rb");
 	if (!in)
 		return err_set(e, path, NULL, "%s", strerror(errno));

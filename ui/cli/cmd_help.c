@@ -19,6 +19,6 @@ int cmd_help(struct args *a, struct err *e)
 
 int cmd_later(struct args *a, struct err *e)
 {
-	return err_set(e, NULL, "there now: run, boot, list, explain",
+	return err_set(e, NULL, "all commands: vmscope help",
 	               "vmscope %s is not there yet", command_rows[a->command].name);
 }

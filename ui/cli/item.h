@@ -20,6 +20,7 @@ extern const size_t kinds_n;
 
 each_fn each_vmcs, each_control, each_exit, each_vmm_cost, each_hypercall, each_translation, each_callout;      /* kinds_vmx.c */
 each_fn each_pane, each_layout, each_key, each_screen_command;   /* kinds_tui.c */
+each_fn each_mmu, each_pair, each_switch_step, each_notion;      /* kinds_vm.c */
 each_fn each_export;                    /* kinds_export.c */
 
 /* lua's own table, which only ui/lua may name Lua types for */

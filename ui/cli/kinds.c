@@ -60,13 +60,36 @@ static void each_technique(item_fn *fn, void *arg)
 
 /* ---- configuration ---- */
 
-struct folder { item_fn *fn; void *arg; const char *sentence; };
+struct folder { item_fn *fn; void *arg; };
 
-static void file_item(void *arg, const char *name)
+static void guest_item(void *arg, const char *name)
+{
+	static const struct { const char *name, *sentence; } row[] = {
+#define GUEST(name, sentence) { name, sentence },
+#include "ui/cli/guest.def"
+	};
+	const struct folder *f = arg;
+	const char *sentence = "a guest image";
+
+	for (size_t i = 0; i < ARRAY_LEN(row); i++)
+		if (strcmp(row[i].name, name) == 0)
+			sentence = row[i].sentence;
+	f->fn(f->arg, &(struct item){ name, NULL, "", sentence, "guest \"NAME\" in Lua; build/guests/NAME.elf or .bin on the command line" });
+}
+
+/* A profile says in its first line what it is. */
+static void profile_item(void *arg, const char *name)
 {
 	const struct folder *f = arg;
-
-	f->fn(f->arg, &(struct item){ name, NULL, "", f->sentence, NULL });
+	char path[4400], line[200] = "";
+	snprintf(path, sizeof path, "%s/scenarios/cpus/%s.lua", paths_root(), name);
+	FILE *in = fopen(path, "r");
+	if (!in || !fgets(line, sizeof line, in) || strncmp(line, "-- ", 3) != 0)
+		snprintf(line, sizeof line, "-- CPU profile");
+	if (in)
+		fclose(in);
+	line[strcspn(line, "\n")] = '\0';
+	f->fn(f->arg, &(struct item){ name, NULL, "", line + 3, NULL });
 }
 
 static void each_profile(item_fn *fn, void *arg)
@@ -74,7 +97,7 @@ static void each_profile(item_fn *fn, void *arg)
 	char dir[4200];
 
 	snprintf(dir, sizeof dir, "%s/scenarios/cpus", paths_root());
-	paths_each(dir, ".lua", file_item, &(struct folder){ fn, arg, "CPU profile" });
+	paths_each(dir, ".lua", profile_item, &(struct folder){ fn, arg });
 }
 
 static void each_guest(item_fn *fn, void *arg)
@@ -82,10 +105,8 @@ static void each_guest(item_fn *fn, void *arg)
 	char dir[4200];
 
 	snprintf(dir, sizeof dir, "%s/build/guests", paths_root());
-	paths_each(dir, ".elf", file_item, &(struct folder){ fn, arg,
-	                                                     "ELF image: guest \"NAME\" in Lua" });
-	paths_each(dir, ".bin", file_item, &(struct folder){ fn, arg,
-	                                                     "flat image: guest \"NAME\" in Lua" });
+	paths_each(dir, ".elf", guest_item, &(struct folder){ fn, arg });
+	paths_each(dir, ".bin", guest_item, &(struct folder){ fn, arg });
 }
 
 static void each_monitor(item_fn *fn, void *arg)
@@ -159,7 +180,7 @@ static void rows(item_fn *fn, void *arg, bool costs)
 {
 	for (size_t i = 0; i < profile_rows_n; i++) {
 		const struct profile_row *r = &profile_rows[i];
-		const char *unit = profile_unit_name(r->unit);
+		const char *unit = r->unit == UNIT_BOOL ? "" : profile_unit_name(r->unit);
 		char detail[96];
 
 		if ((strncmp(r->key, "cost.", 5) == 0) != costs)

@@ -10,20 +10,24 @@ const struct technique_row technique_rows[] = {
 };
 const size_t technique_rows_n = ARRAY_LEN(technique_rows);
 
-static const char *const mmus[] = { "native", "shadow", "direct", "ept", "agile" };
+const struct mmu_row mmu_rows[] = {
+#define MMU(name, what, more) { name, what, more },
+#include "ui/cli/mmu.def"
+};
+const size_t mmu_rows_n = ARRAY_LEN(mmu_rows);
 
 static const char *cpu_at(const void *table, size_t i)
 {
 	return ((const struct technique_row *)table)[i].cpu;
 }
-static const char *mmu_at(const void *table, size_t i) { return ((const char *const *)table)[i]; }
+static const char *mmu_at(const void *table, size_t i) { return ((const struct mmu_row *)table)[i].name; }
 
-static int unknown(const char *flag, const char *word, const char *near, struct err *e)
+static int unknown(const char *flag, const char *word, const char *near, const char *list, struct err *e)
 {
 	char hint[120];
 
-	snprintf(hint, sizeof hint, "%s%s%sall: vmscope list techniques",
-	         near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+	snprintf(hint, sizeof hint, "%s%s%sall: vmscope list %s",
+	         near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", list);
 	return err_set(e, flag, hint, "unknown technique '%s'", word);
 }
 
@@ -61,12 +65,11 @@ int technique_check(const char *cpu, const char *mmu, struct err *e)
 			r = &technique_rows[i];
 	if (!r)
 		return unknown("--cpu", cpu, err_nearest(cpu, cpu_at, technique_rows,
-		                                         technique_rows_n), e);
-	for (size_t i = 0; mmu && i < ARRAY_LEN(mmus); i++)
-		known |= strlen(mmus[i]) == base_length(mmu) &&
-		         strncmp(mmus[i], mmu, base_length(mmu)) == 0;
+		                                         technique_rows_n), "techniques", e);
+	for (size_t i = 0; mmu && i < mmu_rows_n; i++)
+		known |= strcmp(mmu_rows[i].name, mmu) == 0;
 	if (mmu && !known)
-		return unknown("--mmu", mmu, err_nearest(mmu, mmu_at, mmus, ARRAY_LEN(mmus)), e);
+		return unknown("--mmu", mmu, err_nearest(mmu, mmu_at, mmu_rows, mmu_rows_n), "mmus", e);
 	if (mmu && !has_word(r->mmus, mmu, base_length(mmu))) {
 		char hint[80];
 

@@ -7,6 +7,9 @@
 struct technique_row { const char *cpu, *mmus, *usual, *what, *why; };
 extern const struct technique_row technique_rows[];
 extern const size_t technique_rows_n;
+struct mmu_row { const char *name, *what, *more; };
+extern const struct mmu_row mmu_rows[];
+extern const size_t mmu_rows_n;
 
 /* The memory virtualization a CPU virtualization goes with when none is named; NULL: there is no such. */
 const char *technique_mmu(const char *cpu);
