@@ -31,11 +31,13 @@ void vcpu_gp0(struct vcpu *v) { vcpu_inject(v, VEC_GP, true, 0); }
 /* ---- dispatch ---- */
 
 /* The exit that cut a delivery short was an exception's and saved RF as its own handler would have found it: 1. The event's handler finds
- * 1 for a fault; of debug exceptions only a general detect is one that has it (an instruction breakpoint is none with RF set). */
+ * 1 for a fault; of debug exceptions only a general detect is one that has it (an instruction breakpoint is none with RF set); and for an
+ * interrupt or NMI that the VMM injected, RF as it was then. */
 static void resume_flag_of(struct vcpu *v, unsigned type, unsigned vec)
 {
 	const uint64_t flags = vcpu_get(v, VMCS_GUEST_RFLAGS);
-	const bool fault = type == EVENT_HARDWARE && vec != VEC_MC && (vec != VEC_DB || v->cpu->s.dr[6] & BIT(13));
+	const bool injected = type == EVENT_NMI || (type == EVENT_EXTERNAL && v->s.apicv != APICV_FULL);
+	const bool fault = injected ? v->s.entered_rf : type == EVENT_HARDWARE && vec != VEC_MC && (vec != VEC_DB || v->cpu->s.dr[6] & BIT(13));
 	vcpu_set(v, VMCS_GUEST_RFLAGS, fault ? flags | RFLAGS_RF : flags & ~(uint64_t)RFLAGS_RF);
 }
 

@@ -70,8 +70,9 @@ static void set_windows(struct vcpu *v, uint32_t want)
 	v->s.window = want;
 }
 
-static void inject(struct vcpu *v, uint32_t type, uint8_t vector)
+static void inject(struct vcpu *v, uint32_t type, uint8_t vector, uint64_t flags)
 {
+	v->s.entered_rf = (flags & RFLAGS_RF) != 0;
 	v->s.pending_event = 1u << 31 | type << 8 | vector;
 	v->s.pending_error = v->s.pending_length = 0;
 }
@@ -88,13 +89,14 @@ void vcpu_interrupt(struct vcpu *v)
 			m->s.nmi_pending = 1;   /* while one is handled, the CPU holds one more */
 		if (nmi && !v->s.pending_event && !(blocking & 11)) {
 			nmi = --m->s.nmi_pending;
-			inject(v, EVENT_NMI, VEC_NMI);
+			inject(v, EVENT_NMI, VEC_NMI, vcpu_get(v, VMCS_GUEST_RFLAGS));
 		}
-		uint8_t vector;
-		if (irq && !v->s.pending_event && !(blocking & 3) && vcpu_get(v, VMCS_GUEST_RFLAGS) & RFLAGS_IF) {
+		uint64_t flags;
+		if (irq && !v->s.pending_event && !(blocking & 3) && (flags = vcpu_get(v, VMCS_GUEST_RFLAGS)) & RFLAGS_IF) {
+			uint8_t vector;
 			vcpu_now(v);
 			if (take(v, &vector))
-				inject(v, EVENT_EXTERNAL, vector);
+				inject(v, EVENT_EXTERNAL, vector, flags);
 			irq = injected_due(v);
 		}
 	}

@@ -98,6 +98,7 @@ struct vcpu_state {             /* plain */
 	uint32_t renew;                 /* after interpretation: translations may be others, though no control register is */
 	uint64_t cr2;                   /* in rings: while it runs, the guest's CR2; after a #PF, where that struck */
 	uint64_t entered_rip;           /* in rings: where it was entered last */
+	uint32_t entered_rf;            /* RF when it was entered there; under VMX, when an interrupt or NMI was injected last */
 	uint32_t switching;             /* in rings: it was taken up and has not been entered since */
 	uint32_t segments_changed; /* likewise: registers to be loaded before it is entered, a bit for each enum seg_reg, SEG_N: GDTR */
 };

@@ -117,7 +117,8 @@ static bool deliver(struct vcpu *v)
 	if (!find_stack(v, cpl, &st))
 		return false;
 	const uint64_t back = vcpu_get(v, VMCS_GUEST_RIP) + (software ? v->s.pending_length : 0);
-	uint64_t word[6] = { vcpu_get(v, VMCS_GUEST_SS), vcpu_get(v, VMCS_GUEST_RSP), flags, cs, back, v->s.pending_error };
+	const uint64_t pushed = software ? flags & ~(uint64_t)RFLAGS_RF : flags;
+	uint64_t word[6] = { vcpu_get(v, VMCS_GUEST_SS), vcpu_get(v, VMCS_GUEST_RSP), pushed, cs, back, v->s.pending_error };
 	const unsigned skip = wide || cpl ? 0 : 2;
 	if (!push(v, &st, word + skip, 5 - skip + error))
 		return false;

@@ -358,6 +358,7 @@ bool ring_enter(struct vcpu *v)
 	c->s.sysenter_cs = vcpu_get(v, VMCS_GUEST_SYSENTER_CS) & 0xfffc ? RING_SEL_CS : 0;
 	c->s.tsc_aux = v->model->s.tsc_aux;
 	v->s.entered_rip = f.rip;
+	v->s.entered_rf = (flags & RFLAGS_RF) != 0;
 	if (h->going && !h->going(v, &f.rip))
 		return false;
 	if (v->s.real_changed && !ring_load_real(v))    /* a page that has just been traced is not writable from now on */
@@ -447,12 +448,13 @@ static void read_frame(struct vcpu *v, struct ring_frame *f)
 	}
 }
 
-/* What the guest has of the flags: IF, IOPL, VIF and VIP are the record's. RF is pushed set by a fault, whatever it was. */
+/* What the guest has of the flags: IF, IOPL, VIF and VIP are the record's. RF is pushed set by a fault, whatever it was; the guest's is set if it was
+ * at the entry and no instruction has been completed since, or so it seems. */
 #define VIRTUAL_FLAGS ((uint64_t)(RFLAGS_IF | RFLAGS_IOPL | RFLAGS_VIF | RFLAGS_VIP))
 
 static void keep_frame(struct vcpu *v, const struct ring_frame *f)
 {
-	bool fault = f->vector < 32 && f->vector != VEC_DB && f->vector != VEC_NMI;
+	bool fault = f->vector < 32 && f->vector != VEC_DB && f->vector != VEC_NMI && !(v->s.entered_rf && f->rip == v->s.entered_rip);
 	uint64_t flags = (f->flags & ~VIRTUAL_FLAGS & ~(fault ? (uint64_t)RFLAGS_RF : 0)) | (vcpu_get(v, VMCS_GUEST_RFLAGS) & VIRTUAL_FLAGS);
 	vcpu_set(v, VMCS_GUEST_RIP, f->rip);
 	/* IRET to a stack of 32 bits leaves the upper half of RSP as the VMM had it; it is nobody's in compatibility mode, and 0 by custom.

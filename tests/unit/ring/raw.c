@@ -241,3 +241,50 @@ Test(ring_raw, syscall_that_is_off_is_undefined_in_the_code_segment_it_was_in)
 		machine_free(m);
 	}
 }
+
+/* An NMI at the first exception exit at rip. */
+static bool nmi_there(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	struct two *t = who;
+	if (x->reason == EXIT_EXCEPTION && vcpu_peek(v, VMCS_GUEST_RIP) == t->rip && t->n) {
+		t->n = 0;
+		v->model->s.nmi_pending = 1;
+	}
+	return false;
+}
+
+/* SDM Vol. 3B, "Instruction-Breakpoint Exception Condition": RF stays set until the instruction that IRET returned to has been executed. A page that the
+ * VMM has not mapped yet is no exception of the guest's. */
+Test(ring_raw, rf_outlasts_a_fault_that_is_the_vmms_own)
+{
+	static const uint8_t code[] = {
+		0xba, 0, 0, 0x10, 0,            /* mov edx, PAGES */
+		0x68, 2, 0, 1, 0,               /* push RF */
+		0x6a, 0x10,                     /* push the code segment */
+		0x68, 19, 0, 2, 0,              /* push CODE + 19 */
+		0xcf,                           /* iret */
+		0x90,
+		0xf6, 0x02, 0x00,               /* CODE + 19: test byte [edx], 0 */
+		0xfa, 0xf4,                     /* cli; hlt */
+	};
+	static const uint8_t nmi[] = {
+		0x8b, 0x44, 0x24, 0x08,         /* mov eax, [esp + 8] */
+		0xa3, 0x04, 0x80, 0, 0,         /* mov [SEEN + 4], eax */
+		0x8b, 0x04, 0x24,               /* mov eax, [esp] */
+		0xa3, 0x08, 0x80, 0, 0,         /* mov [SEEN + 8], eax */
+		0xcf,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, sizeof code, nmi, sizeof nmi);
+		struct two two = { .rip = CODE + 19, .n = 1 };
+		m->vmm->exit_seen = nmi_there;
+		m->vmm->exit_who = &two;
+		(void)machine_run(m, 1000000, 0);
+		cr_expect_eq(two.n, 0, "%s/%s: no exit there", t->cpu, t->mmu);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 4)), 0x10002, "%s/%s: %#x", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 4)));
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 8)), CODE + 19, "%s/%s: %#x", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 8)));
+		cr_expect(eq(u32, mem_read32(&vm->mem, HPA(SEEN)), 0), "no exception");
+		machine_free(m);
+	}
+}
