@@ -42,14 +42,19 @@ static bool stack(struct vcpu *v, uint64_t *lin)
 
 /* ---- returns ---- */
 
+static const enum seg_reg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+
+static bool inner(struct vcpu *v, unsigned i)
+{
+	const uint32_t attr = (uint32_t)vcpu_get(v, (enum vmcs_field)(VMCS_GUEST_ES_ACCESS + (int)i));
+	return !(attr & SEG_UNUSABLE) && ring_inner(attr);
+}
+
 /* Data segments that the user may not have become null. */
 static void drop_inner(struct vcpu *v)
 {
-	static const enum seg_reg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
-		const uint32_t attr = (uint32_t)vcpu_get(v, (enum vmcs_field)(VMCS_GUEST_ES_ACCESS + (int)data[i]));
-		const bool conforming = (attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
-		if (attr & SEG_UNUSABLE || conforming || SEG_DPL(attr) == 3)
+		if (!inner(v, data[i]))
 			continue;
 		/* the base stays: 64-bit code goes on using FS's and GS's */
 		vcpu_set(v, (enum vmcs_field)(VMCS_GUEST_ES + (int)data[i]), 0);
@@ -147,6 +152,9 @@ static bool sysexit(struct vcpu *v, unsigned size)
 	vcpu_set(v, VMCS_GUEST_RIP, to64 ? rip : rip & 0xffffffff);
 	vcpu_set(v, VMCS_GUEST_RSP, to64 ? sp : sp & 0xffffffff);
 	user_segments(v, cs, (uint16_t)(cs + 8), to64 ? SEG_L : SEG_DB);
+	for (unsigned i = 0; i < ARRAY_LEN(data) && !wide_now(v); i++)
+		if (inner(v, data[i]))
+			v->s.segments_changed |= (uint32_t)BIT(data[i]);        /* the user keeps it: segment.c */
 	over(v);
 	return true;
 }

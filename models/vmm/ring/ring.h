@@ -158,6 +158,7 @@ bool ring_descriptor_of(uint64_t base, uint32_t limit, uint32_t attr, uint64_t *
 void ring_segments_init(struct vcpu *v);                /* once, after its record: nothing is loaded yet */
 void ring_segments_fini(struct vcpu *v);                /* INIT, reset: no page of its is traced any more */
 void ring_gdt_load(struct vcpu *v);                     /* the physical CPU is its from here on: take_up() */
+bool ring_inner(uint32_t attr);                 /* a segment that ring 3 may not load */
 void ring_segments_came(struct vcpu *v, const struct ring_frame *f);    /* back from the guest, first of all: selectors it has loaded itself into the record */
 /* Last of all before IRET: real segment registers for the record's; sets f->cs, f->ss. False: the guest's RIP lies behind the cut of its code
  * segment: interpret. */

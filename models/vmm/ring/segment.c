@@ -458,6 +458,11 @@ static uint16_t load_stack_or_code(struct vcpu *v, unsigned i, struct desc *d, s
 	return (uint16_t)((k->sel & ~3u) | ring_real_cpl(v, vcpu_get(v, VMCS_GUEST_CS) & 3));
 }
 
+bool ring_inner(uint32_t attr)
+{
+	return (attr & (TYPE_CODE | TYPE_CONFORMING)) != (TYPE_CODE | TYPE_CONFORMING) && SEG_DPL(attr) != 3;
+}
+
 static uint16_t load(struct vcpu *v, unsigned i)
 {
 	struct cpu *c = v->cpu;
@@ -471,6 +476,12 @@ static uint16_t load(struct vcpu *v, unsigned i)
 		seg_set_null(c, (enum seg_reg)i, k.sel & 3);
 		k.sel &= 3;
 	} else {
+		/* SYSEXIT leaves ring 3 with what the kernel had loaded; the VMM's IRET would drop what is not for ring 3 */
+		if (!wide(v) && (vcpu_get(v, VMCS_GUEST_CS) & 3) == 3 && ring_inner(d.attr)) {
+			if (!k.place)
+				k.place = entry_at(v, c, k.sel & 4 ? LDT : GDT, k.sel >> 3);
+			k.raw |= 3ull << 45;
+		}
 		if (k.place)
 			put(v, k.place, k.raw);
 		decode_raw(k.raw, &d);

@@ -288,3 +288,31 @@ Test(ring_raw, rf_outlasts_a_fault_that_is_the_vmms_own)
 		machine_free(m);
 	}
 }
+
+/* SDM Vol. 2B, "SYSEXIT": CS and SS are loaded, no other register is looked at. Ring 3 goes on with what the kernel had in them. */
+Test(ring_raw, sysexit_leaves_the_kernels_data_segments)
+{
+	static const uint8_t code[] = {
+		0xb9, 0x74, 0x01, 0, 0,         /* mov ecx, IA32_SYSENTER_CS */
+		0xb8, 0x10, 0, 0, 0,            /* mov eax, the code segment */
+		0x31, 0xd2, 0x0f, 0x30,         /* xor edx, edx; wrmsr */
+		0xb8, 0x18, 0, 0, 0,            /* mov eax, the data segment */
+		0x8e, 0xe0,                     /* mov fs, eax */
+		0xba, 35, 0, 2, 0,              /* mov edx, CODE + 35 */
+		0xb9, 0, 0, 3, 0,               /* mov ecx, STACK */
+		0x0f, 0x35, 0x90, 0x90,         /* sysexit */
+		0x8c, 0xe0,                     /* CODE + 35: mov eax, fs */
+		0xa3, 0x04, 0x80, 0, 0,         /* mov [SEEN + 4], eax */
+		0x64, 0xc7, 0x05, 0x08, 0x80, 0, 0, 7, 0, 0, 0, /* mov dword fs:[SEEN + 8], 7 */
+		0xeb, 0xfe,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, sizeof code, NULL, 0);
+		(void)machine_run(m, 1000000, 0);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 4)), 0x18, "%s/%s: FS %#x", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 4)));
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 8)), 7, "%s/%s", t->cpu, t->mmu);
+		cr_expect(eq(u32, mem_read32(&vm->mem, HPA(SEEN)), 0), "no exception");
+		machine_free(m);
+	}
+}
