@@ -8,6 +8,7 @@
 
 local slice, cpu = math.tointeger(set.slice or 200000), set.cpu or "trap"
 check(slice and slice >= 20000, "slice is at least 20000 cycles")
+if not check(cpu == "trap" or cpu == "bt", "cpu is trap or bt: VT-x's VMM is entered by VM exits, and this kernel is not paravirtual") then return end
 
 local m = machine { profile = set.profile or "skylake", ram = "256M", console = false }
 

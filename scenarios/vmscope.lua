@@ -316,6 +316,7 @@
 ---@field ["vmm.irq"]? integer find the virtual interrupt to inject, or ask for the window
 ---@field ["vmm.host_irq"]? integer the host's own interrupt handler, EOI included
 ---@field ["vmm.schedule"]? integer choose the virtual CPU that runs next
+---@field ["vmm.timer"]? integer world switch: arm the host's timer, a write to its local APIC (assumed)
 ---@field ["vmm.switch"]? integer world switch: MSRs and debug registers no VMCS holds
 ---@field ["vmm.fpu"]? integer world switch: XSAVE and XRSTOR of the floating-point state
 ---@field ["vmm.start"]? integer a virtual CPU's INIT or start-up IPI

@@ -172,6 +172,8 @@ void vmm_run(struct vmm *m, struct cpu *c)
 			m->s.current[c->number] = vcpu_vpid(v);
 			vcpu_switch_step(v, STEP_DECIDE);
 			if (v->vm->virt->ring) {
+				if (m->vcpus > m->p.cpus)
+					vmm_cost(c, VMM_COST_TIMER);
 				arm(m, v);
 				vcpu_switch_step(v, STEP_TIMER);
 			}

@@ -110,6 +110,8 @@ static void slice_over(void *who, cycle_t now, uint32_t code, uint64_t arg)
 	struct vmm *v = who;
 	struct vcpu *holder = vmm_holder(v, v->p.cpu[code]);
 	(void)now, (void)arg;
+	if (cpu_root_modelled(v->p.cpu[code]))
+		return;                 /* the VMM is at work there, and looks at the time before it enters anybody */
 	if (holder)
 		vcpu_switch_step(holder, STEP_INTERRUPT);
 	vmm_kick(v, v->p.cpu[code]);
