@@ -7,7 +7,7 @@
 -- goes on. docs/ring.md; the trace event switch_step has the same for other tools.
 
 local slice, cpu = math.tointeger(set.slice or 200000), set.cpu or "trap"
-check(slice and slice >= 20000, "slice is at least 20000 cycles")
+if not check(slice and slice >= 20000, "slice is a number of cycles, at least 20000") then return end
 if not check(cpu == "trap" or cpu == "bt", "cpu is trap or bt: VT-x's VMM is entered by VM exits, and this kernel is not paravirtual") then return end
 
 local m = machine { profile = set.profile or "skylake", ram = "256M", console = false }

@@ -68,7 +68,10 @@ static void head(const struct comparison *c, struct layout l, size_t from, size_
 	for (size_t t = from; t < to; t++) {
 		a += put_name(cpu + a, sizeof cpu - (size_t)a, l.cell, c->plan.spec[t].cpu);
 		column_name(&c->plan.spec[t], name, sizeof name);
-		b += put_name(mmu + b, sizeof mmu - (size_t)b, l.cell, name);
+		if (mmu[b - 1] != ' ' && (int)strlen(name) == l.cell - 1)       /* one letter on: not glued to a name of six */
+			b += snprintf(mmu + b, sizeof mmu - (size_t)b, "%*s", l.cell, name);
+		else
+			b += put_name(mmu + b, sizeof mmu - (size_t)b, l.cell, name);
 	}
 	put_trimmed(f, cpu);
 	put_trimmed(f, mmu);

@@ -411,6 +411,16 @@ static void on_event(void *who, const struct trace_record *t)
 
 /* ---- life ---- */
 
+int equiv_possible(const struct setup *s, struct err *e)
+{
+	if (!setup_virtual(s))
+		return err_set(e, NULL, "--cpu vmx --mmu ept, for example", "there is no virtual machine to compare with a bare one");
+	if (s->cpu && strcmp(s->cpu, "pv") == 0)
+		return err_set(e, NULL, "vmscope compare --technique pv/direct,pv/shadow.wp sets its console and memory against the unmodified kernel's",
+		               "a paravirtual kernel does not run on a bare machine: equiv has nothing to set it against");
+	return 0;
+}
+
 static int able(const struct run *test, struct err *e)
 {
 	if (test->vms != 1)

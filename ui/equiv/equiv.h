@@ -61,6 +61,8 @@ struct equiv_options {
 
 /* The run under test: booted, not started, with one virtual machine of one CPU; image: what was booted. -1 with err: it
  * cannot be compared. */
+/* Before a machine is made of it: is there something a bare machine could do as well? */
+int equiv_possible(const struct setup *s, struct err *e);
 int equiv(struct run *test, const struct boot_image *image, const struct equiv_options *o, struct equiv_result *out, struct err *e);
 
 /* Why a critical instruction breaks a VMM that leaves it to the hardware outside ring 0; NULL: it does not. */

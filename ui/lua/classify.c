@@ -5,6 +5,14 @@
 #include "ui/lua/api.h"
 #include "ui/lua/profile_file.h"
 
+static bool flag(lua_State *L, const char *key)
+{
+	int type = lua_getfield(L, 1, key);
+	if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+		luaL_error(L, "classify: %s: true or false was expected, got %s", key, lua_typename(L, type));
+	return lua_toboolean(L, -1);
+}
+
 int l_classify(lua_State *L)
 {
 	static const char *const keys[] = { "profile", "umip", "trap_critical", NULL };
@@ -19,10 +27,8 @@ int l_classify(lua_State *L)
 		api_keys(L, 1, keys);
 		if (lua_getfield(L, 1, "profile") != LUA_TNIL)
 			name = luaL_checkstring(L, -1);
-		lua_getfield(L, 1, "umip");
-		umip = lua_toboolean(L, -1);
-		lua_getfield(L, 1, "trap_critical");
-		trap = lua_toboolean(L, -1);
+		umip = flag(L, "umip");
+		trap = flag(L, "trap_critical");
 	}
 	if (profile_load(name, &p, NULL, &e) != 0)
 		return api_throw(L, &e);

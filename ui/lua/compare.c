@@ -245,6 +245,8 @@ int l_compare(lua_State *L)
 		api_keys(L, 1, keys);
 		api_each_key(L, 1, "compare", option, h);
 	}
+	if (h->o.all && h->o.technique.n)
+		return luaL_error(L, "compare: all is every technique, 'technique' some of them\n    one of the two");
 	if (s->session->o.max_cycles < h->o.max_cycles)
 		h->o.max_cycles = s->session->o.max_cycles;
 	if (s->session->o.seed_given) {

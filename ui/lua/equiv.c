@@ -111,7 +111,8 @@ int l_equiv(lua_State *L)
 	luaL_checktype(L, 1, LUA_TTABLE);
 	lua_settop(L, 1);
 	struct asked *a = asked_push(L);
-	if (api_each_key(L, 1, "equiv", key, a) != 0 || setup_finish(&a->setup, &a->e) != 0)
+	if (api_each_key(L, 1, "equiv", key, a) != 0 || setup_finish(&a->setup, &a->e) != 0 || equiv_possible(&a->setup, &a->e) != 0 ||
+	    setup_page_used(&a->setup, &a->e) != 0)
 		return api_throw(L, &a->e);
 	if (!a->image.kernel)
 		return luaL_error(L, "equiv: the key 'kernel' is missing\n    for example: kernel = guest \"kernel64\"");

@@ -189,8 +189,10 @@ int l_report(lua_State *L)
 	n = (lua_Integer)lua_rawlen(L, 2);
 	rows = (lua_Integer)lua_rawlen(L, 3);
 	luaL_argcheck(L, n >= 1 && n <= COLUMNS_MAX, 1, "expected 1..32 columns");
-	if (lua_getfield(L, 1, "title") != LUA_TNIL)
-		sandbox_print(L, lua_pushfstring(L, "%s\n", luaL_checkstring(L, -1)), lua_rawlen(L, -1));
+	if (lua_getfield(L, 1, "title") != LUA_TNIL) {
+		const char *title = lua_pushfstring(L, "%s\n", luaL_checkstring(L, -1));
+		sandbox_print(L, title, lua_rawlen(L, -1));
+	}
 	lua_settop(L, 3);
 	for (int pass = 0; pass < 2; pass++)
 		for (lua_Integer r = 0; r <= rows; r++) {

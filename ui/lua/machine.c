@@ -95,6 +95,16 @@ static struct setup *setup_push(lua_State *L, const char *where)
 	return s;
 }
 
+/* A message with its position in front, unless it has one. */
+static int positioned(lua_State *L, const char *where, const struct err *e)
+{
+	if (strncmp(e->text, where, strlen(where)) == 0)
+		lua_pushstring(L, e->text);
+	else
+		lua_pushfstring(L, "%s: %s", where, e->text);
+	return lua_error(L);
+}
+
 int l_machine_new(lua_State *L)
 {
 	struct scenario *sc = scenario_of(L);
@@ -128,9 +138,7 @@ int l_machine_new(lua_State *L)
 	api_push(L, API_MACHINE, r, -1);
 	return 1;
 failed:
-	/* the message has its position already */
-	lua_pushstring(L, e.text);
-	return lua_error(L);
+	return positioned(L, where, &e);
 }
 
 /* ---- m:boot ---- */
@@ -235,6 +243,8 @@ int l_vm(lua_State *L)
 		err_set(&e, where, "cpu = \"vmx\", mmu = \"ept\"", "vm: native is the machine itself, not a virtual machine");
 		goto failed;
 	}
+	if (setup_page_used(s, &e) != 0)
+		goto failed;
 	s->config.profile = host->m->config.profile;
 	s->config.fast = host->m->config.fast;
 	r = session_vm(host, s, &e);
@@ -247,8 +257,7 @@ int l_vm(lua_State *L)
 	api_push(L, API_VM, r, -1);
 	return 1;
 failed:
-	lua_pushstring(L, e.text);
-	return lua_error(L);
+	return positioned(L, where, &e);
 }
 
 /* ---- typing ---- */

@@ -241,6 +241,8 @@ int sandbox_run(struct sandbox *s, const char *text, size_t n, const char *name,
 {
 	char chunk[4200];
 
+	if (memchr(text, '\0', n))
+		return err_set(e, name, "vmscope boot runs images", "not a scenario: this is no text");
 	snprintf(chunk, sizeof chunk, "@%s", name);
 	if (luaL_loadbufferx(s->L, text, n, chunk, "t") != LUA_OK) {
 		err_set(e, NULL, NULL, "%s", lua_tostring(s->L, -1));

@@ -339,6 +339,17 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 	return setup_set(s, key, eq + 1, where, e);
 }
 
+int setup_page_used(const struct setup *s, struct err *e)
+{
+	if (s->vm.page_shift == 12)
+		return 0;
+	if (!setup_virtual(s))
+		return err_set(e, "page", "its own pages a kernel chooses itself: the workloads' parameter pages=2m", "no VMM maps memory on the bare machine");
+	if (strcmp(s->vm.mmu, "agile") == 0 || strcmp(s->vm.mmu, "direct") == 0)
+		return err_set(e, "page", "--mmu ept, or shadow paging", "under %s the VMM maps pages of 4 KB alone", s->vm.mmu);
+	return 0;
+}
+
 int setup_finish(struct setup *s, struct err *e)
 {
 	if (technique_check(s->cpu, s->mmu, e) != 0)

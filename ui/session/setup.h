@@ -38,6 +38,7 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 /* Load the profile and apply the rows: config is complete afterwards. */
 bool setup_virtual(const struct setup *s);       /* a technique other than native was asked for */
 int setup_finish(struct setup *s, struct err *e);
+int setup_page_used(const struct setup *s, struct err *e);        /* of one machine: a larger page is one that a VMM can map with */
 const char *setup_keep(struct setup *s, const char *text);      /* a copy that lives as long as the setup */
 bool setup_is_path(const char *key);                            /* the key's value names a file */
 
