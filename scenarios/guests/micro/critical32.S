@@ -17,6 +17,18 @@
 	.balign	4
 cases:
 
+/* To ring 3, by an instruction that traps. Data segments stay the kernel's. */
+.macro USER
+	mov	$0x174, %ecx			/* IA32_SYSENTER_CS */
+	mov	$0x10, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	$1f, %edx
+	mov	$stack_top, %ecx
+	sysexit
+1:
+.endm
+
 	.text
 	.globl	_start
 _start:
@@ -158,6 +170,98 @@ _start:
 	pushl	$end
 	lret
 
+	/* other encodings: 16 bits, memory */
+	CASE	sgdt_16
+	.byte	0x66
+	sgdt	scratch
+	jmp	end
+	CASE	sldt_mem
+	sldt	scratch
+	jmp	end
+	CASE	str_mem
+	str	scratch
+	jmp	end
+	CASE	smsw_mem
+	smsw	scratch
+	jmp	end
+	CASE	lar_mem
+	movw	$8, scratch
+	larw	scratch, %ax
+	jmp	end
+	CASE	verr_mem
+	movw	$SELECTOR_RING1, scratch
+	verr	scratch
+	jmp	end
+	CASE	mov_mem_cs
+	mov	%cs, scratch
+	jmp	end
+	CASE	mov_mem_ss
+	mov	%ss, scratch
+	jmp	end
+	CASE	push_cs_16
+	.byte	0x66
+	push	%cs
+	jmp	end
+	CASE	push_ss
+	push	%ss
+	jmp	end
+	CASE	call_far_mem
+	lcall	*code
+	CASE	ret_far_imm
+	pushl	$0
+	pushl	$0
+	pushl	$CODE_RING1
+	pushl	$end
+	lret	$8
+	CASE	popf_iopl
+	pushl	$0x3002
+	popf
+	jmp	end
+	CASE	popf_off		/* of interrupts that STI, which traps, has let in */
+	sti
+	nop
+	pushl	$2
+	popf
+	jmp	end
+
+	/* in ring 3 */
+	CASE	user_sgdt
+	USER
+	sgdt	scratch
+	jmp	end
+	CASE	user_str
+	USER
+	str	%eax
+	jmp	end
+	CASE	user_smsw
+	USER
+	smsw	%eax
+	jmp	end
+	CASE	user_pushf		/* IF is clear, which the VMM's is not */
+	USER
+	pushf
+	jmp	end
+
+	/* nothing escapes the VMM where nothing is to be changed, and ring 3 has no more of a kernel's selectors than ring 1 */
+	CASE	popf_same
+	pushl	$0x8D7
+	popf
+	jmp	end
+	CASE	user_popf
+	USER
+	pushl	$0x3202
+	popf
+	jmp	end
+	CASE	user_mov_from_cs
+	USER
+	mov	%cs, %eax
+	jmp	end
+	CASE	user_lar
+	USER
+	mov	$8, %ecx
+	lar	%ecx, %eax
+	jmp	end
+
 	/* critical, but no VMM misses them: their gates are its own; CR4.TSD and CR4.PCE make the last ones trap */
 	CASE	int
 	int	$0x0D
@@ -179,7 +283,7 @@ _start:
 
 	.data
 	.balign	8
-gdt:	.quad	0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x0000890000000067
+gdt:	.quad	0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x0000890000000067, 0x00CFFB000000FFFF, 0x00CFF3000000FFFF
 gdt_end:
 gdt_pointer:
 	.word	gdt_end - gdt - 1
@@ -190,6 +294,8 @@ idt_pointer:
 pointer:
 	.long	stack_top
 	.word	SELECTOR_RING1
+code:	.long	end
+	.word	8
 	.balign	8
 tss:	.long	0, stack_top, 0x10
 	.skip	0x68 - 12 - 4

@@ -11,6 +11,27 @@
 #include "console.inc"
 #include "critical.inc"
 
+/* To ring 3, by instructions that trap: SYSRET, when pages are the user's. */
+.macro USER
+	orl	$4, pml4
+	orl	$4, pdpt
+	orl	$4, page_directory
+	mov	%cr3, %rax
+	mov	%rax, %cr3
+	mov	$0xC0000080, %ecx		/* IA32_EFER.SCE */
+	rdmsr
+	or	$1, %eax
+	wrmsr
+	mov	$0xC0000081, %ecx		/* IA32_STAR */
+	mov	$((DATA_RING3 - 8) << 16) | 8, %edx
+	xor	%eax, %eax
+	wrmsr
+	mov	$1f, %ecx
+	mov	$0x3002, %r11d
+	sysretq
+1:
+.endm
+
 	.section .rodata.cases, "a"
 	.balign	8
 cases:
@@ -132,6 +153,73 @@ start64:
 	pushq	$CODE_RING3
 	pushq	$end
 	lretq
+
+	/* other encodings: 16 and 32 bits, memory */
+	CASE	sldt_mem
+	sldt	scratch
+	jmp	end
+	CASE	str_mem
+	str	scratch
+	jmp	end
+	CASE	smsw_mem
+	smsw	scratch
+	jmp	end
+	CASE	lar_mem
+	movw	$8, scratch
+	larw	scratch, %ax
+	jmp	end
+	CASE	verw_mem
+	movw	$0x10, scratch
+	verw	scratch
+	jmp	end
+	CASE	mov_mem_cs
+	mov	%cs, scratch
+	jmp	end
+	CASE	ret_far_32
+	sub	$16, %rsp
+	movl	$end, (%rsp)
+	movl	$CODE_RING3, 4(%rsp)
+	movl	$stack_top, 8(%rsp)
+	movl	$DATA_RING3, 12(%rsp)
+	lretl
+	CASE	popf_iopl
+	pushq	$0x3002
+	popfq
+	jmp	end
+
+	/* in ring 3, IF clear, IOPL 3 */
+	CASE	user_sgdt
+	USER
+	sgdt	scratch
+	jmp	end
+	CASE	user_str
+	USER
+	str	%eax
+	jmp	end
+	CASE	user_smsw
+	USER
+	smsw	%eax
+	jmp	end
+	CASE	user_pushf
+	USER
+	pushfq
+	jmp	end
+	CASE	user_popf
+	USER
+	pushq	$0x3202
+	popfq
+	jmp	end
+
+	/* nothing escapes the VMM where nothing is to be changed */
+	CASE	popf_same
+	pushq	$0x8D7
+	popfq
+	jmp	end
+	CASE	user_lar
+	USER
+	mov	$8, %ecx
+	lar	%ecx, %eax
+	jmp	end
 
 	/* critical, but this VMM loses nothing by them: what ring 3 must not load is not present, gates are the VMM's own, CR4.TSD and
 	 * CR4.PCE make time-stamps and counters trap */

@@ -32,7 +32,7 @@ static void equivalent(const char *cpu, unsigned bits, const char *what, const c
 	cr_expect(eq(int, r.status, 1), "the guest knows no case '%s'", what);
 }
 
-static void breaks(unsigned bits, const char *what, const char *text, const char *field, const char *reason)
+static void breaks(unsigned bits, unsigned ring, const char *what, const char *text, const char *field, const char *reason)
 {
 	struct equiv_result r = under("trap", bits, what, "");
 	char symbol[64];
@@ -43,7 +43,7 @@ static void breaks(unsigned bits, const char *what, const char *text, const char
 	cr_expect(strncmp(r.symbol, symbol, strlen(symbol)) == 0, "%s, not %s", r.symbol, symbol);
 	cr_expect(r.critical);
 	cr_expect(not(r.interrupt));
-	cr_expect(eq(u32, r.ring, 0));
+	cr_expect(eq(u32, r.ring, ring));
 	cr_expect(strstr(r.reason, reason) != NULL, "%s", r.reason);
 	for (unsigned i = 0; i < r.fields; i++)
 		shown |= strncmp(r.field[i].name, field, strlen(field)) == 0;
@@ -54,7 +54,8 @@ static void breaks(unsigned bits, const char *what, const char *text, const char
 }
 
 /* the case's name; what is disassembled; what differs; words of the reason */
-#define BREAKS(bits, name, text, field, reason) Test(critical, name##_##bits) { breaks(bits, #name, text, field, reason); }
+#define BREAKS(bits, name, text, field, reason) Test(critical, name##_##bits) { breaks(bits, 0, #name, text, field, reason); }
+#define IN_RING_3(bits, name, text, field, reason) Test(critical, name##_##bits) { breaks(bits, 3, #name, text, field, reason); }
 #define SELF(bits, name) Test(critical, name##_##bits##_does_not_escape) { equivalent("trap", bits, #name, ""); equivalent("trap", bits, #name, "trap.critical=1"); }
 
 BREAKS(32, sgdt,   "sgdt",  "memory", "SGDT stores the real GDTR")
@@ -86,6 +87,28 @@ BREAKS(32, lss,    "lss",   "rip",    "LSS checks the selector against the real 
 BREAKS(32, call_far, "call far", "memory", "CALL pushes the real CS")
 BREAKS(32, jmp_far, "jmp far", "rsp",  "JMP checks the selector against the real ring")
 BREAKS(32, ret_far, "ret far", "rsp",  "RET returns by the real ring")
+BREAKS(32, sgdt_16, "sgdt", "memory", "SGDT stores the real GDTR")
+BREAKS(32, sldt_mem, "sldt", "memory", "SLDT stores the real LDTR")
+BREAKS(32, str_mem, "str", "memory", "STR stores the real TR")
+BREAKS(32, smsw_mem, "smsw", "memory", "SMSW stores the low half of the real CR0")
+BREAKS(32, lar_mem, "lar ax", "rax",   "LAR sees the VMM's descriptor")
+BREAKS(32, verr_mem, "verr [", "rflags", "VERR sees the VMM's descriptor")
+BREAKS(32, mov_mem_cs, "mov [", "memory", "MOV shows the real ring")
+BREAKS(32, mov_mem_ss, "mov [", "memory", "MOV shows the real ring")
+BREAKS(32, push_cs_16, "push cs", "memory", "PUSH pushes a selector that shows the real ring")
+BREAKS(32, push_ss, "push ss", "memory", "PUSH pushes a selector that shows the real ring")
+BREAKS(32, call_far_mem, "call far [", "memory", "CALL pushes the real CS")
+BREAKS(32, ret_far_imm, "ret far 0x8", "rsp", "RET returns by the real ring")
+BREAKS(32, popf_iopl, "popfd", "rflags", "POPFD does not change IF and IOPL")
+BREAKS(32, popf_off, "popfd", "rflags", "POPFD does not change IF and IOPL")
+IN_RING_3(32, user_sgdt, "sgdt", "memory", "SGDT stores the real GDTR")
+IN_RING_3(32, user_str, "str", "rax", "STR stores the real TR")
+IN_RING_3(32, user_smsw, "smsw", "rax", "SMSW stores the low half of the real CR0")
+IN_RING_3(32, user_pushf, "pushfd", "memory", "PUSHFD pushes the real IF")
+SELF(32, popf_same)
+SELF(32, user_popf)
+SELF(32, user_mov_from_cs)
+SELF(32, user_lar)
 SELF(32, int)
 SELF(32, int3)
 SELF(32, int1)
@@ -115,6 +138,21 @@ BREAKS(64, lss,    "lss",   "rip",    "LSS checks the selector against the real 
 BREAKS(64, call_far, "call far", "rsp", "CALL pushes the real CS")
 BREAKS(64, jmp_far, "jmp far", "rsp",  "JMP checks the selector against the real ring")
 BREAKS(64, ret_far, "ret far", "rsp",  "RET returns by the real ring")
+BREAKS(64, sldt_mem, "sldt", "memory", "SLDT stores the real LDTR")
+BREAKS(64, str_mem, "str", "memory", "STR stores the real TR")
+BREAKS(64, smsw_mem, "smsw", "memory", "SMSW stores the low half of the real CR0")
+BREAKS(64, lar_mem, "lar ax", "rax",   "LAR sees the VMM's descriptor")
+BREAKS(64, verw_mem, "verw [", "rflags", "VERW sees the VMM's descriptor")
+BREAKS(64, mov_mem_cs, "mov [", "memory", "MOV shows the real ring")
+BREAKS(64, ret_far_32, "ret far", "rsp", "RET returns by the real ring")
+BREAKS(64, popf_iopl, "popfq", "rflags", "POPFQ does not change IF and IOPL")
+IN_RING_3(64, user_sgdt, "sgdt", "memory", "SGDT stores the real GDTR")
+IN_RING_3(64, user_str, "str", "rax", "STR stores the real TR")
+IN_RING_3(64, user_smsw, "smsw", "rax", "SMSW stores the low half of the real CR0")
+IN_RING_3(64, user_pushf, "pushfq", "memory", "PUSHFQ pushes the real IF")
+IN_RING_3(64, user_popf, "popfq", "rflags", "POPFQ does not change IF")
+SELF(64, popf_same)
+SELF(64, user_lar)
 SELF(64, mov_to_ds)
 SELF(64, pop_fs)
 SELF(64, lfs)
