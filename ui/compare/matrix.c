@@ -77,11 +77,22 @@ static void head(const struct comparison *c, struct layout l, size_t from, size_
 	put_trimmed(f, mmu);
 }
 
+/* A label too long is cut behind a whole word, if one fits. */
+static int label_fits(const char *label, int room)
+{
+	int n = (int)strlen(label);
+	if (n <= room)
+		return n;
+	for (n = room; n > 0 && label[n] != ' '; n--)
+		;
+	return n ? n : room;
+}
+
 static void row(const struct comparison *c, size_t block, struct layout l, const char *label, size_t from, size_t to, FILE *f)
 {
 	char line[TEXT], text[24];
 	size_t best = best_of(c, block);
-	int n = snprintf(line, sizeof line, "%-*.*s%*s ", l.label, l.label, label, NATIVE - 1, record_good(&c->record[block]) ?
+	int n = snprintf(line, sizeof line, "%-*.*s%*s ", l.label, label_fits(label, l.label), label, NATIVE - 1, record_good(&c->record[block]) ?
 	                 cycles_of(&c->record[block], text, sizeof text) : "-");
 	for (size_t t = from; t < to; t++) {
 		double x = slowdown(c, block + t);

@@ -4,6 +4,7 @@
 #include "ui/classify/classify.h"
 #include "ui/lua/api.h"
 #include "ui/lua/profile_file.h"
+#include "ui/lua/watchdog.h"
 
 static bool flag(lua_State *L, const char *key)
 {
@@ -33,7 +34,10 @@ int l_classify(lua_State *L)
 	if (profile_load(name, &p, NULL, &e) != 0)
 		return api_throw(L, &e);
 	const struct class_options o = { &p, umip, trap };
-	if (classify(&o, &all, &e) != 0)
+	watchdog_machine(true);
+	int status = classify(&o, &all, &e);
+	watchdog_machine(false);
+	if (status != 0)
 		return api_throw(L, &e);
 	lua_createtable(L, (int)all.n, 0);
 	for (size_t i = 0; i < all.n; i++) {

@@ -4,6 +4,7 @@
 
 #include "ui/equiv/equiv.h"
 #include "ui/lua/api.h"
+#include "ui/lua/watchdog.h"
 
 struct asked {
 	struct setup setup;
@@ -122,7 +123,9 @@ int l_equiv(lua_State *L)
 	struct run *r = session_machine(&s, &used, &a->e);
 	if (r && run_boot(r, &a->image, &a->e) == 0) {
 		run_face(r)->echo = a->console;
+		watchdog_machine(true);
 		status = equiv(r, &a->image, &a->o, &result, &a->e);
+		watchdog_machine(false);
 	}
 	session_fini(&s);
 	if (status != 0)
