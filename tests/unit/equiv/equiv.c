@@ -100,7 +100,7 @@ ANYCODE(unsync, "vmx mmu=shadow.unsync")
 
 /* ---- what is wrong is found ---- */
 
-struct wrong { uint64_t n; unsigned reg; uint64_t gpa; bool memory, done; };
+struct wrong { uint64_t n; unsigned reg; uint64_t gpa; bool memory, debug, done; };
 
 static void make_wrong(void *who, struct machine *m, uint64_t n)
 {
@@ -115,6 +115,8 @@ static void make_wrong(void *who, struct machine *m, uint64_t n)
 		mem_peek(&m->mem, at, &byte, 1);
 		byte ^= 1u << (n & 7);
 		mem_write(&m->mem, at, &byte, 1);
+	} else if (w->debug) {
+		m->cpu[0]->s.dr[w->reg] ^= 1u << (n & 7);
 	} else {
 		m->cpu[0]->s.r[w->reg] ^= 1ull << (n % 32); /* outside 64-bit mode there is no more */
 	}
@@ -136,6 +138,13 @@ Test(equiv, a_wrong_register_is_found_at_its_instruction)
 	static const struct { unsigned r; const char *name; } regs[] = { { R_RBX, "rbx" }, { R_R11, "r11" }, { R_RSP, "rsp" } };
 	for (unsigned i = 0; i < ARRAY_LEN(regs); i++)
 		found((struct wrong){ .n = 1000 + 77777 * i, .reg = regs[i].r }, i & 1 ? "vmx mmu=ept" : "vmx mmu=shadow.wp", regs[i].name);
+}
+
+Test(equiv, a_wrong_debug_register_is_found_at_its_instruction)
+{
+	found((struct wrong){ .n = 1000, .debug = true, .reg = 0 }, "vmx mmu=ept", "dr0");
+	found((struct wrong){ .n = 78777, .debug = true, .reg = 3 }, "trap mmu=shadow.wp trap.critical=1", "dr3");
+	found((struct wrong){ .n = 156554, .debug = true, .reg = 6 }, "vmx mmu=shadow.wp", "dr6");
 }
 
 Test(equiv, a_wrong_byte_is_found_at_its_instruction)
