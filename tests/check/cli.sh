@@ -54,6 +54,18 @@ expect 2 "cannot open" run /nonexistent.lua
 expect 2 "did you mean 'stats'?" list stat
 expect 0 "page walks" list stats
 expect 0 "sensitive" list insns
+expect 0 "step of a context switch" explain "the state is saved" switch_step
+expect 0 "memory virtualization" explain shadow.vtlb
+expect 0 "pair of techniques" explain bt/shadow
+expect 0 "pair of techniques" explain trap/shadow.wp:whatif
+expect 2 "did you mean 'shadow.wp'?" boot $g/kernel64.elf --mmu shadow.wpp
+expect 2 "no VMM maps memory on the bare machine" boot $g/kernel64.elf --page 2M
+expect 2 "under direct the VMM maps pages of 4 KB alone" boot $g/kernel64-pv.elf --cpu pv --page 2M
+expect 2 "only binary translation has a cache" boot $g/kernel64.elf --mmu ept --blocks -
+expect 2 "equiv has nothing to set it against" equiv $g/kernel64-pv.elf --cpu pv
+expect 0 "the guest says that it failed, here as there: exit status 3" equiv $g/critical32.elf --append nosuch --cpu bt
+expect 2 "not a scenario: this is no text" run $g/kernel64.elf
+"$v" list guests | grep "a guest image" && echo "not ok cli: a guest without a row in ui/cli/guest.def" || echo "ok cli every guest says what it is"
 expect 0 "Page Fault" explain '#PF'
 expect 0 "paging" explain cr0.pg
 expect 0 "ia32_efer" explain C0000080H
