@@ -77,6 +77,12 @@ static void inject(struct vcpu *v, uint32_t type, uint8_t vector, uint64_t flags
 	v->s.pending_error = v->s.pending_length = 0;
 }
 
+/* The single step of an instruction that the VMM carried out comes before interrupts and NMIs. */
+static bool step_due(struct vcpu *v, uint64_t flags)
+{
+	return flags & RFLAGS_TF && vcpu_get(v, VMCS_GUEST_PENDING_DEBUG);
+}
+
 void vcpu_interrupt(struct vcpu *v)
 {
 	struct cpu *m = v->model;
@@ -87,12 +93,12 @@ void vcpu_interrupt(struct vcpu *v)
 		vmm_cost(v->cpu, VMM_COST_IRQ);
 		if (nmi && blocking & 8)
 			m->s.nmi_pending = 1;   /* while one is handled, the CPU holds one more */
-		if (nmi && !v->s.pending_event && !(blocking & 11)) {
-			nmi = --m->s.nmi_pending;
-			inject(v, EVENT_NMI, VEC_NMI, vcpu_get(v, VMCS_GUEST_RFLAGS));
-		}
 		uint64_t flags;
-		if (irq && !v->s.pending_event && !(blocking & 3) && (flags = vcpu_get(v, VMCS_GUEST_RFLAGS)) & RFLAGS_IF) {
+		if (nmi && !v->s.pending_event && !(blocking & 11) && !step_due(v, flags = vcpu_get(v, VMCS_GUEST_RFLAGS))) {
+			nmi = --m->s.nmi_pending;
+			inject(v, EVENT_NMI, VEC_NMI, flags);
+		}
+		if (irq && !v->s.pending_event && !(blocking & 3) && (flags = vcpu_get(v, VMCS_GUEST_RFLAGS)) & RFLAGS_IF && !step_due(v, flags)) {
 			uint8_t vector;
 			vcpu_now(v);
 			if (take(v, &vector))

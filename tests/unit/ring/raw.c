@@ -316,3 +316,41 @@ Test(ring_raw, sysexit_leaves_the_kernels_data_segments)
 		machine_free(m);
 	}
 }
+
+static bool nmi_at_port(void *who, struct vcpu *v, const struct exit_seen *x)
+{
+	if (x->reason == EXIT_IO) {
+		v->model->s.nmi_pending = 1;
+		*(bool *)who = true;
+	}
+	return false;
+}
+
+/* SDM Vol. 3A, "Priority Among Concurrent Events": traps on the previous instruction, a single step among them, come before NMIs and interrupts. */
+Test(ring_raw, the_step_of_an_emulated_instruction_comes_before_an_nmi)
+{
+	static const uint8_t code[] = {
+		0x9c,                           /* pushf */
+		0x81, 0x0c, 0x24, 0, 1, 0, 0,   /* or dword [esp], TF */
+		0x9d,                           /* popf */
+		0xe4, 0x61,                     /* in al, 61H */
+		0x90, 0xfa, 0xf4,               /* nop; cli; hlt */
+	};
+	static const uint8_t nmi[] = {
+		0x8b, 0x04, 0x24,               /* mov eax, [esp] */
+		0xa3, 0x04, 0x80, 0, 0,         /* mov [SEEN + 4], eax */
+		0xcf,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(techniques); i++) {
+		const struct technique *t = &techniques[i];
+		struct machine *vm, *m = start(t, &vm, code, sizeof code, nmi, sizeof nmi);
+		bool sent = false;
+		m->vmm->exit_seen = nmi_at_port;
+		m->vmm->exit_who = &sent;
+		(void)machine_run(m, 1000000, 0);
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN)), VEC_DB, "%s/%s: vector %u", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN)));
+		cr_expect(sent == (strcmp(t->cpu, "bt") != 0), "under TF a kernel is not translated, but interpreted: no exit");
+		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 4)), sent ? STUBS + 32 * VEC_DB : 0, "%s/%s: at %#x", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 4)));
+		machine_free(m);
+	}
+}
