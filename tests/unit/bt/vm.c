@@ -125,6 +125,18 @@ Test(bt_vm, chaining_pays_at_least_twofold_on_branches)
 	session_fini(&b);
 }
 
+/* What always traps is tried without its callout now and then, and ever more seldom. */
+Test(bt_vm, a_callout_is_kept_twice_as_long_each_time_it_is_earned)
+{
+	struct session s;
+	struct run *r = guest_run(&s, KERNEL64, "ptemod n=5000", "cpu=bt mmu=shadow shadow_flood=0");
+	through(&s, r);
+	cr_expect(stat_of(r, VMM_STAT_BT_CALLOUTS_SIMULATE) > 4500);
+	cr_expect(stat_of(r, VMM_STAT_BT_ADAPTED) >= 4);
+	cr_expect(stat_of(r, VMM_STAT_BT_ADAPTED) <= 10);
+	session_fini(&s);
+}
+
 /* A page table written again and again loses its shadow, unless that is forbidden: then each write is emulated. */
 Test(bt_vm, traces_of_page_tables_are_given_up_or_kept)
 {
