@@ -9,27 +9,7 @@
 #include "models/machine.h"
 #include "models/vmm/exit.h"
 #include "models/vmm/ring/ring.h"
-#include "sim/rng.h"
-
-#define CONSOLE_MAX 16384
-#define KERNEL32 "build/guests/kernel32.elf"
-#define KERNEL64 "build/guests/kernel64.elf"
-#define LIMIT 2000000000
-
-struct text { char s[CONSOLE_MAX]; size_t n; };
-struct run {
-	struct machine *m;
-	struct machine *vm[4];
-	struct text console[4];
-	unsigned vms;
-};
-
-static void console(void *who, const uint8_t *bytes, size_t n)
-{
-	struct text *t = who;
-	for (size_t i = 0; i < n && t->n < CONSOLE_MAX - 1; i++)
-		t->s[t->n++] = (char)bytes[i];
-}
+#include "tests/unit/vms_run.h"
 
 static void host(struct run *r, unsigned cpus, bool whatif)
 {
@@ -49,60 +29,10 @@ static struct vm_config with(const char *mmu)
 	return (struct vm_config){ .cpu = "trap", .mmu = mmu, .vcpus = 1, .page_shift = 12, .tags = true, .shadow_limit = 8 << 20 };
 }
 
-static struct machine *add(struct run *r, struct vm_config v, const char *kernel, const char *cmdline)
-{
-	struct machine_config k = r->m->config;
-	struct err e = { "" };
-	k.ram = v.ram = 32 << 20;
-	k.cpus = v.vcpus;
-	struct machine *m = machine_vm(r->m, &k, &v, &e);
-	cr_assert(m != NULL, "%s", e.text);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, machine_boot(m, &image, &e), 0), "%s", e.text);
-	machine_on_console(m, console, &r->console[r->vms]);
-	return r->vm[r->vms++] = m;
-}
-
 static void boot(struct run *r, struct vm_config v, unsigned cpus, const char *kernel, const char *cmdline)
 {
 	host(r, cpus, true);
 	add(r, v, kernel, cmdline);
-}
-
-static void native(struct run *r, unsigned cpus, const char *kernel, const char *cmdline)
-{
-	struct machine_config k;
-	struct err e = { "" };
-	memset(r, 0, sizeof *r);
-	machine_config_defaults(&k);
-	k.ram = 32 << 20;
-	k.cpus = cpus;
-	r->vm[0] = r->m = machine_new(&k, &e);
-	machine_on_console(r->m, console, &r->console[0]);
-	struct boot_image image = { .kernel = kernel, .cmdline = cmdline };
-	cr_assert(eq(int, machine_boot(r->m, &image, &e), 0), "%s", e.text);
-}
-
-static void audit(const struct run *r)
-{
-	for (unsigned i = 0; i < r->m->config.cpus; i++)
-		cr_assert(ledger_audit(&r->m->cpu[i]->ledger), "cpu%u: sum %llu, clock %llu", i,
-		          (unsigned long long)ledger_sum(&r->m->cpu[i]->ledger), (unsigned long long)r->m->cpu[i]->ledger.now);
-}
-
-static void through(struct run *r)
-{
-	enum machine_stop why = machine_run(r->m, LIMIT, 0);
-	cr_assert(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console[0].s);
-	cr_expect(eq(u32, r->m->s.exit_status & 0xff, 1), "%s", r->console[0].s);
-	audit(r);
-}
-
-static void same_memory(const struct run *a, const struct run *b)
-{
-	const struct mem *x = &a->vm[0]->mem, *y = &b->vm[0]->mem;
-	for (uint64_t at = 0; at < x->ram_size; at += PAGE_SIZE)
-		cr_assert(memcmp(x->ram + at, y->ram + at, PAGE_SIZE) == 0, "memory differs in the page at %#llx", (unsigned long long)at);
 }
 
 #define QUIET "syscall n=20;int80 n=3;pgfault n=20;divzero n=5;cli n=5;forkwait n=3;ctxsw n=20;mmapchurn n=5;faults"
@@ -129,37 +59,6 @@ OUTCOME(likewise_under_unsync_64, KERNEL64, "shadow.unsync")
 OUTCOME(likewise_under_unsync_32, KERNEL32, "shadow.unsync")
 
 /* ---- one run, however it is cut ---- */
-static void cut(struct run *r, uint64_t seed, bool snapshots)
-{
-	struct rng g;
-	enum machine_stop why;
-	rng_init(&g, seed, "cut");
-	do {
-		uint64_t n = 1 + rng_below(&g, rng_below(&g, 4) ? 2000 : 3);
-		why = rng_below(&g, 2) ? machine_run(r->m, NEVER, n) : machine_run(r->m, machine_now(r->m) + n, 0);
-		audit(r);
-		if (!snapshots || rng_below(&g, 50))
-			continue;
-		static struct text was[4];
-		memcpy(was, r->console, sizeof was);
-		struct snap *s = snap_take(r->m->snaps, "test");
-		machine_run(r->m, NEVER, 1 + rng_below(&g, 5000));
-		snap_restore(r->m->snaps, s);
-		snap_drop(r->m->snaps, s);
-		memcpy(r->console, was, sizeof was);
-	} while (why == MACHINE_STOP_CYCLES || why == MACHINE_STOP_ICOUNT);
-	cr_expect(eq(int, why, MACHINE_STOP_GUEST_EXIT), "%s", r->console[0].s);
-}
-
-static void same(struct run *a, struct run *b)
-{
-	cr_expect(eq(str, a->console[0].s, b->console[0].s));
-	cr_expect(eq(u64, machine_now(a->m), machine_now(b->m)));
-	cr_expect(eq(u64, machine_icount(a->m), machine_icount(b->m)));
-	cr_expect(eq(u64, machine_hash(a->m), machine_hash(b->m)));
-	machine_free(b->m);
-}
-
 static void pieces(struct vm_config v, unsigned cpus, const char *kernel, const char *cmdline)
 {
 	static struct run a, b;
