@@ -104,7 +104,7 @@ Test(ring_raw, no_nmi_comes_between_sti_and_what_follows)
 		const struct technique *t = &techniques[i];
 		struct machine *vm, *m = start(t, &vm, code, sizeof code, nmi, sizeof nmi);
 		m->vmm->exit_seen = meanwhile;
-		(void)machine_run(m, 3000000, 0);
+		(void)machine_run(m, 12000000, 0);
 		cr_expect(gt(u32, mem_read32(&vm->mem, HPA(SEEN + 4)), 50), "%s/%s", t->cpu, t->mmu);
 		cr_expect_eq(mem_read32(&vm->mem, HPA(SEEN + 8)), 0, "%s/%s: %u of %u", t->cpu, t->mmu, mem_read32(&vm->mem, HPA(SEEN + 8)),
 		             mem_read32(&vm->mem, HPA(SEEN + 4)));
