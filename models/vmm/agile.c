@@ -300,16 +300,17 @@ static bool agile_restart(struct vcpu *v)
 	return true;
 }
 
-static void agile_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n)
+static bool agile_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n)
 {
 	struct shadow *s = begin(v, WHY_SHADOW_SYNC);
 	int64_t frame = shadow_frame_of(s, gpa.v);
 	(void)bytes;
 	if (frame < 0 || !shadow_guarded(s, (uint64_t)frame))
-		return;
+		return false;
 	v->vm->stat[VMM_STAT_SHADOW_WRITES]++;
 	shadow_written(s, NULL, gpa.v, n);
 	finish(s, v);
+	return true;
 }
 
 static void agile_entering(struct vcpu *v)

@@ -133,6 +133,7 @@ void emu_read(struct emu *e, const struct emu_place *p, void *to)
 			b += left;
 			continue;
 		}
+		e->needed = true;
 		while (left) {
 			unsigned n = device_piece(gpa, left);
 			uint64_t x = vm_mmio_read(e->v, GPA(gpa), n);
@@ -148,7 +149,9 @@ void emu_write(struct emu *e, const struct emu_place *p, const void *from)
 	for (unsigned i = 0; i < 2; i++) {
 		uint64_t gpa = p->piece[i].gpa.v;
 		unsigned left = p->piece[i].n;
-		if (!left || vcpu_write_gpa(e->v, GPA(gpa), b, left)) {
+		enum written w = left ? vcpu_write_gpa(e->v, GPA(gpa), b, left) : WRITTEN;
+		e->needed |= w != WRITTEN;
+		if (w != WRITTEN_NOT) {
 			b += left;
 			continue;
 		}
@@ -271,7 +274,6 @@ enum emulated vcpu_emulate(struct vcpu *v)
 	if (u->base == R_RIP)           /* the decoder leaves the instruction's length to be added */
 		u->disp += u->len;
 	trace(c->trace, c->ledger.now, c->number, VMM_TRACE_EMULATE, v->vm->number, e.r[R_RIP], u->row, u->len);
-	v->vm->stat[VMM_STAT_EMULATED]++;
 	if (u->row == INSN_INVALID) {
 		emu_fault(&e, u->body == exec_ud ? VEC_UD : VEC_GP, u->body != exec_ud, 0);
 		return EMULATE_INJECTED;
@@ -279,7 +281,8 @@ enum emulated vcpu_emulate(struct vcpu *v)
 	/* A repeated store clears or copies pages and is no update of a table: the table is given up and the instruction runs by
 	 * itself, as under KVM, which carries out only instructions that are known to write page tables. */
 	if (stores_repeatedly(u) && v->vm->pager && v->vm->pager->restart && v->vm->pager->restart(v))
-		return EMULATED;
+		return EMULATED_IN_VAIN;
+	v->vm->stat[VMM_STAT_EMULATED]++;
 	bool special = u->flags & UOP_VEX;
 	for (unsigned i = 0; i < 3; i++)
 		special |= u->kind[i] > OPK_IMM && u->kind[i] != OPK_XMM;
@@ -294,5 +297,5 @@ enum emulated vcpu_emulate(struct vcpu *v)
 		return EMULATE_INJECTED;
 	}
 	commit(&e);
-	return EMULATED;
+	return e.needed ? EMULATED : EMULATED_IN_VAIN;
 }

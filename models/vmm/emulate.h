@@ -15,6 +15,7 @@ struct emu {
 	struct guest_regs regs;
 	enum cpu_mode mode;
 	bool user, faulted, again;      /* again: REP is not done, RIP stays */
+	bool needed;                    /* it met a device, or memory that the pager watches */
 	uint8_t align;                  /* memory operands must be: 16, or 0 */
 	uint64_t r[R_N];                /* general registers; committed when the instruction is complete */
 	uint64_t rflags;

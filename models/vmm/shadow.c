@@ -385,16 +385,16 @@ static bool shadow_restart(struct vcpu *v)
 	return true;
 }
 
-static void shadow_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n)
+static bool shadow_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n)
 {
 	struct shadow *s = begin(v, WHY_SHADOW_SYNC);
 	struct guest_regs r;
 	(void)bytes;
 	int64_t frame = shadow_frame_of(s, gpa.v);
 	if (!(s->policy & SHADOW_KEYED || s->ring) || frame < 0)
-		return;
-	const bool traced = s->ring && shadow_traced(s, (uint64_t)frame);
-	if (s->policy & SHADOW_KEYED && shadow_tables(s, (uint64_t)frame)) {
+		return false;
+	const bool traced = s->ring && shadow_traced(s, (uint64_t)frame), table = s->policy & SHADOW_KEYED && shadow_tables(s, (uint64_t)frame);
+	if (table) {
 		guest_regs_get(v, &r);
 		v->vm->stat[VMM_STAT_SHADOW_WRITES]++;
 		shadow_written(s, &r, gpa.v, n);
@@ -402,6 +402,7 @@ static void shadow_write(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned 
 	}
 	if (traced && v->vm->virt->written)
 		v->vm->virt->written(v, gpa, n);
+	return traced || table;
 }
 
 /* Beside the VMM: a page with something of the guest's that the VMM keeps a copy of, descriptors or code. */

@@ -51,15 +51,15 @@ bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n)
 	return true;
 }
 
-bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
+enum written vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
 {
 	const uint8_t *from = buf;
 	hpa_t hpa;
 	if (!nested_gpa(v, gpa, &gpa))
-		return false;
+		return WRITTEN_NOT;
 	gpa_t at = gpa;
 	if (!vm_gpa_to_hpa(v->vm, gpa, &hpa) || !vm_gpa_to_hpa(v->vm, GPA(gpa.v + n - 1), &(hpa_t){ 0 }))
-		return false;
+		return WRITTEN_NOT;
 	for (unsigned left = n; left;) {
 		unsigned k = piece(at.v, left);
 		uint64_t x = 0;
@@ -68,9 +68,8 @@ bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n)
 		mmu_phys_write(&v->cpu->mmu, hpa, k, x, WHY_EXIT_SERVICE);
 		from += k, left -= k, at.v += k;
 	}
-	if (v->vm->pager && v->vm->pager->write)
-		v->vm->pager->write(v, gpa, buf, n);
-	return true;
+	const struct pager *p = v->vm->pager;
+	return p && p->write && p->write(v, gpa, buf, n) ? WRITTEN_WATCHED : WRITTEN;
 }
 
 /* ---- devices ---- */

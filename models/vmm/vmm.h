@@ -139,7 +139,8 @@ struct pager {
 	void (*invpcid)(struct vcpu *v, unsigned type, unsigned pcid, uint64_t lin);
 	/* The instruction that was to be emulated is not known: true, it may be restarted (the guarded table is no longer one). */
 	bool (*restart)(struct vcpu *v);
-	void (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);        /* an emulated write to guest RAM has been made */
+	/* An emulated write to guest RAM has been made. True: it had to be, something there is the VMM's concern. */
+	bool (*write)(struct vcpu *v, gpa_t gpa, const void *bytes, unsigned n);
 	void (*entering)(struct vcpu *v);       /* before a VM entry after a world switch */
 	uint64_t (*memory)(const struct vm *vm);        /* bytes of tables now */
 	bool shadow;                    /* what the hardware walks are tables of the VMM's, not the guest's own */
@@ -238,7 +239,8 @@ void vmm_cost(struct cpu *c, enum vmm_cost what);               /* one software 
 /* Guest RAM by guest-physical address, timed, charged to the phase's cause; false: not RAM. */
 bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa);
 bool vcpu_read_gpa(struct vcpu *v, gpa_t gpa, void *buf, unsigned n);
-bool vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n);    /* tells the pager */
+enum written { WRITTEN_NOT, WRITTEN, WRITTEN_WATCHED /* the pager watches what lies there */ };
+enum written vcpu_write_gpa(struct vcpu *v, gpa_t gpa, const void *buf, unsigned n);    /* tells the pager */
 void vcpu_inject(struct vcpu *v, enum vector vec, bool has_error, uint32_t error);      /* an exception, at the next entry; with the one being delivered */
 void vcpu_skip(struct vcpu *v);                                 /* past the instruction that exited */
 uint64_t vcpu_reg(struct vcpu *v, unsigned r);                  /* a general register: RSP is in the VMCS */
@@ -305,7 +307,12 @@ void host_interrupt(struct cpu *c);                             /* the host's ha
 
 /* emulate.c: decode and carry out the instruction at the guest's RIP. Memory operands in guest RAM are reached as the
  * guest would (faults are injected); elsewhere they go to vm_mmio. */
-enum emulated { EMULATED, EMULATE_INJECTED, EMULATE_UNKNOWN /* by name on the trace; nothing has changed */ };
+enum emulated {
+	EMULATED,               /* it met a device, or memory that the pager watches */
+	EMULATED_IN_VAIN,       /* it did not: the hardware could have done it */
+	EMULATE_INJECTED,
+	EMULATE_UNKNOWN,        /* by name on the trace; nothing has changed */
+};
 enum emulated vcpu_emulate(struct vcpu *v);
 /* Walk the guest's own page tables in software: PAGED_FIXED with *gpa and the rights, or PAGED_INJECT with the error code. */
 enum paged vcpu_walk(struct vcpu *v, uint64_t lin, unsigned access, gpa_t *gpa, uint32_t *error);

@@ -146,6 +146,14 @@ static const uint8_t *insn(struct vcpu *v)
 	return b->insn_known ? b->insn : NULL;
 }
 
+static void simulate(struct vcpu *v, uint64_t pc)
+{
+	const enum emulated e = vcpu_emulate(v);
+	if (e == EMULATE_UNKNOWN)
+		vcpu_interpret_one(v);
+	bt_simulated_once(v, pc, e == EMULATED || e == EMULATE_UNKNOWN);
+}
+
 static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point *p, uint32_t block)
 {
 	struct bt_state *s = bt_state(v);
@@ -183,9 +191,7 @@ static bool callout(struct vcpu *v, struct ring_frame *f, const struct bt_point 
 		return true;
 	case BT_CALLOUT_SIMULATE:
 		keep(v, f);
-		bt_simulated_once(v, f->rip);
-		if (vcpu_emulate(v) == EMULATE_UNKNOWN)
-			vcpu_interpret_one(v);
+		simulate(v, f->rip);
 		return true;
 	default:
 		return false;

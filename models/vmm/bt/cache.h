@@ -119,6 +119,6 @@ uint64_t bt_code_lin(struct vcpu *v, uint32_t block);   /* where its code is; bl
 /* adapt.c */
 bool bt_simulated(void *who, uint64_t pc);
 void bt_trapped(struct vcpu *v, uint64_t pc);           /* it had to be emulated */
-void bt_simulated_once(struct vcpu *v, uint64_t pc);
+void bt_simulated_once(struct vcpu *v, uint64_t pc, bool needed);       /* its callout; needed: the hardware could not have done it */
 
 #endif

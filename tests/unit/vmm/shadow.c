@@ -237,7 +237,7 @@ static void store(struct rig *g, uint64_t gpa, uint64_t x, unsigned number)
 		}
 	}
 	if (o == EMULATE) {
-		cr_assert(vcpu_write_gpa(&g->s.vcpu, GPA(gpa), &x, n));
+		cr_assert(eq(int, vcpu_write_gpa(&g->s.vcpu, GPA(gpa), &x, n), WRITTEN_WATCHED));
 		enter(g);
 		if (traced && g->traced[gpa >> PAGE_SHIFT]) {
 			cr_assert(eq(u64, g->told, gpa));
