@@ -123,22 +123,30 @@ static bool sufficient(const struct mmu *m, uint64_t info, unsigned access)
 	return paging_denies(m, info, access) < 0 && (info & INFO_D || !access_writes(access)) && (!(info & INFO_NR) || access & ACC_EXEC);
 }
 
-/* Where the access goes is known, and there is more to do before it is made: let the host fetch the bytes meanwhile, and the words
- * of the modelled caches their line will be looked up in. */
-static void expect(const struct mmu *m, uint64_t pa)
+/* There is more to do before the access is made: let the host fetch the bytes meanwhile, and the words of the modelled caches their
+ * line will be looked up in. */
+static inline void expect(const struct mmu *m, const void *bytes, uint64_t pa)
 {
-	__builtin_prefetch(m->mem->ram + mem_offset(m->mem, HPA(pa)));
+	__builtin_prefetch(bytes);
 	if (m->detailed)
 		cache_expect(m->caches, m->cpu, pa >> 6);
 }
 
-static void found(struct mmu *m, struct hit *h, uint8_t id, uint32_t entry, unsigned shift)
+/* Where the access goes is known; h->pa is what was guessed. */
+static inline void goes_to(const struct mmu *m, struct hit *h, uint64_t pa)
+{
+	if (pa != h->pa)
+		expect(m, m->mem->ram + mem_offset(m->mem, HPA(pa)), pa);
+	h->pa = pa;
+}
+
+static inline void found(struct mmu *m, struct hit *h, uint8_t id, uint32_t entry, unsigned shift)
 {
 	h->info = m->tlbs->info[entry];
 	h->entry = entry;
 	h->id = id;
 	h->tag = m->tlbs->tag[entry];
-	h->pa = INFO_ADDR(h->info) | (h->lin & MASK(shift));
+	goes_to(m, h, INFO_ADDR(h->info) | (h->lin & MASK(shift)));
 }
 
 /* The first-level entry was used; exactly what a soft hit does. */
@@ -201,7 +209,6 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 			m->stat[MMU_STAT_STLB_HIT]++;
 			ledger_charge(m->ledger, WHY_TLB_L2, m->profile->stlb_latency);
 			found(m, h, id, entry, size_shift[size]);
-			expect(m, h->pa);
 			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 2, access);
 			put_first(m, fetch, lin, h->info, size_shift[size], h->tag & TAG_G, true, h);
 			return 0;
@@ -218,8 +225,7 @@ static int translate_slow(struct mmu *m, unsigned access, struct hit *h, struct 
 		forget_page(m, lin, g->pcid, true);
 	unsigned shift = w.rec->page_shift;
 	h->info = w.info;
-	h->pa = INFO_ADDR(w.info) | (lin & MASK(shift));
-	expect(m, h->pa);
+	goes_to(m, h, INFO_ADDR(w.info) | (lin & MASK(shift)));
 	if (m->detailed)
 		put_second(m, lin, w.info, shift, w.global, !stale);
 	put_first(m, fetch, lin, w.info, shift, w.global, !stale, h);
@@ -239,6 +245,9 @@ static inline int translate(struct mmu *m, uint64_t lin, unsigned access, struct
 			trace(m->trace, m->ledger->now, m->cpu, MMU_TRACE_TLB_HIT, lin, h->pa, 1, access);
 		return 0;
 	}
+	/* most likely it is where it was before the modelled TLB lost it; a wrong guess does no harm */
+	h->pa = SOFT_PA(e) | (lin & 0xfff);
+	expect(m, (const void *)(e->host + lin), h->pa);
 	return translate_slow(m, access, h, f);
 }
 
