@@ -1,5 +1,5 @@
 /* softint.c - INT n, INT3, INTO, INT1: the program asks for a handler.
- * They leave the instruction as events; event.c delivers them with the return address behind the
+ * They leave the instruction as events; deliver.c delivers them with the return address behind the
  * instruction.
  * Source: SDM Vol. 2A, "INT n/INTO/INT3/INT1"; Vol. 3B, "Software Interrupt Handling Methods in
  * Virtual-8086 Mode". */

@@ -155,6 +155,7 @@ void dr_write(struct cpu *c, unsigned i, uint64_t v);   /* after all checks but 
 
 /* RFLAGS as the handler's frame (or the interrupted task's TSS) shows them: RF set by faults. */
 uint64_t event_flags(const struct cpu *c, const struct cpu_event *ev);
+void event_settle(struct cpu *c, uint64_t rip);         /* once the handler's state is loaded */
 
 /* ---- maskable interrupts, from the local APIC or the 8259 pair ---- */
 bool cpu_interrupt_pending(const struct cpu *c);        /* one that priorities let through; RFLAGS.IF is not asked */
