@@ -62,6 +62,14 @@ expect 2 "did you mean 'shadow.wp'?" boot $g/kernel64.elf --mmu shadow.wpp
 expect 2 "no VMM maps memory on the bare machine" boot $g/kernel64.elf --page 2M
 expect 2 "under direct the VMM maps pages of 4 KB alone" boot $g/kernel64-pv.elf --cpu pv --page 2M
 expect 2 "only binary translation has a cache" boot $g/kernel64.elf --mmu ept --blocks -
+r="$tmp/results"
+# A kept result is of the costs it was made with.
+slowdown() { "$v" compare --results $r --quiet --technique ept --workload "cpuid n=50" --set vmm.cpuid=$1 --show summary | grep '^cpuid '; }
+if [ "$(slowdown 10)" != "$(slowdown 9000)" ] && [ "$(slowdown 10)" = "$(slowdown 10)" ]; then
+	echo "ok cli compare keeps results by the costs of the VMM, too"
+else
+	echo "not ok cli: compare takes the result of other costs of the VMM"
+fi
 expect 2 "equiv has nothing to set it against" equiv $g/kernel64-pv.elf --cpu pv
 expect 0 "the guest says that it failed, here as there: exit status 3" equiv $g/critical32.elf --append nosuch --cpu bt
 expect 2 "not a scenario: this is no text" run $g/kernel64.elf

@@ -137,10 +137,15 @@ char *case_identity(const struct case_spec *c, struct err *e)
 	fprintf(f, "ram %" PRIu64 " cpus %u fast %d seed %" PRIu64 " quantum %" PRIu64 " rtc %" PRIu64 " reboot %d test %d\n",
 	        s.config.ram, s.config.cpus, s.config.fast, s.config.seed, s.config.quantum, s.config.rtc_epoch, s.config.reboot,
 	        s.config.test_device);
-	if (setup_virtual(&s))
+	if (setup_virtual(&s)) {
 		fprintf(f, "page-shift %u eager %d tags %d apicv %d nested %d %d shadow-limit %" PRIu64 " flood %u host-cpus %u bt %u %u %u %d %d\n",
 		        s.vm.page_shift, s.vm.eager, s.vm.tags, s.vm.apicv, s.vm.nested, s.vm.vmcs_shadowing, s.vm.shadow_limit, s.vm.shadow_flood, s.host_cpus,
 		        s.vm.bt.block, s.vm.bt.cache_kb, s.vm.bt.rdtsc, s.vm.bt.no_chain, s.vm.bt.no_adapt);
+		fprintf(f, "slice %" PRIu64 "\n", s.vm.slice);
+		for (unsigned i = 0; i < VMM_COSTS; i++)
+			if (s.vm.cost[i].set)
+				fprintf(f, "vmm.%s %" PRIu64 "\n", vmm_cost_rows[i].name, s.vm.cost[i].cycles);
+	}
 	for (size_t i = 0; status == 0 && i < ARRAY_LEN(s.config.disk); i++)
 		if (s.config.disk[i])
 			status = file_line(f, "disk", s.config.disk[i], e);
