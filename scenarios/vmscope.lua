@@ -230,16 +230,16 @@
 ---@field reboot? boolean a reset boots the same image again, memory kept, instead of ending the run
 ---@field cpu? string|number CPU virtualization: native, trap, bt, pv, vmx (vmscope list techniques)
 ---@field mmu? string|number memory virtualization: native, shadow.flush, .vtlb, .wp, .unsync, direct, ept, agile (vmscope list mmus)
----@field page? string|number the largest page the VMM maps with: in EPT; in shadow tables where the guest's page is as large
----@field eager? boolean EPT: map all memory at the start instead of on demand
----@field tags? boolean use VPIDs: translations survive VM exits and entries
----@field apicv? string|number VMM: at most what of a virtual local APIC the hardware does
----@field shadow_limit? string|number shadow paging: memory for shadow tables; the oldest roots go when it is used up
----@field shadow_flood? string|number shadow paging: trapped writes to a guest table, with no fill between, until its shadow is given up; 0: never
----@field host_cpus? string|number physical CPUs under a virtual machine; as many as it has virtual ones
----@field slice? string|number VMM: turn of a virtual CPU while others wait for its physical one
----@field nested? boolean vmx/ept: the virtual machine is offered VMX, for a hypervisor inside it; trap, with trap.critical: critical instructions trap in it, too
----@field vmcs_shadowing? boolean nested: that hypervisor's VMREADs and VMWRITEs reach a shadow VMCS without an exit
+---@field page? string|number ept or shadow: the largest page the VMM maps with, in shadow tables where the guest's is as large (that: a workload's pages=2m)
+---@field eager? boolean vmx/ept: map all memory at the start instead of on demand
+---@field tags? boolean vmx: use VPIDs: translations survive VM exits and entries
+---@field apicv? string|number vmx: at most what of a virtual local APIC the hardware does
+---@field shadow_limit? string|number shadow or agile: memory for shadow tables; the oldest roots go when it is used up
+---@field shadow_flood? string|number shadow.wp, shadow.unsync or agile: trapped writes to a guest table, with no fill between, until its shadow is given up; 0: never
+---@field host_cpus? string|number any VMM: physical CPUs under a virtual machine; as many as it has virtual ones
+---@field slice? string|number any VMM: turn of a virtual CPU while others wait for its physical one
+---@field nested? boolean vmx/ept or trap: the virtual machine is offered VMX, for a hypervisor inside it; trap, with trap.critical: critical instructions trap in it, too
+---@field vmcs_shadowing? boolean vmx/ept: with nested: that hypervisor's VMREADs and VMWRITEs reach a shadow VMCS without an exit
 ---@field bt_chain? boolean bt: direct branches lead from block to block without the VMM
 ---@field bt_adaptive? boolean bt: instructions that trap often are translated anew, as callouts
 ---@field bt_block? string|number bt: guest instructions of a block, at most

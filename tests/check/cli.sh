@@ -59,10 +59,22 @@ expect 0 "memory virtualization" explain shadow.vtlb
 expect 0 "pair of techniques" explain bt/shadow
 expect 0 "pair of techniques" explain trap/shadow.wp:whatif
 expect 2 "did you mean 'shadow.wp'?" boot $g/kernel64.elf --mmu shadow.wpp
-expect 2 "no VMM maps memory on the bare machine" boot $g/kernel64.elf --page 2M
-expect 2 "under direct the VMM maps pages of 4 KB alone" boot $g/kernel64-pv.elf --cpu pv --page 2M
-expect 2 "only binary translation has a cache" boot $g/kernel64.elf --mmu ept --blocks -
+expect 2 "--page: page has no effect on the bare machine: it is of use under ept or shadow" boot $g/kernel64.elf --page 2M
+expect 2 "page has no effect under pv/direct" boot $g/kernel64-pv.elf --cpu pv --page 2M
+expect 2 "bt_chain has no effect under vmx/ept: it is of use under bt" boot $g/hello64.elf --mmu ept --set bt_chain=true
+expect 2 "nested has no effect on the bare machine" step $g/hello64.elf --set nested=true
+expect 2 "eager has no effect on the bare machine" classify --set eager=true
+expect 2 "vmcs_shadowing has no effect under bt/shadow.wp" equiv $g/hello64.elf --cpu bt --set vmcs_shadowing=true
 r="$tmp/results"
+expect 2 "bt_chain has no effect under any technique of this comparison" compare --results $r --technique ept --set bt_chain=false
+expect 0 "the guest printed the same" compare --results $r --technique ept,bt --workload "cpuid n=3" --set bt_chain=false --show summary
+expect 2 "say --technique A,B" compare --results $r --set mmu=ept
+expect 2 "bt_rdtsc is no number: bt_rdtsc=inline|callout|trap" compare --results $r --technique bt --sweep bt_rdtsc=0..2
+expect 2 "to compare with several: --profile A,B" compare --results $r --sweep profile=1..2
+expect 2 "--sweep: bt_block has no effect under any technique of this comparison" compare --results $r --sweep bt_block=1..8
+expect 2 "bt_block = 40: expected 1..32" compare --results $r --technique bt --sweep bt_block=8..40:8
+expect 2 "did you mean 'vmm.cpuid'?" compare --results $r --sweep vmm.cpid=0..100
+expect 0 "bt_chain at 2 values" compare --results $r --technique bt --workload "cpuid n=3" --sweep bt_chain=0..1 --show summary
 # A kept result is of the costs it was made with.
 slowdown() { "$v" compare --results $r --quiet --technique ept --workload "cpuid n=50" --set vmm.cpuid=$1 --show summary | grep '^cpuid '; }
 if [ "$(slowdown 10)" != "$(slowdown 9000)" ] && [ "$(slowdown 10)" = "$(slowdown 10)" ]; then
@@ -70,6 +82,7 @@ if [ "$(slowdown 10)" != "$(slowdown 9000)" ] && [ "$(slowdown 10)" = "$(slowdow
 else
 	echo "not ok cli: compare takes the result of other costs of the VMM"
 fi
+expect 2 "only binary translation has a cache" boot $g/kernel64.elf --mmu ept --blocks -
 expect 2 "equiv has nothing to set it against" equiv $g/kernel64-pv.elf --cpu pv
 expect 0 "the guest says that it failed, here as there: exit status 3" equiv $g/critical32.elf --append nosuch --cpu bt
 expect 2 "not a scenario: this is no text" run $g/kernel64.elf

@@ -18,3 +18,8 @@ if #time.divergences == 1 then print("it diverges, as it should") end
 
 local ok, text = pcall(compare, { tecnique = "ept" })
 check(not ok and text:find("did you mean 'technique'", 1, true), text)
+
+ok, text = pcall(compare, { technique = "ept", set = { bt_chain = false } })
+check(not ok and text:find("bt_chain has no effect under any technique of this comparison", 1, true), text)
+found = compare { image = "hello64", cpus = 2, technique = "ept", workload = "x", ram = "32M" }
+check(found.ok, "two CPUs")

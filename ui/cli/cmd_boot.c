@@ -15,7 +15,7 @@ int cmd_boot(struct args *a, struct err *e)
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help boot", "boot takes one image, %u were given",
 		               a->operands);
-	if (setup_finish(&a->setup, e) != 0 || setup_page_used(&a->setup, e) != 0)
+	if (setup_finish(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
 		return -1;
 	if (a->o.blocks && (!a->setup.cpu || strcmp(a->setup.cpu, "bt") != 0))
 		return err_set(e, "--blocks", "--cpu bt", "only binary translation has a cache of translated code");

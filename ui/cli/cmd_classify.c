@@ -10,7 +10,7 @@ int cmd_classify(struct args *a, struct err *e)
 	struct verdicts all;
 	if (a->operands)
 		return err_set(e, NULL, "vmscope help classify", "classify takes no operand, '%s' was given", a->operand[0]);
-	if (setup_finish(&a->setup, e) != 0)
+	if (setup_finish(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
 		return -1;
 	const struct class_options o = { .profile = &a->setup.config.profile, .umip = a->umip, .trap_critical = a->trap_critical };
 	if (classify(&o, &all, e) != 0)

@@ -24,7 +24,7 @@ static int boot(struct args *a, struct session *s, struct err *e)
 	for (unsigned i = 0; i < a->sets; i++)
 		if (setup_set_pair(&a->setup, a->set[i], "--set", e) != 0)
 			return -1;
-	if (setup_finish(&a->setup, e) != 0 || setup_page_used(&a->setup, e) != 0)
+	if (setup_finish(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
 		return -1;
 	struct run *r = session_machine(s, &a->setup, e);
 	if (!r || run_boot(r, &image, e) != 0)

@@ -135,9 +135,13 @@ static void each_standard(item_fn *fn, void *arg)
 
 static void each_config(item_fn *fn, void *arg)
 {
-	for (size_t i = 0; i < config_rows_n; i++)
-		fn(arg, &(struct item){ config_rows[i].key, NULL, config_rows[i].value,
-		                        config_rows[i].sentence, NULL });
+	for (size_t i = 0; i < config_rows_n; i++) {
+		const struct config_row *r = &config_rows[i];
+		char who[80], text[400];
+
+		snprintf(text, sizeof text, "%s%s%s", setup_users(r->key, who, sizeof who), *r->who ? ": " : "", r->sentence);
+		fn(arg, &(struct item){ r->key, NULL, r->value, text, NULL });
+	}
 }
 
 /* Where the profiles stand on one row, for explain. */

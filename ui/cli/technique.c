@@ -53,6 +53,14 @@ const char *technique_mmu(const char *cpu)
 	return NULL;
 }
 
+bool technique_is_mmu(const char *word, size_t n)
+{
+	for (size_t i = 0; i < mmu_rows_n; i++)
+		if (strlen(mmu_rows[i].name) == n && memcmp(mmu_rows[i].name, word, n) == 0)
+			return true;
+	return false;
+}
+
 int technique_check(const char *cpu, const char *mmu, struct err *e)
 {
 	const struct technique_row *r = NULL;

@@ -13,6 +13,7 @@ extern const size_t mmu_rows_n;
 
 /* The memory virtualization a CPU virtualization goes with when none is named; NULL: there is no such. */
 const char *technique_mmu(const char *cpu);
+bool technique_is_mmu(const char *word, size_t n);      /* word[0..n-1] names a memory virtualization */
 /* NULL means not given. 0 when the pair can be run. */
 int technique_check(const char *cpu, const char *mmu, struct err *e);
 

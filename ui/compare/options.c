@@ -2,6 +2,7 @@
 #include "ui/compare/options.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,23 +73,49 @@ void compare_options_fini(struct compare_options *o)
 
 enum { VALUES_MAX = 256, DEFAULT_STEPS = 8 };
 
-static const char *row_at(const void *table, size_t i)
+const char *compare_own_flag(const char *key)
 {
-	(void)table;
-	return profile_rows[i].key;
+	static const char *const own[][2] = {
+		{ "profile", "--profile A,B" }, { "cpu", "--technique A,B" }, { "mmu", "--technique A,B" }, { "page", "--page 4K,2M" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (strcmp(own[i][0], key) == 0)
+			return own[i][1];
+	return NULL;
 }
 
-/* A profile row or `ram` turns the machine's knob; any other name is the workload's, who refuses what it does not know. */
+/* A number, or yes and no, by what config.def says of its values. */
+static bool is_number(const struct config_row *r)
+{
+	static const char *const word[] = { "size", "cycles", "seconds", "records", "true|false" };
+
+	for (size_t i = 0; i < ARRAY_LEN(word); i++)
+		if (strcmp(r->value, word[i]) == 0)
+			return true;
+	return strchr("0123456789", r->value[0]) && strstr(r->value, "..");
+}
+
+/* A key of machines turns the machine's knob; any other name is the workload's, who refuses what it does not know. The seed is the
+ * workload's, too: it has one of its own. */
 static int find_owner(struct sweep *s, struct err *e)
 {
-	for (size_t i = 0; i < profile_rows_n; i++)
-		s->row |= strcmp(profile_rows[i].key, s->name) == 0;
-	s->row |= strcmp(s->name, "ram") == 0 || strcmp(s->name, "quantum") == 0;
-	if (!s->row && strchr(s->name, '.')) {
-		const char *near = err_nearest(s->name, row_at, NULL, profile_rows_n);
+	const struct config_row *r = NULL;
+	char hint[160];
 
-		return err_set(e, "--sweep", "vmscope list profile-rows, vmscope list costs", "unknown profile row '%s'%s%s%s", s->name,
-		               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	for (size_t i = 0; i < config_rows_n; i++)
+		if (strcmp(config_rows[i].key, s->name) == 0 && strcmp(s->name, "seed") != 0)
+			r = &config_rows[i];
+	s->row = r || setup_known(s->name);
+	if (strcmp(s->name, "seed") == 0)
+		s->row = false;
+	if (!s->row && strchr(s->name, '.'))
+		return setup_unknown(s->name, NULL, "--sweep", e);
+	if (r && !is_number(r)) {
+		const char *flag = compare_own_flag(r->key);
+
+		snprintf(hint, sizeof hint, flag ? "to compare with several: %s" : "one comparison for each value: --set %s=VALUE", flag ? flag : r->key);
+		return err_set(e, "--sweep", hint, "%s is no number: %s=%s", r->key, r->key, r->value);
 	}
 	return 0;
 }

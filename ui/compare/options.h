@@ -40,6 +40,8 @@ struct sweep {
 	size_t n;
 };
 int sweep_parse(struct sweep *s, const char *text, struct err *e);
+/* The keys of cases that a comparison chooses itself, by flags of its own: the flag, or NULL. */
+const char *compare_own_flag(const char *key);
 
 struct plan {                   /* all combinations; case [((p * workloads + w) * values + v) * techniques + t] */
 	struct names profile, workload, technique;

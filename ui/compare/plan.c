@@ -219,6 +219,34 @@ static void add_case(struct plan *p, const struct compare_options *o, const char
 	c->max_cycles = o->max_cycles;
 }
 
+/* A key that all of the techniques would ignore. */
+static int key_used(const struct plan *p, const char *key, const char *flag, struct err *e)
+{
+	for (size_t i = 0; i < p->technique.n; i++) {
+		struct case_spec c = { .workload = NULL };
+
+		if (split_technique(p->technique.v[i], &c, e) != 0 || setup_key_used(key, c.cpu, c.mmu))
+			return 0;
+	}
+	return setup_unused(key, "under any technique of this comparison", "--technique", flag, e);
+}
+
+static int keys_used(const struct plan *p, const struct compare_options *o, struct err *e)
+{
+	for (size_t i = 0; i < o->set.n; i++) {
+		char key[64], hint[120];
+
+		snprintf(key, sizeof key, "%.*s", (int)strcspn(o->set.v[i], "="), o->set.v[i]);
+		if (compare_own_flag(key)) {
+			snprintf(hint, sizeof hint, "say %s", compare_own_flag(key));
+			return err_set(e, "--set", hint, "%s is what the cases of a comparison differ in", key);
+		}
+		if (key_used(p, key, "--set", e) != 0)
+			return -1;
+	}
+	return p->sweep.row ? key_used(p, p->sweep.name, "--sweep", e) : 0;
+}
+
 int plan_make(struct plan *p, const struct compare_options *o, struct err *e)
 {
 	char image[4300];
@@ -233,6 +261,8 @@ int plan_make(struct plan *p, const struct compare_options *o, struct err *e)
 		return -1;
 	p->standard = standard;
 	if (o->sweep && sweep_parse(&p->sweep, o->sweep, e) != 0)
+		return -1;
+	if (keys_used(p, o, e) != 0)
 		return -1;
 	p->values = p->sweep.n ? p->sweep.n : 1;
 	plan_workloads(p, o);

@@ -230,7 +230,7 @@ static void push_comparison(lua_State *L, struct holder *h)
 
 int l_compare(lua_State *L)
 {
-	static const char *const keys[] = { "workload", "technique", "profile", "page", "except", "image", "initrd", "ram", "sweep",
+	static const char *const keys[] = { "workload", "technique", "profile", "page", "except", "image", "initrd", "ram", "cpus", "sweep",
 	                                    "set", "memory", "max_cycles", "seed", "all", "show", NULL };
 	const struct scenario *s = scenario_of(L);
 	struct err e = { "" };

@@ -34,6 +34,8 @@ static struct asked *asked_push(lua_State *L)
 	return a;
 }
 
+static const char *const equiv_keys[] = { "kernel", "initrd", "cmdline", "console", "max_instructions", "max_cycles", NULL };
+
 /* One key; the value is on top. */
 static int key(lua_State *L, const char *name, void *arg)
 {
@@ -52,6 +54,8 @@ static int key(lua_State *L, const char *name, void *arg)
 		return a->o.instructions = api_u64(L, -1), 0;
 	if (!strcmp(name, "max_cycles"))
 		return a->o.cycles = api_u64(L, -1), 0;
+	if (!setup_known(name))
+		return setup_unknown(name, equiv_keys, NULL, &a->e);
 	const char *text = lua_isboolean(L, -1) ? lua_toboolean(L, -1) ? "true" : "false" : luaL_checkstring(L, -1);
 	return setup_set(&a->setup, name, setup_is_path(name) ? api_path(L, lua_gettop(L), path, sizeof path) : text, NULL, &a->e);
 }
@@ -113,7 +117,7 @@ int l_equiv(lua_State *L)
 	lua_settop(L, 1);
 	struct asked *a = asked_push(L);
 	if (api_each_key(L, 1, "equiv", key, a) != 0 || setup_finish(&a->setup, &a->e) != 0 || equiv_possible(&a->setup, &a->e) != 0 ||
-	    setup_page_used(&a->setup, &a->e) != 0)
+	    setup_keys_used(&a->setup, &a->e) != 0)
 		return api_throw(L, &a->e);
 	if (!a->image.kernel)
 		return luaL_error(L, "equiv: the key 'kernel' is missing\n    for example: kernel = guest \"kernel64\"");

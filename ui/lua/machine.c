@@ -58,6 +58,8 @@ static int cost_key(lua_State *L, const char *key, void *arg)
 	return set_key(L, c->s, full, -1, c->where, c->e);
 }
 
+static const char *const machine_keys[] = { "console", "cost", NULL };
+
 /* One key of machine { }; the value is on top. */
 static int machine_key(lua_State *L, const char *key, void *arg)
 {
@@ -71,6 +73,8 @@ static int machine_key(lua_State *L, const char *key, void *arg)
 		return api_each_key(L, -1, "cost", cost_key, c);
 	if (strcmp(key, "profile") == 0 && lua_istable(L, -1))
 		return api_each_key(L, -1, "profile", profile_key, c);
+	if (!setup_known(key))
+		return setup_unknown(key, machine_keys, c->where, c->e);
 	return set_key(L, c->s, key, -1, c->where, c->e);
 }
 
@@ -123,7 +127,7 @@ int l_machine_new(lua_State *L)
 	s = setup_push(L, where);
 	if (!lua_isnil(L, 1) && api_each_key(L, 1, "machine", machine_key, &(struct configuring){ s, &console, where, &e }) != 0)
 		goto failed;
-	if (setup_finish(s, &e) != 0)
+	if (setup_finish(s, &e) != 0 || setup_keys_used(s, &e) != 0)
 		goto failed;
 	for (size_t i = 0; i < sc->session->n; i++)
 		ram += sc->session->runs[i]->m->config.ram;
@@ -205,6 +209,22 @@ int l_boot(lua_State *L)
 
 /* ---- m:vm { } ---- */
 
+static const char *const vm_keys[] = { "kernel", "cmdline", "initrd", "modules", "base", "console", NULL };
+
+/* What is the machine's, not its virtual machines'; rows of the profile and their costs are, too. */
+static const char *const of_machine[] = { "profile", "speed", "quantum", "host_cpus", "cost", NULL };
+
+static int hosts(const char *key, const struct configuring *c)
+{
+	char hint[100];
+
+	if (strcmp(key, "host_cpus") == 0)
+		snprintf(hint, sizeof hint, "machine { cpus = ... }");
+	else
+		snprintf(hint, sizeof hint, strchr(key, '.') ? "machine { [\"%s\"] = ... }" : "machine { %s = ... }", key);
+	return err_set(c->e, c->where, hint, "vm: %s is not the virtual machine's but its machine's", key);
+}
+
 static int vm_key(lua_State *L, const char *key, void *arg)
 {
 	struct configuring *c = arg;
@@ -212,8 +232,14 @@ static int vm_key(lua_State *L, const char *key, void *arg)
 	for (size_t i = 0; boot_keys[i]; i++)
 		if (strcmp(boot_keys[i], key) == 0)
 			return 0;
-	if (strcmp(key, "profile") == 0)
-		return err_set(c->e, c->where, NULL, "vm: a virtual machine runs on its machine's profile");
+	for (size_t i = 0; of_machine[i]; i++)
+		if (strcmp(of_machine[i], key) == 0)
+			return hosts(key, c);
+	for (size_t i = 0; i < profile_rows_n; i++)
+		if (strcmp(profile_rows[i].key, key) == 0)
+			return hosts(key, c);
+	if (strcmp(key, "console") != 0 && !setup_known(key))
+		return setup_unknown(key, vm_keys, c->where, c->e);
 	return machine_key(L, key, arg);
 }
 
@@ -243,7 +269,7 @@ int l_vm(lua_State *L)
 		err_set(&e, where, "cpu = \"vmx\", mmu = \"ept\"", "vm: native is the machine itself, not a virtual machine");
 		goto failed;
 	}
-	if (setup_page_used(s, &e) != 0)
+	if (setup_keys_used(s, &e) != 0)
 		goto failed;
 	s->config.profile = host->m->config.profile;
 	s->config.fast = host->m->config.fast;

@@ -215,9 +215,11 @@ void api_meta(void)
 		const char *type = strcmp(config_rows[i].value, "true|false") == 0 ? "boolean" :
 		                   "string|number";
 
-		printf("---@field %s? %s %s\n", config_rows[i].key,
+		char who[80];
+
+		printf("---@field %s? %s %s%s%s\n", config_rows[i].key,
 		       strcmp(config_rows[i].key, "profile") == 0 ? "string|table" : type,
-		       config_rows[i].sentence);
+		       setup_users(config_rows[i].key, who, sizeof who), *config_rows[i].who ? ": " : "", config_rows[i].sentence);
 	}
 	for (size_t i = 0; i < profile_rows_n; i++) {
 		const char *key = profile_rows[i].key;

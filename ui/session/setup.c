@@ -14,16 +14,24 @@
 #include "ui/lua/profile_file.h"
 
 enum config_id {
-#define CONFIG(ID, key, value, sentence) CONFIG_##ID,
+#define CONFIG(ID, key, value, who, sentence) CONFIG_##ID,
+#define COST_KEYS(prefix, who)
 #include "ui/session/config.def"
 	CONFIG_N
 };
 
 const struct config_row config_rows[] = {
-#define CONFIG(ID, key, value, sentence) { key, value, sentence },
+#define CONFIG(ID, key, value, who, sentence) { key, value, who, sentence },
+#define COST_KEYS(prefix, who)
 #include "ui/session/config.def"
 };
 const size_t config_rows_n = ARRAY_LEN(config_rows);
+
+static const struct { const char *prefix, *who; } cost_keys[] = {
+#define CONFIG(ID, key, value, who, sentence)
+#define COST_KEYS(prefix, who) { prefix, who },
+#include "ui/session/config.def"
+};
 
 void setup_init(struct setup *s)
 {
@@ -40,6 +48,7 @@ void setup_fini(struct setup *s)
 		free(s->texts[i]);
 	free(s->texts);
 	free(s->rows);
+	free(s->given);
 	memset(s, 0, sizeof *s);
 }
 
@@ -122,17 +131,36 @@ bool setup_is_path(const char *key)
 
 /* ---- keys ---- */
 
-/* All keys as one list: config.def's, then the profile's. */
+/* All keys as one list: what is known beside them, config.def's, then the profile's. */
+struct key_list { const char *const *more; size_t n; };
+
 static const char *key_at(const void *table, size_t i)
 {
-	(void)table;
+	const struct key_list *l = table;
+
+	if (i < l->n)
+		return l->more[i];
+	i -= l->n;
 	return i < config_rows_n ? config_rows[i].key : profile_rows[i - config_rows_n].key;
 }
 
-static int unknown_key(const char *key, const char *where, struct err *e)
+bool setup_known(const char *key)
 {
-	const char *near = err_nearest(key, key_at, NULL, config_rows_n + profile_rows_n);
+	for (size_t i = 0; i < config_rows_n + profile_rows_n; i++)
+		if (strcmp(key_at(&(struct key_list){ NULL, 0 }, i), key) == 0)
+			return true;
+	return strncmp(key, "vmm.", 4) == 0;
+}
+
+int setup_unknown(const char *key, const char *const *more, const char *where, struct err *e)
+{
+	struct key_list all = { more, 0 };
+	const char *near;
 	char hint[160];
+
+	while (more && more[all.n])
+		all.n++;
+	near = err_nearest(key, key_at, &all, all.n + config_rows_n + profile_rows_n);
 
 	snprintf(hint, sizeof hint, "%s%s%sall keys: vmscope list config",
 	         near ? "did you mean '" : "", near ? near : "",
@@ -153,7 +181,7 @@ static int set_row(struct setup *s, const char *key, const char *value, const ch
 	for (size_t i = 0; i < profile_rows_n; i++)
 		known |= strcmp(profile_rows[i].key, key) == 0;
 	if (!known)
-		return unknown_key(key, where, e);
+		return setup_unknown(key, NULL, where, e);
 	if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0) {
 		if (yes_no(key, value, &flag, where, e) != 0)
 			return -1;
@@ -194,7 +222,7 @@ static int set_cost(struct setup *s, const char *key, const char *value, const c
 	return err_set(e, where, hint, "unknown cost of the VMM '%s'", key + 4);
 }
 
-int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+static int set(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
 {
 	struct machine_config *c = &s->config;
 	uint64_t v = 0;
@@ -323,6 +351,118 @@ int setup_set(struct setup *s, const char *key, const char *value, const char *w
 	}
 }
 
+/* ---- who uses a key ---- */
+
+static const char *config_users(const char *key)
+{
+	for (size_t i = 0; i < config_rows_n; i++)
+		if (strcmp(config_rows[i].key, key) == 0)
+			return config_rows[i].who;
+	for (size_t i = 0; i < ARRAY_LEN(cost_keys); i++)
+		if (strncmp(cost_keys[i].prefix, key, strlen(cost_keys[i].prefix)) == 0)
+			return cost_keys[i].who;
+	return "";
+}
+
+/* Is what "bt", "shadow", "shadow.wp", "vmx/ept" or "vmm" names, w[0..n-1], this one? */
+static bool is_technique(const char *w, size_t n, const char *cpu, const char *mmu)
+{
+	const char *slash = memchr(w, '/', n);
+	size_t base = strcspn(mmu, ".");
+
+	if (n == 3 && memcmp(w, "vmm", 3) == 0)
+		return strcmp(cpu, "native") != 0;
+	if (slash)
+		return is_technique(w, (size_t)(slash - w), cpu, mmu) && is_technique(slash + 1, n - (size_t)(slash + 1 - w), cpu, mmu);
+	return (strlen(cpu) == n && memcmp(w, cpu, n) == 0) || (strlen(mmu) == n && memcmp(w, mmu, n) == 0) ||
+	       (base == n && memcmp(w, mmu, n) == 0);
+}
+
+bool setup_key_used(const char *key, const char *cpu, const char *mmu)
+{
+	const char *who = config_users(key);
+
+	if (strcmp(mmu, "shadow") == 0)
+		mmu = "shadow.wp";
+	for (const char *p = who; *p; p += strspn(p, " ")) {
+		size_t n = strcspn(p, " ");
+
+		if (is_technique(p, n, cpu, mmu))
+			return true;
+		p += n;
+	}
+	return !*who;
+}
+
+const char *setup_users(const char *key, char *buf, size_t room)
+{
+	const char *who = config_users(key);
+	size_t at = 0;
+
+	if (strcmp(who, "vmm") == 0)
+		return "any VMM";
+	buf[0] = '\0';
+	for (const char *p = who, *end; *p && at < room; p = end + strspn(end, " ")) {
+		end = p + strcspn(p, " ");
+		at += (size_t)snprintf(buf + at, room - at, "%s%.*s", p == who ? "" : *end ? ", " : " or ", (int)(end - p), p);
+	}
+	return buf;
+}
+
+/* The first of them, as a way out. */
+static void choose(const char *who, const char *flag, char *buf, size_t room)
+{
+	const size_t n = strcspn(who, " ");
+	const char *slash = memchr(who, '/', n);
+
+	if (strcmp(who, "vmm") == 0)
+		snprintf(buf, room, flag ? "%s vmx" : "%scpu = vmx", flag ? flag : "");
+	else if (flag)
+		snprintf(buf, room, "%s %.*s", flag, (int)n, who);
+	else if (slash)
+		snprintf(buf, room, "cpu = %.*s, mmu = %.*s", (int)(slash - who), who, (int)(who + n - slash - 1), slash + 1);
+	else
+		snprintf(buf, room, "%s = %.*s", technique_is_mmu(who, n) ? "mmu" : "cpu", (int)n, who);
+}
+
+int setup_unused(const char *key, const char *under, const char *flag, const char *where, struct err *e)
+{
+	char list[120], way[80], hint[120];
+
+	choose(config_users(key), flag, way, sizeof way);
+	snprintf(hint, sizeof hint, "leave it out, or choose %s", way);
+	return err_set(e, where, hint, "%s has no effect %s: it is of use under %s", key, under, setup_users(key, list, sizeof list));
+}
+
+int setup_set(struct setup *s, const char *key, const char *value, const char *where, struct err *e)
+{
+	struct setup_given *g;
+
+	if (set(s, key, value, where, e) != 0)
+		return -1;
+	if (!*config_users(key))
+		return 0;
+	s->given = xrealloc(s->given, (s->n_given + 1) * sizeof *s->given);
+	g = &s->given[s->n_given++];
+	snprintf(g->key, sizeof g->key, "%s", key);
+	snprintf(g->where, sizeof g->where, "%s", where ? where : "");
+	return 0;
+}
+
+int setup_keys_used(const struct setup *s, struct err *e)
+{
+	const bool is = setup_virtual(s);
+	const char *cpu = is ? s->vm.cpu : "native", *mmu = is ? s->vm.mmu : "native";
+	char under[64] = "on the bare machine";
+
+	if (is)
+		snprintf(under, sizeof under, "under %s/%s", cpu, mmu);
+	for (size_t i = 0; i < s->n_given; i++)
+		if (!setup_key_used(s->given[i].key, cpu, mmu))
+			return setup_unused(s->given[i].key, under, NULL, s->given[i].where[0] ? s->given[i].where : NULL, e);
+	return 0;
+}
+
 bool setup_virtual(const struct setup *s)
 {
 	return (s->cpu && strcmp(s->cpu, "native") != 0) || (s->mmu && strcmp(s->mmu, "native") != 0);
@@ -337,17 +477,6 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 		return err_set(e, where, "for example: ram=64M", "'%s': expected KEY=VALUE", pair);
 	snprintf(key, sizeof key, "%.*s", (int)(eq - pair), pair);
 	return setup_set(s, key, eq + 1, where, e);
-}
-
-int setup_page_used(const struct setup *s, struct err *e)
-{
-	if (s->vm.page_shift == 12)
-		return 0;
-	if (!setup_virtual(s))
-		return err_set(e, "page", "its own pages a kernel chooses itself: the workloads' parameter pages=2m", "no VMM maps memory on the bare machine");
-	if (strcmp(s->vm.mmu, "agile") == 0 || strcmp(s->vm.mmu, "direct") == 0)
-		return err_set(e, "page", "--mmu ept, or shadow paging", "under %s the VMM maps pages of 4 KB alone", s->vm.mmu);
-	return 0;
 }
 
 int setup_finish(struct setup *s, struct err *e)

@@ -20,11 +20,14 @@ struct setup {
 	/* overrides of profile rows */
 	struct setup_row { char key[48], where[128]; uint64_t value; } *rows;
 	size_t n_rows;
+	/* keys that not every technique can use */
+	struct setup_given { char key[48], where[128]; } *given;
+	size_t n_given;
 	char **texts;                   /* owned strings the configuration points at */
 	size_t n_texts;
 };
 
-struct config_row { const char *key, *value, *sentence; };
+struct config_row { const char *key, *value, *who, *sentence; };
 extern const struct config_row config_rows[];
 extern const size_t config_rows_n;
 
@@ -38,7 +41,16 @@ int setup_set_pair(struct setup *s, const char *pair, const char *where, struct 
 /* Load the profile and apply the rows: config is complete afterwards. */
 bool setup_virtual(const struct setup *s);       /* a technique other than native was asked for */
 int setup_finish(struct setup *s, struct err *e);
-int setup_page_used(const struct setup *s, struct err *e);        /* of one machine: a larger page is one that a VMM can map with */
+/* Of one finished machine: its technique can use every key that was given; else it is refused, not ignored. A comparison gives
+ * one set of keys to several techniques and asks for each key whether one of them can use it. */
+int setup_keys_used(const struct setup *s, struct err *e);
+const char *setup_users(const char *key, char *buf, size_t n);  /* "shadow or agile"; "": whatever machine it is */
+bool setup_key_used(const char *key, const char *cpu, const char *mmu);
+/* The refusal. under: "under vmx/ept"; flag: how techniques are chosen ("--technique"), NULL: by the keys cpu and mmu. */
+int setup_unused(const char *key, const char *under, const char *flag, const char *where, struct err *e);
+/* Unknown keys, refused with the most similar one. more: NULL or names ending with NULL that are known beside the configuration. */
+bool setup_known(const char *key);
+int setup_unknown(const char *key, const char *const *more, const char *where, struct err *e);
 const char *setup_keep(struct setup *s, const char *text);      /* a copy that lives as long as the setup */
 bool setup_is_path(const char *key);                            /* the key's value names a file */
 

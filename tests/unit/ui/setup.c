@@ -2,6 +2,7 @@
 #include <criterion/new/assert.h>
 #include <string.h>
 
+#include "ui/cli/technique.h"
 #include "ui/session/setup.h"
 
 #define NUMBER(test, text, want) \
@@ -83,6 +84,58 @@ Test(setup, every_profile_loads)
 		setup_set(&x, "profile", name[i], NULL, &why);
 		cr_expect(eq(int, setup_finish(&x, &why), 0), "%s", why.text);
 		setup_fini(&x);
+	}
+}
+
+/* ---- keys of single techniques ---- */
+
+/* key = value under that technique: 0 or the refusal. */
+static int given(const char *cpu, const char *mmu, const char *key, const char *value)
+{
+	cr_assert(eq(int, setup_set(&s, "cpu", cpu, NULL, &e), 0));
+	cr_assert(eq(int, setup_set(&s, "mmu", mmu, NULL, &e), 0));
+	cr_assert(eq(int, setup_set(&s, key, value, "x.lua:3", &e), 0), "%s", e.text);
+	cr_assert(eq(int, setup_finish(&s, &e), 0), "%s", e.text);
+	return setup_keys_used(&s, &e);
+}
+
+#define UNUSED(test, cpu, mmu, key, value, says) \
+Test(setup, test) \
+{ \
+	cr_expect(eq(int, given(cpu, mmu, key, value), -1)); \
+	cr_expect_not_null(strstr(e.text, "x.lua:3: " key " has no effect " says), "%s", e.text); \
+}
+UNUSED(translation_is_a_matter_of_bt, "vmx", "ept", "bt_chain", "true", "under vmx/ept: it is of use under bt\n    leave it out, or choose cpu = bt")
+UNUSED(no_vmm_is_below_a_native_kernel, "native", "native", "nested", "true", "on the bare machine: it is of use under vmx/ept or trap")
+UNUSED(slices_are_a_vmms, "native", "native", "slice", "5000", "on the bare machine: it is of use under any VMM")
+UNUSED(a_page_needs_a_table_of_the_vmms, "pv", "direct", "page", "2M", "under pv/direct: it is of use under ept or shadow")
+UNUSED(ept_has_no_shadow_tables, "vmx", "ept", "shadow_limit", "1M", "under vmx/ept: it is of use under shadow or agile")
+UNUSED(one_tree_is_never_flooded, "vmx", "shadow.vtlb", "shadow_flood", "3", "under vmx/shadow.vtlb")
+UNUSED(tags_are_of_vmx, "bt", "shadow.wp", "tags", "false", "under bt/shadow.wp: it is of use under vmx\n")
+UNUSED(a_phase_of_another_vmm, "vmx", "ept", "vmm.pv_call", "3", "under vmx/ept: it is of use under pv\n")
+UNUSED(no_phases_on_the_bare_machine, "native", "native", "vmm.cpuid", "3", "on the bare machine: it is of use under any VMM")
+
+#define USED(test, cpu, mmu, key, value) \
+Test(setup, test) { cr_expect(eq(int, given(cpu, mmu, key, value), 0), "%s", e.text); }
+USED(bt_uses_its_keys, "bt", "shadow.wp", "bt_chain", "false")
+USED(shadow_alone_is_shadow_wp, "vmx", "shadow", "shadow_flood", "3")
+USED(agile_has_shadow_tables, "vmx", "agile", "shadow_limit", "1M")
+USED(trap_inside_trap, "trap", "shadow.wp", "nested", "true")
+USED(shadows_of_every_vmm_have_large_pages, "pv", "shadow.wp", "page", "2M")
+USED(a_phase_of_its_own, "trap", "shadow.wp", "vmm.ring_flags", "3")
+USED(other_cpus_flush_for_ept, "vmx", "ept", "vmm.shadow_remote", "3")
+USED(a_seed_is_everybodys, "native", "native", "seed", "3")
+
+/* Every name in the tables is one of a technique. */
+Test(setup, who_uses_a_key_exists)
+{
+	for (size_t i = 0; i < config_rows_n; i++) {
+		bool any = false;
+
+		for (size_t c = 0; c < technique_rows_n; c++)
+			for (size_t m = 0; m < mmu_rows_n; m++)
+				any |= setup_key_used(config_rows[i].key, technique_rows[c].cpu, mmu_rows[m].name);
+		cr_expect(any, "%s", config_rows[i].key);
 	}
 }
 
