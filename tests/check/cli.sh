@@ -108,6 +108,17 @@ expect 1 "the cycle limit was reached" boot $g/hello64.elf --max-cycles 1000
 expect 2 "unknown trace event 'exceptoin'" boot $g/hello64.elf --trace "$tmp/t:exceptoin"
 expect 2 "cannot write" boot $g/hello64.elf --json /nonexistent/x.json
 
+# A program that was taken elsewhere.
+mkdir "$tmp/away" && cp "$v" "$tmp/away/vmscope" && here=$PWD
+away() { v=$tmp/away/vmscope; cd "$tmp/away"; expect "$@"; cd "$here"; v=$build/vmscope; }
+lost="vmscope's own files are missing: no folder scenarios/cpus in $tmp/away, above it, or here"
+away 2 "$lost" boot "$here/$g/hello64.elf"
+away 2 "--home FOLDER names it" run "$here/scenarios/first_exit.lua"
+away 2 "$lost" compare
+away 2 "$lost" list profiles
+away 2 "--home: $tmp: there is no scenarios/cpus in it" list profiles --home "$tmp"
+away 1 "hello from 64-bit long mode" boot --home "$here" "$here/$g/hello64.elf" --quiet
+
 # The same run twice leaves the same bytes, whatever the environment.
 run() { env $1 "$v" boot $g/kernel64.elf --append "forkwait n=5" --quiet --stats "$tmp/$2.txt" --stats "$tmp/$2.csv" \
 	--json "$tmp/$2.json" --trace "$tmp/$2.trace:exception,cr" >"$tmp/$2.out"; }

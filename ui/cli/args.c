@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ui/gdb/gdb.h"
+#include "ui/session/paths.h"
 
 enum { RUN = 1 << CMD_RUN, BOOT = 1 << CMD_BOOT, STEP = 1 << CMD_STEP, COMPARE = 1 << CMD_COMPARE, DIFF = 1 << CMD_DIFF, CLASSIFY = 1 << CMD_CLASSIFY, EQUIV = 1 << CMD_EQUIV,
        ANY = RUN | BOOT | STEP, ALL = ~0 };
@@ -195,6 +196,7 @@ static int flag_set(struct args *a, enum flag_id id, const char *v, struct err *
 	case FLAG_MONO: a->mono = true; return 0;
 	case FLAG_ASCII: a->ascii = true; return 0;
 	case FLAG_BY: case FLAG_EVENTS: case FLAG_IGNORE: case FLAG_CONTEXT: return diff_flag(a, id, v, e);
+	case FLAG_HOME: return paths_home(v, e);
 	case FLAG_HELP: a->help = true; return 0;
 	case FLAG_WORKLOAD: case FLAG_TECHNIQUE: case FLAG_EXCEPT: case FLAG_IMAGE: case FLAG_SWEEP:
 	case FLAG_CONSOLE: case FLAG_N:

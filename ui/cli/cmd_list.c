@@ -4,6 +4,7 @@
 
 #include "ui/cli/args.h"
 #include "ui/cli/item.h"
+#include "ui/session/paths.h"
 
 /* Columns as wide as their widest entry, within reason. */
 struct widths { size_t name, detail; };
@@ -50,6 +51,8 @@ int cmd_list(struct args *a, struct err *e)
 	for (size_t i = 0; i < kinds_n; i++)
 		if (strcmp(kinds[i].name, name) == 0) {
 			kinds[i].each(measure, &w);
+			if (!w.name && paths_there(e) != 0)
+				return -1;
 			kinds[i].each(line, &w);
 			return 0;
 		}

@@ -168,6 +168,8 @@ static int image_of(const struct compare_options *o, char *path, size_t n, bool 
 		snprintf(path, n, "%s", name);
 	else
 		*standard = strcmp(name, "kernel64") == 0 || strcmp(name, "kernel32") == 0;
+	if (access(path, R_OK) != 0 && !strchr(name, '/') && paths_there(e) != 0)
+		return -1;
 	if (access(path, R_OK) != 0)
 		return err_set(e, NULL, "a path, or the name of a built guest: vmscope list guests; make guests builds them",
 		               "%s: no such image", name);

@@ -31,7 +31,10 @@ int l_guest(lua_State *L)
 
 	if (!paths_guest(name, path, sizeof path)) {
 		char dir[4200];
+		struct err e = { "" };
 
+		if (paths_there(&e) != 0)
+			return api_throw(L, &e);
 		snprintf(dir, sizeof dir, "%s/build/guests", paths_root());
 		paths_each(dir, ".elf", guest_item, &all);
 		return api_unknown(L, "guest", name, guest_at, &all, all.n,

@@ -29,6 +29,8 @@ static int unknown(const char *name, const char *where, struct err *e)
 	struct names all = { .n = 0 };
 	const char *near;
 
+	if (paths_there(e) != 0)
+		return -1;
 	snprintf(dir, sizeof dir, "%s/scenarios/cpus", paths_root());
 	paths_each(dir, ".lua", add_name, &all);
 	near = err_nearest(name, name_at, &all, all.n);

@@ -23,11 +23,23 @@ static bool holds_profiles(const char *dir)
 	return access(path, X_OK) == 0;
 }
 
+static char home[PATH_MAX];     /* --home */
+
+int paths_home(const char *dir, struct err *e)
+{
+	if (strlen(dir) >= sizeof home - 32 || !holds_profiles(dir))
+		return err_set(e, "--home", "the folder vmscope was built in, or a copy of its scenarios/ and build/guests/", "%s: there is no scenarios/cpus in it", dir);
+	snprintf(home, sizeof home, "%s", dir);
+	return 0;
+}
+
 const char *paths_root(void)
 {
 	static char root[PATH_MAX];
 	ssize_t n;
 
+	if (home[0])
+		return home;
 	if (root[0])
 		return root;
 	n = readlink("/proc/self/exe", root, sizeof root - 1);
@@ -39,6 +51,21 @@ const char *paths_root(void)
 	}
 	snprintf(root, sizeof root, ".");
 	return root;
+}
+
+int paths_there(struct err *e)
+{
+	char program[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+	char *slash;
+
+	if (holds_profiles(paths_root()))
+		return 0;
+	program[n > 0 ? n : 0] = '\0';
+	if ((slash = strrchr(program, '/')) != NULL)
+		slash[slash == program] = '\0';
+	return err_set(e, NULL, "--home FOLDER names it: the one vmscope was built in",
+	               "vmscope's own files are missing: no folder scenarios/cpus in %.300s, above it, or here", program);
 }
 
 bool paths_profile(const char *name, char *buf, size_t n)

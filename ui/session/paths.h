@@ -6,9 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct err;
+
 /* The folder that holds scenarios/cpus: the program's own or the nearest above it; else the
  * current one. */
 const char *paths_root(void);
+int paths_home(const char *dir, struct err *e);                 /* --home: that one instead */
+int paths_there(struct err *e);         /* -1: it holds none, the program was taken elsewhere; asked before a name of ours is called unknown */
 bool paths_profile(const char *name, char *buf, size_t n);     /* scenarios/cpus/NAME.lua */
 bool paths_guest(const char *name, char *buf, size_t n);       /* build/guests/NAME.elf or .bin */
 /* Is `path` (which must exist) inside `folder`, symbolic links followed? */
