@@ -91,6 +91,17 @@ expect 0 "Page Fault" explain '#PF'
 expect 0 "paging" explain cr0.pg
 expect 0 "ia32_efer" explain C0000080H
 expect 2 "did you mean 'walk.guest'?" explain walk.gest
+expect 0 "exit-service: ledger cause" explain "exit service"
+expect 0 "Machine:run: Lua name" explain m:run
+expect 0 "--sweep: flag" explain --sweep
+expect 0 "nested paging: notion" explain "two dimensional paging"
+expect 0 "    exists where the control enable_vpid may be 1" explain vpid
+expect 1 "hello from 64-bit long mode" boot hello64 --quiet
+expect 2 "nosuch: No such file" boot nosuch
+for page in help "help boot" "help compare" "classify --all" "classify --trap-critical" "equiv $g/critical32.elf --append popf --cpu trap"; do
+	long=$("$v" $page 2>/dev/null | awk 'length > 80' | head -n 1)
+	[ -z "$long" ] && echo "ok cli $page has 80 columns" || echo "not ok cli: vmscope $page: more than 80 columns: $long"
+done
 expect 0 "whoever writes" explain watch
 expect 0 "stop 1, catch #PF: cpu0 exception vector=14" boot $g/kernel64.elf --append "forkwait n=1" --stop "catch #PF"
 expect 0 "ffffffff801041f0 space_fault: push" boot $g/kernel64.elf --append "forkwait n=1" --stop "break space_fault"

@@ -4,6 +4,7 @@
 
 #include "ui/classify/classify.h"
 #include "ui/export/json.h"
+#include "ui/export/wrap.h"
 
 static const char *const mode_names[CLASS_MODES] = { "IA-32", "Intel 64" };
 
@@ -15,6 +16,8 @@ static unsigned count(const struct verdicts *all, enum class_mode mode, const ch
 	return n;
 }
 
+enum { EVIDENCE = 38 };         /* where its column begins */
+
 /* A paragraph of names. */
 static void names(FILE *f, const struct verdicts *all, enum class_mode mode, const char *word)
 {
@@ -25,7 +28,7 @@ static void names(FILE *f, const struct verdicts *all, enum class_mode mode, con
 			continue;
 		verdict_name(&all->v[i], name, sizeof name);
 		int n = (int)strlen(name);
-		if (!col || col + n + 2 > 100)
+		if (!col || col + n + 3 > WRAP_PAGE)
 			fprintf(f, "%s    ", col ? ",\n" : ""), col = 4;
 		else
 			fputs(", ", f), col += 2;
@@ -39,7 +42,7 @@ void classify_print(FILE *f, const struct verdicts *all, bool every)
 {
 	for (unsigned mode = 0; mode < CLASS_MODES; mode++) {
 		unsigned critical = count(all, mode, "critical");
-		fprintf(f, "%s%s: %u privileged, %u critical, %u innocuous, %u never executed without a trap here\n", mode ? "\n" : "", mode_names[mode],
+		fprintf(f, "%s%s: %u privileged, %u critical, %u innocuous,\n  %u never executed without a trap here\n", mode ? "\n" : "", mode_names[mode],
 		        count(all, mode, "privileged"), critical, count(all, mode, "innocuous"), count(all, mode, "not executed"));
 		fprintf(f, "\n  privileged: ring 3 traps whenever ring 0 does not\n");
 		names(f, all, mode, "privileged");
@@ -52,18 +55,20 @@ void classify_print(FILE *f, const struct verdicts *all, bool every)
 			verdict_name(v, name, sizeof name);
 			for (unsigned k = 0; k < v->length; k++)
 				snprintf(code + 3 * k, sizeof code - 3 * k, "%02x ", v->code[k]);
-			fprintf(f, "    %-10s %-9s %-12s %s\n", name, v->control ? v->behaviour ? "both" : "control" : "behaviour", code, v->evidence);
+			int at = fprintf(f, "    %-10s %-9s %-12s ", name, v->control ? v->behaviour ? "both" : "control" : "behaviour", code);
+			wrap(f, (unsigned)at, EVIDENCE, WRAP_PAGE, v->evidence);
+			fputc('\n', f);
 		}
 		if (!critical)
 			fprintf(f, "    none\n");
 		if (every) {
 			fprintf(f, "\n  innocuous\n");
 			names(f, all, mode, "innocuous");
-			fprintf(f, "\n  never executed without a trap: nothing can be said (they want VMX operation, or a state that was not tried)\n");
+			fprintf(f, "\n  never executed without a trap: nothing can be said (they want VMX\n  operation, or a state that was not tried)\n");
 			names(f, all, mode, "not executed");
 		}
-		fprintf(f, "\n  %s\n", critical ? "The sensitive instructions are no subset of the privileged ones: by theorem 1 trap-and-emulate alone cannot virtualize this machine." :
-		        "The sensitive instructions are a subset of the privileged ones: by theorem 1 trap-and-emulate virtualizes this machine.");
+		fprintf(f, "\n  %s\n", critical ? "The sensitive instructions are no subset of the privileged ones: by theorem 1\n  trap-and-emulate alone cannot virtualize this machine." :
+		        "The sensitive instructions are a subset of the privileged ones: by theorem 1\n  trap-and-emulate virtualizes this machine.");
 	}
 }
 

@@ -3,7 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "ui/export/wrap.h"
 #include "ui/gdb/gdb.h"
 #include "ui/session/paths.h"
 
@@ -32,22 +34,31 @@ const size_t flag_rows_n = ARRAY_LEN(flag_rows);
 void usage(FILE *f)
 {
 	fputs("vmscope COMMAND ...\n\n", f);
-	for (unsigned i = 0; i < CMD_N; i++)
-		fprintf(f, "  %-8s %-22s %s\n", command_rows[i].name, command_rows[i].operands, command_rows[i].sentence);
+	for (unsigned i = 0; i < CMD_N; i++) {
+		fprintf(f, "  %-8s %-20s  ", command_rows[i].name, command_rows[i].operands);
+		wrap(f, 33, 33, WRAP_PAGE, command_rows[i].sentence);
+		fputc('\n', f);
+	}
 	fputs("\nvmscope help COMMAND lists its flags.\n"
-	      "Exit status: 0 ok; 1 the guest or a check failed; 2 wrong input; 3 a defect of vmscope.\n", f);
+	      "Exit status: 0 ok; 1 the guest or a check failed; 2 wrong input;\n"
+	      "3 a defect of vmscope.\n", f);
 }
 
 void usage_command(FILE *f, enum command_id id)
 {
 	char left[64];
 
-	fprintf(f, "vmscope %s %s\n  %s\n\n", command_rows[id].name, command_rows[id].operands, command_rows[id].sentence);
+	fprintf(f, "vmscope %s %s\n  ", command_rows[id].name, command_rows[id].operands);
+	wrap(f, 2, 2, WRAP_PAGE, command_rows[id].sentence);
+	fputs("\n\n", f);
 	for (unsigned i = 0; i < FLAG_N; i++) {
 		if (!(flag_rows[i].commands >> id & 1))
 			continue;
 		snprintf(left, sizeof left, "%s %s", flag_rows[i].name, flag_rows[i].argument ? flag_rows[i].argument : "");
-		fprintf(f, "  %-26s %s\n", left, flag_rows[i].sentence);
+		fprintf(f, "  %-26s", left);
+		fprintf(f, strlen(left) > 26 ? "\n%*s" : " %.*s", strlen(left) > 26 ? 29 : 0, "");
+		wrap(f, 29, 29, WRAP_PAGE, flag_rows[i].sentence);
+		fputc('\n', f);
 	}
 }
 
@@ -255,6 +266,8 @@ int args_parse(struct args *a, int argc, char **argv, struct err *e)
 		return unknown("command", argv[1], err_nearest(argv[1], command_at, command_rows, CMD_N), "help", e);
 	a->command = (enum command_id)id;
 	for (int i = 2; i < argc; i++) {
+		if (a->command == CMD_EXPLAIN && strncmp(argv[i], "--home", 6) != 0 && strcmp(argv[i], "--help") != 0)
+			flags = false;  /* explain --sweep */
 		if (flags && strcmp(argv[i], "--") == 0)
 			flags = false;
 		else if (flags && strncmp(argv[i], "--", 2) == 0) {
@@ -272,6 +285,13 @@ static int debugger(void *who, struct run *r, struct err *e)
 	const struct args *a = who;
 
 	return gdb_serve(r, a->gdb, e);
+}
+
+const char *args_image(struct args *a)
+{
+	const char *name = a->operand[0];
+
+	return access(name, F_OK) != 0 && paths_guest(name, a->image, sizeof a->image) ? a->image : name;
 }
 
 void args_gdb(struct args *a, struct session *s)

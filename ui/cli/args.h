@@ -26,6 +26,7 @@ struct args {
 	const char *gdb;                /* where a debugger is waited for, or NULL */
 	struct diff_options diff;
 	bool help, mono, ascii, umip, trap_critical, all;
+	char image[4300];               /* args_image */
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
@@ -38,6 +39,7 @@ extern const struct flag_row flag_rows[];
 extern const size_t flag_rows_n;
 
 /* When --gdb was given, the session's first run goes to a debugger. */
+const char *args_image(struct args *a);          /* the operand: a file, else the name of a built guest */
 void args_gdb(struct args *a, struct session *s);
 int args_parse(struct args *a, int argc, char **argv, struct err *e);
 void args_fini(struct args *a);

@@ -19,7 +19,7 @@ int cmd_boot(struct args *a, struct err *e)
 		return -1;
 	if (a->o.blocks && (!a->setup.cpu || strcmp(a->setup.cpu, "bt") != 0))
 		return err_set(e, "--blocks", "--cpu bt", "only binary translation has a cache of translated code");
-	image.kernel = a->operand[0];
+	image.kernel = args_image(a);
 	session_init(&s, &a->o);
 	args_gdb(a, &s);
 	if (a->gdb)             /* monitor lua */

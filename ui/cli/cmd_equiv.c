@@ -26,7 +26,7 @@ int cmd_equiv(struct args *a, struct err *e)
 		return err_set(e, NULL, "vmscope help equiv", "equiv takes one image, %u were given", a->operands);
 	if (setup_finish(&a->setup, e) != 0 || equiv_possible(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
 		return -1;
-	image.kernel = a->operand[0];
+	image.kernel = args_image(a);
 	const struct equiv_options o = { .instructions = a->o.max_instructions, .cycles = a->o.max_cycles == NEVER ? 0 : a->o.max_cycles };
 	const char *json = a->o.json;
 	a->o.json = NULL;               /* the session's own result is not wanted */

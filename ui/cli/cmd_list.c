@@ -4,10 +4,11 @@
 
 #include "ui/cli/args.h"
 #include "ui/cli/item.h"
+#include "ui/export/wrap.h"
 #include "ui/session/paths.h"
 
 /* Columns as wide as their widest entry, within reason. */
-struct widths { size_t name, detail; };
+struct widths { size_t name, detail; unsigned columns; };
 
 static void measure(void *arg, const struct item *it)
 {
@@ -23,11 +24,16 @@ static void measure(void *arg, const struct item *it)
 static void line(void *arg, const struct item *it)
 {
 	const struct widths *w = arg;
+	int at = printf("%-*s", (int)w->name, it->name);
+	unsigned indent = (unsigned)(w->name + 2 + (w->detail ? w->detail + 2 : 0));
 
-	printf("%-*s", (int)w->name, it->name);
 	if (w->detail)
-		printf("  %-*s", (int)w->detail, it->detail);
-	printf("  %s\n", it->sentence);
+		at += printf("  %-*s", (int)w->detail, it->detail);
+	at += printf("  ");
+	if (w->columns && indent > w->columns / 2)      /* no room beside it */
+		indent = (unsigned)w->name + 2;
+	wrap(stdout, (unsigned)at, indent, w->columns, it->sentence);
+	putchar('\n');
 }
 
 static const char *kind_at(const void *table, size_t i)
@@ -38,7 +44,7 @@ static const char *kind_at(const void *table, size_t i)
 int cmd_list(struct args *a, struct err *e)
 {
 	const char *name = a->operands ? a->operand[0] : "kinds", *near;
-	struct widths w = { 0 };
+	struct widths w = { .columns = wrap_terminal() };
 	char hint[120];
 
 	if (a->operands > 1)

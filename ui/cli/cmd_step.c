@@ -20,7 +20,7 @@ static bool is_scenario(const char *path)
 static int boot(struct args *a, struct session *s, struct err *e)
 {
 	struct boot_image image = a->setup.image;
-	image.kernel = a->operand[0];
+	image.kernel = args_image(a);
 	for (unsigned i = 0; i < a->sets; i++)
 		if (setup_set_pair(&a->setup, a->set[i], "--set", e) != 0)
 			return -1;

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "ui/cli/item.h"
+#include "ui/export/wrap.h"
 
 void row_standings(const char *key, char *buf, size_t n);       /* kinds.c */
 
@@ -19,9 +19,24 @@ struct search {
 	size_t n, room;
 };
 
+/* Case does not matter, nor which of blank, - and _ is between the words. */
+static char plain(char c)
+{
+	return c == ' ' || c == '-' ? '_' : (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
 static bool is(const char *a, const char *b)
 {
-	return a && strcasecmp(a, b) == 0;
+	for (; a && *a && plain(*a) == plain(*b); a++)
+		b++;
+	return a && !*a && !*b;
+}
+
+static void indented(const struct search *s, const char *text)
+{
+	fputs("    ", s->f);
+	wrap(s->f, 4, 4, wrap_terminal(), text);
+	fputc('\n', s->f);
 }
 
 static void look(void *arg, const struct item *it)
@@ -40,18 +55,16 @@ static void look(void *arg, const struct item *it)
 		return;
 	if (s->found++ >= 8)
 		return;
-	fprintf(s->f, "%s: %s%s%s%s\n    %s\n", it->name, s->kind->one, it->detail[0] ? " (" : "", it->detail, it->detail[0] ? ")" : "",
-	       it->sentence);
+	fprintf(s->f, "%s: %s%s%s%s\n", it->name, s->kind->one, it->detail[0] ? " (" : "", it->detail, it->detail[0] ? ")" : "");
+	indented(s, it->sentence);
 	if (strcmp(s->kind->name, "profile-rows") == 0 || strcmp(s->kind->name, "costs") == 0) {
+		text[0] = '\0';
 		row_standings(it->name, text, sizeof text);
-		for (char *p = text, *nl; *p; p = nl) {
-			nl = p + strcspn(p, "\n");
-			fprintf(s->f, "    %.*s\n", (int)(nl - p), p);
-			nl += *nl == '\n';
-		}
+		if (text[0])
+			indented(s, text);
 	}
 	if (it->more)
-		fprintf(s->f, "    %s\n", it->more);
+		indented(s, it->more);
 }
 
 static const char *name_at(const void *table, size_t i)
@@ -59,18 +72,41 @@ static const char *name_at(const void *table, size_t i)
 	return ((char *const *)table)[i];
 }
 
+/* "m:run" and "vm.console", as scenarios write them. */
+static const char *lua_name(const char *name, char *buf, size_t n)
+{
+	static const char *const usual[][2] = { { "m", "Machine" }, { "vm", "Vm" }, { "cpu", "Cpu" } };
+	const size_t at = strcspn(name, ":.");
+
+	for (size_t i = 0; name[at] && i < ARRAY_LEN(usual); i++)
+		if (strlen(usual[i][0]) == at && memcmp(usual[i][0], name, at) == 0) {
+			snprintf(buf, n, "%s%s", usual[i][1], name + at);
+			return buf;
+		}
+	return NULL;
+}
+
+static void search_all(struct search *s)
+{
+	s->exact = true;
+	for (int pass = 0; pass < 2 && !s->found; pass++, s->exact = false)
+		for (size_t i = 0; i < kinds_n; i++) {
+			s->kind = &kinds[i];
+			kinds[i].each(look, s);
+		}
+}
+
 int explain(const char *name, FILE *f, struct err *e)
 {
 	struct search s = { .f = f, .name = name, .exact = true };
+	char full[80];
 	const char *near;
 	int status = 0;
 	char hint[160];
 
-	for (int pass = 0; pass < 2 && !s.found; pass++, s.exact = false)
-		for (size_t i = 0; i < kinds_n; i++) {
-			s.kind = &kinds[i];
-			kinds[i].each(look, &s);
-		}
+	search_all(&s);
+	if (!s.found && (s.name = lua_name(name, full, sizeof full)) != NULL)
+		search_all(&s);
 	if (!s.found) {
 		near = err_nearest(name, name_at, s.all, s.n);
 		snprintf(hint, sizeof hint, "%s%s%severything that has a name: vmscope list KIND",

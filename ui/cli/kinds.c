@@ -74,7 +74,7 @@ static void guest_item(void *arg, const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(row); i++)
 		if (strcmp(row[i].name, name) == 0)
 			sentence = row[i].sentence;
-	f->fn(f->arg, &(struct item){ name, NULL, "", sentence, "guest \"NAME\" in Lua; build/guests/NAME.elf or .bin on the command line" });
+	f->fn(f->arg, &(struct item){ name, NULL, "", sentence, "guest \"NAME\" in Lua; its name, or build/guests/NAME.elf or .bin, on the command line" });
 }
 
 /* A profile says in its first line what it is. */

@@ -105,7 +105,7 @@ void each_hypercall(item_fn *fn, void *arg)
 void each_translation(item_fn *fn, void *arg)
 {
 	for (size_t i = 0; i < bt_rows_n; i++)
-		fn(arg, &(struct item){ bt_rows[i].insn, NULL, bt_rows[i].how, bt_rows[i].sentence, "instructions without a row: innocuous ones as they are, others a callout; see docs/bt.md" });
+		fn(arg, &(struct item){ bt_rows[i].insn, NULL, bt_rows[i].how, bt_rows[i].sentence, "docs/bt.md" });
 }
 
 void each_callout(item_fn *fn, void *arg)

@@ -5,8 +5,16 @@
 #include <string.h>
 
 #include "ui/compare/text.h"
+#include "ui/export/wrap.h"
 
 enum { COLUMNS = 80, LABEL_MAX = 26, CELL = 6 };
+
+/* A paragraph, later lines indented. */
+static void paragraph(FILE *f, const char *text)
+{
+	wrap(f, 0, 2, COLUMNS, text);
+	fputc('\n', f);
+}
 
 int show_parse(struct show *s, const char *text, struct err *e)
 {
@@ -299,7 +307,7 @@ static void failures(const struct comparison *c, FILE *f)
 		snprintf(text, sizeof text, "%s under %s on %s: %s: %s", s->workload, s->technique, s->profile, case_end_name[r->end],
 		         r->why ? r->why : "?");
 		fputc('\n', f);
-		wrap(f, text, COLUMNS);
+		paragraph(f, text);
 	}
 	and_more(f, told, "failures");
 	for (size_t i = 0; i < c->divergences && i < TOLD_MAX; i++) {
@@ -346,31 +354,8 @@ static void sentences(const struct comparison *c, FILE *f, size_t profile)
 			crossover_sentence(c, profile, w, text, sizeof text);
 		else
 			why_sentence(c, profile, w, 0, text, sizeof text);
-		wrap(f, text, COLUMNS);
+		paragraph(f, text);
 	}
-}
-
-/* A paragraph, later lines indented. */
-void wrap(FILE *f, const char *text, size_t columns)
-{
-	size_t at = 0;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-
-		if (at && at + 1 + n > columns) {
-			fputs("\n  ", f);
-			at = 2;
-		} else if (at) {
-			fputc(' ', f);
-			at++;
-		}
-		fwrite(text, 1, n, f);
-		at += n;
-		text += n;
-		text += *text == ' ';
-	}
-	fputc('\n', f);
 }
 
 void comparison_print(const struct comparison *c, const struct show *s, FILE *f)

@@ -15,7 +15,6 @@ size_t best_of(const struct comparison *c, size_t block);
 bool differs(const struct comparison *c, size_t at);
 void put_trimmed(FILE *f, char *line);                 /* without the blanks at its end */
 void matrix(const struct comparison *c, size_t profile, FILE *f);
-void wrap(FILE *f, const char *text, size_t columns);
 /* Over a sweep: who wins where. */
 void crossover_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n);
 

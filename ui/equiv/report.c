@@ -20,14 +20,14 @@ const char *equiv_reason(enum insn i, enum insn_form form)
 void equiv_print(FILE *f, const struct equiv_result *r)
 {
 	if (r->verdict != EQUIV_DIFFERS) {
-		fprintf(f, "equivalent: %" PRIu64 " instructions of the guest and %" PRIu64 " interrupts did what they do on a bare machine%s%s\n", r->instructions,
+		fprintf(f, "equivalent: %" PRIu64 " instructions of the guest and %" PRIu64 " interrupts did what they\n  do on a bare machine%s%s\n", r->instructions,
 		        r->interrupts, r->verdict == EQUIV_LIMIT ? "; the guest has not ended, the limit was: " : ", to the guest's end: ", stop_name(r->stop));
 		if (r->stop == MACHINE_STOP_GUEST_EXIT && r->status != 1)
 			fprintf(f, "  the guest says that it failed, here as there: exit status %d\n", r->status);
 		fprintf(f, "  %" PRIu64 " accesses to devices compared, %" PRIu64 " time-dependent results taken over\n", r->accesses, r->answers);
 		return;
 	}
-	fprintf(f, "not equivalent: the guest's instruction %" PRIu64 "%s did something else than on a bare machine\n", r->instructions,
+	fprintf(f, "not equivalent: the guest's instruction %" PRIu64 "%s did something\n  else than on a bare machine\n", r->instructions,
 	        r->interrupt ? ", or the interrupt after it," : "");
 	if (r->text[0]) {
 		char code[48] = "";
