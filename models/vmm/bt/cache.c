@@ -81,7 +81,7 @@ int bt_cache_init(struct vcpu *v)
 	s->first_page = RING_CODE + v->number * all;
 	s->code_from = (1 + table) * PAGE_SIZE;
 	s->code_max = code * PAGE_SIZE;
-	s->blocks_max = s->code_max / 64;
+	s->blocks_max = s->code_max / 32;
 	s->points_max = s->code_max / 3;
 	for (unsigned i = 0; i < 1 + table + code; i++) {
 		if (ring_page_add(vm, s->first_page + i))
