@@ -27,7 +27,8 @@ struct bt_page {
 	uint64_t lin, frame;            /* page numbers: linear, guest-physical */
 	uint32_t first;                 /* block that begins or ends there, plus one */
 	uint32_t writes;                /* writes that hit translated bytes */
-	uint64_t pad;
+	uint32_t interpreted;           /* instructions, since they were too many */
+	uint32_t pad;
 };
 struct bt_desc {
 	uint64_t pc, exit[2];           /* the guest's; targets of direct branches */

@@ -6,7 +6,9 @@
 
 #include "models/vmm/virt.h"
 
-#define WRITES_MAX 32                   /* to translated bytes of a page, before its code is interpreted */
+#define WRITES_MAX   32                 /* to translated bytes of a page, before its code is interpreted */
+#define WRITES_AGAIN 8                  /* so many, when it has been tried anew */
+#define PATIENCE     512                /* instructions interpreted before that: what was patched at boot is run for good */
 
 /* Another page that code was translated from, at another linear address, may be the same one. */
 void bt_page_moved(struct vcpu *v, uint32_t page, uint64_t frame)
@@ -39,6 +41,7 @@ static uint32_t page_of(struct vcpu *v, uint64_t lin, uint64_t frame)
 	PAGE_SET(v, n, frame, frame);
 	PAGE_SET(v, n, first, 0);
 	PAGE_SET(v, n, writes, 0);
+	PAGE_SET(v, n, interpreted, 0);
 	bt_trace_page(v, frame, true);
 	return n + 1;
 }
@@ -46,9 +49,18 @@ static uint32_t page_of(struct vcpu *v, uint64_t lin, uint64_t frame)
 static bool page_hostile(struct vcpu *v, uint64_t lin)
 {
 	struct bt_state *s = bt_state(v);
-	for (uint32_t n = 0; n < s->pages_n; n++)
-		if (PAGE_GET(v, n, lin) == lin)
-			return PAGE_GET(v, n, writes) > WRITES_MAX;
+	for (uint32_t n = 0; n < s->pages_n; n++) {
+		if (PAGE_GET(v, n, lin) != lin)
+			continue;
+		if (PAGE_GET(v, n, writes) <= WRITES_MAX)
+			return false;
+		uint32_t asked = (uint32_t)PAGE_GET(v, n, interpreted) + 1;
+		bool still = asked <= PATIENCE;
+		PAGE_SET(v, n, interpreted, still ? asked : 0);
+		if (!still)
+			PAGE_SET(v, n, writes, WRITES_MAX - WRITES_AGAIN);
+		return still;
+	}
 	return false;
 }
 

@@ -2,6 +2,7 @@
  *   1  an immediate of a function is changed before each of its 100 calls; the sum tells
  *   2  the instruction right behind the store is the one it changes
  *   3  code reads its own bytes
+ *   4  what was rewritten so often is called 4000 times as it is
  * prints: rewritten code: ok                                                                  */
 #include "console.inc"
 
@@ -33,9 +34,17 @@ next:	movb	$0, %al
 
 	cmpb	$0xb8, value
 	jne	bad
-	cmpb	$0xe8, here
+	cmpb	$0xbc, here
 	jne	bad
-here:	call	value
+here:	movl	$far, %esp		/* so far it is on the page of the code: each push is a write there, too */
+	movl	$4000, %ecx
+	xorl	%ebx, %ebx
+4:	call	value
+	addl	%eax, %ebx
+	decl	%ecx
+	jnz	4b
+	cmpl	$4000, %ebx
+	jne	bad
 	PUTS	good
 	jmp	off
 bad:	PUTS	wrong
@@ -50,3 +59,5 @@ wrong:	.asciz	"rewritten code: WRONG\n"
 	.balign	16
 	.skip	256
 stack:
+	.skip	8192
+far:

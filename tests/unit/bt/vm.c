@@ -101,6 +101,34 @@ Test(bt_vm, a_kernel_that_rewrites_its_code_runs_what_it_wrote)
 	session_fini(&s);
 }
 
+/* While code is rewritten all the time its page is interpreted; not for ever: 4000 calls of five instructions come behind that. */
+Test(bt_vm, a_page_that_is_not_rewritten_any_more_is_translated_again)
+{
+	struct session s;
+	struct run *r = guest_run(&s, "build/guests/rewrite32.elf", "", "cpu=bt mmu=shadow");
+	through(&s, r);
+	cr_expect(stat_of(r, VMM_STAT_INTERPRETED) > 300, "it was interpreted: %lu", stat_of(r, VMM_STAT_INTERPRETED));
+	cr_expect(stat_of(r, VMM_STAT_INTERPRETED) < 2000, "and is no longer: %lu", stat_of(r, VMM_STAT_INTERPRETED));
+	session_fini(&s);
+}
+
+/* A block is 36 bytes with what is behind it: there are descriptors for as many as the cache has room for. */
+Test(bt_vm, a_cache_is_dropped_when_its_code_is_full)
+{
+	struct session s;
+	struct run *r = guest_run(&s, KERNEL64, WORK, "cpu=bt mmu=shadow bt_cache=16K");
+	struct run *world = r->host ? r->host : r;
+	s.o.max_cycles = LIMIT;
+	uint64_t most = 0;
+	do {
+		run_until(world, LIMIT, 1000);
+		most = stat_of(r, VMM_STAT_BT_USED) > most ? stat_of(r, VMM_STAT_BT_USED) : most;
+	} while (world->last == MACHINE_STOP_ICOUNT);
+	cr_expect(stat_of(r, VMM_STAT_BT_FLUSHES) > 1);
+	cr_expect(most > 12 << 10, "%lu bytes", most);
+	session_fini(&s);
+}
+
 Test(bt_vm, a_small_cache_is_dropped_now_and_then)
 {
 	struct session s;
