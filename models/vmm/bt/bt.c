@@ -44,8 +44,11 @@ static bool state_valid(void *who, const void *state)
 static int vm_init(struct vm *vm, struct err *e)
 {
 	const struct vm_config *c = &vm->config;
+	const unsigned most = (RING_PAGES - RING_CODE) / BT_PAGES_MIN;
+	if (c->vcpus > most)
+		return err_set(e, NULL, "fewer CPUs, or vmscope list techniques", "bt with %u virtual CPUs: the VMM's corner has room for the code caches of %u",
+		               c->vcpus, most);
 	struct bt *b = xcalloc(1, sizeof *b);
-	(void)e;
 	b->limit = c->bt.block ? c->bt.block : LIMIT;
 	b->cache_kb = c->bt.cache_kb ? c->bt.cache_kb : CACHE_KB;
 	b->rdtsc = (enum bt_rdtsc)c->bt.rdtsc;

@@ -72,10 +72,8 @@ int bt_cache_init(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 	struct bt_state *s = bt_state(v);
-	const unsigned all = (RING_PAGES - RING_CODE) / vm->config.vcpus, table = BT_SLOTS * 16 / PAGE_SIZE;
+	const unsigned all = (RING_PAGES - RING_CODE) / vm->config.vcpus, table = BT_TABLE_PAGES;
 	unsigned code = (bt_of(vm)->cache_kb + 3) / 4;
-	if (all < table + 3)
-		return -1;
 	if (code > all - table - 1)
 		code = all - table - 1;
 	s->first_page = RING_CODE + v->number * all;

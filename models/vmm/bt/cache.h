@@ -22,6 +22,8 @@
 #define BT_HASH       4096
 #define BT_PAGES_MAX  1024
 #define BT_HOT        256               /* counters of instructions that trap */
+#define BT_TABLE_PAGES (BT_SLOTS * 16 / PAGE_SIZE)
+#define BT_PAGES_MIN  (1 + BT_TABLE_PAGES + 2)  /* of a virtual CPU: head, table, and code at least */
 
 struct bt_page {
 	uint64_t lin, frame;            /* page numbers: linear, guest-physical */

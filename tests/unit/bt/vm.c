@@ -129,6 +129,31 @@ Test(bt_vm, a_cache_is_dropped_when_its_code_is_full)
 	session_fini(&s);
 }
 
+/* The corner's half for code is 2 MB, and a cache has 140 KB at least. */
+Test(bt_vm, fourteen_virtual_cpus_have_a_cache_each)
+{
+	struct session s;
+	struct run *r = guest_run(&s, KERNEL64, "cli n=2", "cpu=bt mmu=shadow cpus=14");
+	through(&s, r);
+	cr_expect_not_null(strstr(guest_of(r)->console, "cli n=2: ok"));
+	session_fini(&s);
+}
+
+Test(bt_vm, fifteen_are_refused)
+{
+	static const struct options o = { .quiet = true };
+	struct session s;
+	struct setup setup;
+	struct err e = { "" };
+	session_init(&s, &o);
+	setup_init(&setup);
+	cr_assert_eq(setup_set_pair(&setup, "cpu=bt", "test", &e) || setup_set_pair(&setup, "mmu=shadow", "test", &e) ||
+	             setup_set_pair(&setup, "cpus=15", "test", &e) || setup_finish(&setup, &e), 0, "%s", e.text);
+	cr_expect_null(session_machine(&s, &setup, &e));
+	cr_expect_not_null(strstr(e.text, "15 virtual CPUs: the VMM's corner has room for the code caches of 14"), "%s", e.text);
+	session_fini(&s);
+}
+
 Test(bt_vm, a_small_cache_is_dropped_now_and_then)
 {
 	struct session s;
