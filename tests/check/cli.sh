@@ -107,6 +107,8 @@ expect 0 "stop 1, catch #PF: cpu0 exception vector=14" boot $g/kernel64.elf --ap
 expect 0 "ffffffff801041f0 space_fault: push" boot $g/kernel64.elf --append "forkwait n=1" --stop "break space_fault"
 expect 0 "in the VMM" boot $g/kernel64.elf --mmu ept --append "forkwait n=1" --stop "catch exit.ept_violation"
 expect 0 "stop 3, when cpu.cpl == 3" run tests/scenario/stops.lua --stop "ledger idle 1000000000" --stop "when cpu.cpl == 3"
+expect 0 "stop 1, when cpu.cpl == 3" boot kernel64 --append "forkwait n=1" --stop "when cpu.cpl == 3"
+expect 2 "unknown field 'cpx'" boot kernel64 --append "forkwait n=1" --stop "when cpu.cpx == 3"
 expect 2 "--stop: unknown exit reason 'cpiud'" boot $g/kernel64.elf --stop "catch exit.cpiud"
 expect 2 "--stop: unknown kind of stop 'wach'" boot $g/kernel64.elf --stop "wach main"
 for kind in $("$v" list | sed 's/ .*//'); do

@@ -22,12 +22,14 @@ int cmd_boot(struct args *a, struct err *e)
 	image.kernel = args_image(a);
 	session_init(&s, &a->o);
 	args_gdb(a, &s);
-	if (a->gdb)             /* monitor lua */
+	if (a->gdb || a->o.n_stops)     /* monitor lua, --stop "when ..." */
 		line = scenario_line_open(&s, &(struct scenario_options){ .instructions = a->lua_limit }, e);
-	r = a->gdb && !line ? NULL : session_machine(&s, &a->setup, e);
+	r = (a->gdb || a->o.n_stops) && !line ? NULL : session_machine(&s, &a->setup, e);
 	if (r && run_boot(r, &image, e) == 0) {
 		run_until(r, NEVER, 0);
-		if (s.late.text[0])
+		if (line && s.line.failed(s.line.who, e))
+			status = -1;
+		else if (s.late.text[0])
 			*e = s.late;
 		else if (session_finish(&s, e) == 0)
 			status = run_status(r);

@@ -218,7 +218,7 @@ int stop_when(struct stops *k, struct run *r, struct stopper *p, const char *ope
 	if (!*operands)
 		return err_set(e, NULL, "as in: when cpu.rax == 5", "a Lua expression is missing");
 	if (!lua->predicate)
-		return err_set(e, NULL, NULL, "'%s': there is no Lua here", operands);
+		return err_set(e, NULL, "with a scenario, boot --stop or the stepping screen there is", "'%s': there is no Lua here to ask", operands);
 	void *predicate = lua->predicate(lua->who, r, operands, e);
 	if (!predicate)
 		return -1;
