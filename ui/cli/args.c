@@ -55,8 +55,9 @@ void usage_command(FILE *f, enum command_id id)
 		if (!(flag_rows[i].commands >> id & 1))
 			continue;
 		snprintf(left, sizeof left, "%s %s", flag_rows[i].name, flag_rows[i].argument ? flag_rows[i].argument : "");
-		fprintf(f, "  %-26s", left);
-		fprintf(f, strlen(left) > 26 ? "\n%*s" : " %.*s", strlen(left) > 26 ? 29 : 0, "");
+		fprintf(f, "  %-26s%s", left, strlen(left) > 26 ? "\n" : " ");
+		if (strlen(left) > 26)
+			fprintf(f, "%*s", 29, "");
 		wrap(f, 29, 29, WRAP_PAGE, flag_rows[i].sentence);
 		fputc('\n', f);
 	}

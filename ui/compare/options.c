@@ -103,12 +103,12 @@ static int find_owner(struct sweep *s, struct err *e)
 	const struct config_row *r = NULL;
 	char hint[160];
 
+	if (strcmp(s->name, "seed") == 0)
+		return 0;
 	for (size_t i = 0; i < config_rows_n; i++)
-		if (strcmp(config_rows[i].key, s->name) == 0 && strcmp(s->name, "seed") != 0)
+		if (strcmp(config_rows[i].key, s->name) == 0)
 			r = &config_rows[i];
 	s->row = r || setup_known(s->name);
-	if (strcmp(s->name, "seed") == 0)
-		s->row = false;
 	if (!s->row && strchr(s->name, '.'))
 		return setup_unknown(s->name, NULL, "--sweep", e);
 	if (r && !is_number(r)) {
