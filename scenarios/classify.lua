@@ -30,7 +30,7 @@ local found = false
 for _, v in ipairs(machines[1][2]) do
 	if v.instruction == insn then
 		found = true
-		print(("  %d-bit: %s, %s"):format(v.mode, v.class, v.evidence ~= "" and v.evidence or "no two executions differ"))
+		print(wrap(("  %d-bit: %s, %s"):format(v.mode, v.class, v.evidence ~= "" and v.evidence or "no two executions differ"), 10))
 	end
 end
 check(found, "an instruction of this name: " .. insn)
@@ -42,9 +42,12 @@ check(left == 0, "the what-if machine has no critical instruction")
 
 print [[
 
-The theorem: if the sensitive instructions are a subset of the privileged ones, a VMM can be built that lets the guest's kernel run out
-of ring 0 and carries out what traps. UMIP takes five critical instructions away (SGDT, SIDT, SLDT, SMSW, STR) and leaves the rest.
+The theorem: if the sensitive instructions are a subset of the privileged ones,
+a VMM can be built that lets the guest's kernel run out of ring 0 and carries
+out what traps. UMIP takes five critical instructions away (SGDT, SIDT, SLDT,
+SMSW, STR) and leaves the rest.
 
 Where to go next
-  vmscope classify                        all of them with evidence; --umip, --trap-critical
+  vmscope classify                        all of them with evidence; --umip,
+                                          --trap-critical
   vmscope run scenarios/rings.lua         what each breaks in a virtual machine]]

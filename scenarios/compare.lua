@@ -20,12 +20,12 @@ report(found)
 check(found.ok, "every technique did the same work")
 
 -- What the tables round off is in found.rows, exactly: one row for each case, with every statistic by name.
-print()
+print "\nFor each TLB miss: cycles in page walks, references to page tables"
 for _, row in ipairs(found.rows) do
 	local misses = row["tlb.miss"]
 	if row.outcome == "ok" and misses > 0 then
 		local references = row["walk.ref.guest"] + row["walk.ref.ept"] + row["walk.ref.shadow"]
-		print(string.format("%-16s %-16s %5.1f cycles in page walks for each TLB miss, %.2f references",
+		print(string.format("  %-20s %-16s %6.1f cycles %6.2f references",
 			row.workload, row.technique, row["walk.cycles"] / misses, references / misses))
 	end
 end

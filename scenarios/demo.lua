@@ -32,7 +32,7 @@ Where to go next
   ./vmscope step build/guests/kernel64.elf --cpu vmx --mmu shadow.wp \
             --append "forkwait n=20"             step through a VM exit
   ./vmscope run scenarios/compare.lua            the same from Lua
-  ./vmscope compare --all                        every technique, also those without
-                                                 VT-x; docs/course.md leads there
+  ./vmscope compare --all                        every technique, also those
+                                                 without VT-x; docs/course.md
   ./vmscope explain ept_violation exits.ept      what a name means
   docs/compare.md, docs/manual.md                the manual]]

@@ -26,12 +26,12 @@ for _, case in ipairs(broken) do
 	local failures = m:entry_failures()
 	print(string.format("%s: %s", case[1], case[2]))
 	for i, f in ipairs(failures) do
-		print(string.format("  %d. %s: %s = 0x%x, wrong: %s", i, f.check, f.field, f.found, f.bits))
-		print(string.format("     expected: %s", f.expected))
-		print(string.format("     hint: %s", f.hint))
+		print(wrap(("  %d. %s: %s = 0x%x, wrong: %s"):format(i, f.check, f.field, f.found, f.bits), 5))
+		print(wrap("     expected: " .. f.expected, 15))
+		print(wrap("     hint: " .. f.hint, 11))
 	end
 	if #failures > 0 then
-		print("  -> " .. failures[1].consequence)
+		print(wrap("  -> " .. failures[1].consequence, 5))
 	else
 		print("  -> entered")
 	end

@@ -24,11 +24,14 @@ end
 
 print [[
 
-How to read it: under bt, trap and pv system calls and faults go through the VMM, VT-x leaves them to the guest; but VT-x pays an exit
-where a translator reads a virtual port by a call. Shadow paging pays where page tables change, EPT where the TLB misses, pv/direct
-for each batch of updates. One column is not best everywhere: that is why there were all of them.
+How to read it: under bt, trap and pv system calls and faults go through the
+VMM, VT-x leaves them to the guest; but VT-x pays an exit where a translator
+reads a virtual port by a call. Shadow paging pays where page tables change, EPT
+where the TLB misses, pv/direct for each batch of updates. No column is the best
+everywhere: that is why there were all of them.
 
 Where to go next
-  vmscope compare --all                                        all workloads
-  vmscope compare --workload forkwait --technique bt,pv,ept    why: exits, references, whose cycles
+  vmscope compare --all                        all workloads
+  vmscope compare --workload forkwait --technique bt,pv,ept
+                                               why: exits, references, cycles
   vmscope explain bt/shadow pv/direct vmx/ept]]

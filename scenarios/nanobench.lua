@@ -65,7 +65,7 @@ for i = 2, #operations do
 	local parts = {}
 	for cause, cycles in pairs(spent) do
 		local d = cycles - (loop_spent[cause] or 0)
-		if math.abs(d) >= 0.05 then parts[#parts + 1] = string.format("%s %.1f", cause, d) end
+		if math.abs(d) >= 1 then parts[#parts + 1] = ("%s %.0f"):format(cause, d) end
 	end
 	local published, off = name == "prescott" and op[3], "-"
 	if published then
@@ -74,11 +74,15 @@ for i = 2, #operations do
 	elseif name == "prescott" and op[1] == "ptemod" then
 		check(sum < 20, op[1] .. " is a plain store")
 	end
-	rows[#rows + 1] = { op[1], math.floor(sum + 0.5), published or "-", off, table.concat(parts, " + ") }
+	if name == "prescott" then
+		rows[#rows + 1] = { op[1], math.floor(sum + 0.5), published or "-", off, table.concat(parts, ", ") }
+	else
+		rows[#rows + 1] = { op[1], math.floor(sum + 0.5), table.concat(parts, ", ") }
+	end
 end
 report {
 	title = string.format("one operation on %s, cycles (%s, loop of %.1f cycles subtracted)", name, kernel, loop),
-	columns = { "operation", "measured", "published", "off", "sum of" },
+	columns = name == "prescott" and { "operation", "measured", "published", "off", "sum of" } or { "operation", "measured", "sum of" },
 	rows = rows,
 }
 
@@ -90,4 +94,4 @@ for i, cycles in pairs(phases) do
 		sum = sum + cycles
 	end
 end
-print(string.format("exception %d = %s", sum, table.concat(parts, " + ")))
+print(wrap(string.format("exception %d = %s", sum, table.concat(parts, " + ")), 16))

@@ -68,7 +68,7 @@ if not same then return end     -- and the run has failed: check() has said why
 
 local function nested(run, name) return run.stats["vm1.vcpu0.nested." .. name] or 0 end
 
-print(("%s, %s: the kernel's console is the same in all %d runs\n"):format(profile, workload, #runs))
+print(wrap(("%s, %s: the kernel's console is the same in all %d runs"):format(profile, workload, #runs)) .. "\n")
 print(("%-10s %14s %9s %10s %10s %10s %10s"):format("", "cycles", "slowdown", "L2 to L1", "L2 to L0", "L1 to L0", "each"))
 for i, r in ipairs(runs) do
 	local to_l1, to_l0, l1, each = "-", "-", "-", "-"
@@ -84,9 +84,10 @@ end
 
 print [[
 
-L2 to L1: exits of the kernel that minivisor serves; to L0: that L0 serves alone (EPT02 lacked an entry, a port or a device that
-minivisor leaves to its guest, the host's own interrupts). each: exits of L0 for one exit that minivisor serves: that exit itself,
-and those of minivisor meanwhile.]]
+L2 to L1: exits of the kernel that minivisor serves; to L0: that L0 serves alone
+(EPT02 lacked an entry, a port or a device that minivisor leaves to its guest,
+the host's own interrupts). each: exits of L0 for one exit that minivisor
+serves: that exit itself, and those of minivisor meanwhile.]]
 print(("\n%-22s %9s %s"):format("exits of L2 by reason", "to L1", "exits of L0 for each"))
 for _, full in ipairs(names "exits") do
 	local reason = full:gsub("^exit%.", "")
@@ -101,14 +102,16 @@ end
 
 print [[
 
-The hardware knows one level of guests, so every exit of L2 comes to L0 first. What is L1's affair L0 writes into L1's VMCS and
-goes on in L1 - whose own VMX instructions exit, too: a VMREAD for each thing it looks at, VMWRITEs, at last VMRESUME, for which
-L0 makes the VMCS that L2 really runs with. One exit becomes many. A shadow VMCS takes the VMREADs and VMWRITEs away; VMRESUME
-stays, and what L1 itself may not do on its machine: its ports.]]
+The hardware knows one level of guests, so every exit of L2 comes to L0 first.
+What is L1's affair L0 writes into L1's VMCS and goes on in L1 - whose own VMX
+instructions exit, too: a VMREAD for each thing it looks at, VMWRITEs, at last
+VMRESUME, for which L0 makes the VMCS that L2 really runs with. One exit becomes
+many. A shadow VMCS takes the VMREADs and VMWRITEs away; VMRESUME stays, and
+what L1 itself may not do on its machine: its ports.]]
 if runs[4] then
 	local with, without = runs[4].cycles, runs[3].cycles
-	print(("Here VMCS shadowing takes away %.0f %% of L0's exits and %.0f %% of what nesting added to the time."):format(
-		100 * (1 - runs[4].stats["vm1.exits"] / runs[3].stats["vm1.exits"]), 100 * (without - with) / (without - runs[2].cycles)))
+	print(wrap(("Here VMCS shadowing takes away %.0f %% of L0's exits and %.0f %% of what nesting added to the time."):format(
+		100 * (1 - runs[4].stats["vm1.exits"] / runs[3].stats["vm1.exits"]), 100 * (without - with) / (without - runs[2].cycles)), 0))
 else
 	print(("Profile %s has no VMCS shadowing: haswell and skylake have."):format(profile))
 end

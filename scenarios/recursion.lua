@@ -56,15 +56,15 @@ local rows = { { "the bare machine", bare(0) } }
 for n = 1, depth do rows[#rows + 1] = { string.rep("minitrap, ", n - 1) .. "minitrap", bare(n) } end
 for n = 0, depth - 1 do rows[#rows + 1] = { string.rep("minitrap, ", n) .. "modelled VMM", modelled(n) } end
 
-print(rows[1][2].console .. "\n")
-print(string.format("%-42s %12s   %s", "rings32 runs on: innermost VMM first", "cycles", "traps, innermost VMM first"))
+print(wrap(rows[1][2].console:gsub("%s+$", "")) .. "\n")
+print(string.format("%-36s %12s   %s", "rings32 runs on: innermost VMM first", "cycles", "traps, in that order"))
 for _, row in ipairs(rows) do
 	local name, r = row[1], row[2]
-	print(string.format("%-42s %12d   %s", name, r.cycles, table.concat(r.traps, "  ")))
+	print(string.format("%-36s %12d   %s", name, r.cycles, table.concat(r.traps, "  ")))
 	check(r.console == rows[1][2].console, "the guest under " .. name .. " prints what it prints on the bare machine")
 end
 local last = rows[depth + 1][2].traps
 if depth > 1 then
-	print(string.format("\nThe consoles are equal. A trap of the guest costs the VMM outside %.1f traps: emulating one is a dozen sensitive instructions.",
-		last[2] / last[1]))
+	print("\n" .. wrap(("The consoles are equal. A trap of the guest costs the VMM outside %.1f traps: emulating one is a dozen sensitive instructions."):format(
+		last[2] / last[1]), 0))
 end

@@ -27,33 +27,36 @@ end
 print "POPF is to set the interrupt flag; the kernel believes that it is in ring 0:\n"
 print(verdict("popf", machines[1]).text)
 print [[
-In ring 1 POPF leaves IF as it is, and nothing traps: the VMM cannot know that the kernel wants interrupts now. Others:
+In ring 1 POPF leaves IF as it is, and nothing traps: the VMM cannot know that
+the kernel wants interrupts now. Others:
 ]]
 
-print(("%-12s %-9s %-9s %-9s %s"):format("instruction", "plain", "what-if", "bt", "on plain x86"))
+print(("%-11s %-8s %-8s %-8s %s"):format("instruction", "plain", "what-if", "bt", "on plain x86"))
 for _, case in ipairs(cases) do
-	local line, found = ("%-12s"):format(case), nil
+	local line, found = ("%-11s"):format(case), nil
 	for _, on in ipairs(machines) do
 		local r = verdict(case, on)
-		line = line .. (" %-9s"):format(r.ok and "the same" or "differs")
+		line = line .. (" %-8s"):format(r.ok and "the same" or "differs")
 		if on.name == "plain" then found = r end
 		check(r.ok == (on.name ~= "plain"), case .. " on " .. on.name .. ": " .. r.text)
 	end
 	if not found.ok then
 		local f = found.fields[1]
-		line = line .. (" %s: %s"):format(found.instruction, f and ("%s is %#x, not %#x"):format(f.name, f.test, f.bare) or "it went elsewhere")
+		line = wrap(line .. (" %s: %s"):format(found.instruction, f and ("%s is %#x, not %#x"):format(f.name, f.test, f.bare) or "it went elsewhere"), 41)
 	end
 	print(line)
 end
 
 print [[
 
-Popek and Goldberg's theorem: a machine can be virtualized by trap-and-emulate if its sensitive instructions are all privileged.
-x86's are not; `vmscope classify` finds out which. Ways out: a processor whose critical instructions trap (what-if; VT-x in its own
-way), a VMM that does not let the kernel's code run as it is (binary translation), a kernel that asks instead (hypercalls).
+Popek and Goldberg's theorem: a machine can be virtualized by trap-and-emulate
+if its sensitive instructions are all privileged. x86's are not; `vmscope
+classify` finds out which. Ways out: a processor whose critical instructions
+trap (what-if; VT-x in its own way), a VMM that does not let the kernel's code
+run as it is (binary translation), a kernel that asks instead (hypercalls).
 
 Where to go next
-  vmscope classify                                    the critical instructions, found by experiment
-  vmscope equiv build/guests/critical64.elf --append sgdt --cpu trap --mmu shadow
-  vmscope run scenarios/translation.lua               how a translator deals with them
+  vmscope classify                         critical instructions, by experiment
+  vmscope equiv critical64 --append sgdt --cpu trap --mmu shadow
+  vmscope run scenarios/translation.lua    how a translator deals with them
   docs/ring.md]]

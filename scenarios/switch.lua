@@ -54,5 +54,5 @@ for i = 2, 8 do
 	all = all + total[i]
 end
 print(("    %-31s %8.0f\n"):format("", all / switches))
-print(("A slice is %d cycles, so switching costs %.1f %% of the processor. A shorter slice answers sooner and costs more: --set slice=50000."):format(
-	slice, 100 * all / switches / (slice + all / switches)))
+print(wrap(("A slice is %d cycles, so switching costs %.1f %% of the processor. A shorter slice answers sooner and costs more: --set slice=50000."):format(
+	slice, 100 * all / switches / (slice + all / switches)), 0))

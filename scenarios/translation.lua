@@ -32,26 +32,26 @@ end
 
 local function show(title, b)
 	if not check(b, "a block: " .. title) then return end
-	print(("%s\n  %d instructions, %d bytes, became %d"):format(title, b.instructions, b.guest_bytes, b.bytes))
+	print(("%s\n  %x: %d instructions, %d bytes, became %d"):format(title, b.lines[1].rip, b.instructions, b.guest_bytes, b.bytes))
 	for _, l in ipairs(b.lines) do
-		print(("  %-16s %-36s | %s%s"):format(l.guest and ("%x"):format(l.rip) or "", l.guest or "", l.code, l.note ~= "" and "    ; " .. l.note or ""))
+		print(wrap(("  %-36s | %s%s"):format(l.guest or "", l.code, l.note ~= "" and " ; " .. l.note or ""), 43))
 	end
 	print()
 end
 
 show("CLI: the virtual interrupt flag is a word of memory; nothing traps", block_with "^cli")
 show("MOV to CR3: a callout, the VMM makes other shadow tables current", block_with "^mov cr3")
-show("a conditional branch: two ways out, each chained to the other block once it has been taken", block_with "^jnz")
+show("a conditional branch: two ways out, each chained to the other block once taken", block_with "^jnz")
 
 local function stat(name) return m.stats["vm1.bt." .. name] end
-print(("In all %d blocks of %d instructions; %d bytes became %d. Of %d ways out %d are chained."):format(
-	stat "blocks", stat "insns", stat "guest_bytes", stat "bytes", stat "exits", stat "chained"))
+print(wrap(("In all %d blocks of %d instructions; %d bytes became %d. Of %d ways out %d are chained."):format(
+	stat "blocks", stat "insns", stat "guest_bytes", stat "bytes", stat "exits", stat "chained"), 0))
 
 -- ---- switches ----
 
 -- The same work under two settings; cycles, and the statistics that explain them.
 local function against(title, workload, first, second, names)
-	print(("\n%s (%s)"):format(title, workload))
+	print("\n" .. wrap(("%s (%s)"):format(title, workload)))
 	print(("  %-24s %14s   %s"):format("", "cycles", table.concat(names, "  ")))
 	local cycles = {}
 	for _, way in ipairs { first, second } do
@@ -79,7 +79,9 @@ print(("  adaptation: %.2f times as fast"):format(adaptive))
 print [[
 
 Where to go next
-  vmscope boot build/guests/kernel64.elf --cpu bt --append "syscall n=10" --blocks -    the whole cache
-  vmscope step scenarios/translation.lua         v enters the guest, :arrange translation shows the block that runs
+  vmscope boot kernel64 --cpu bt --append "syscall n=10" --blocks -
+                                         the whole cache
+  vmscope step scenarios/translation.lua v enters the guest, :arrange
+                                         translation shows the block that runs
   vmscope compare --workload in,cli,syscall,forkwait --technique bt,shadow.wp
   docs/bt.md]]

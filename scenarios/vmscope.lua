@@ -496,6 +496,10 @@ guide = nil
 ---@type fun(report: Report|Comparison)
 report = nil
 
+---text in lines of at most 80 columns, all but the first indented (2)
+---@type fun(text: string, indent: integer|nil): string
+wrap = nil
+
 ---a false condition is printed and makes the exit status 1
 ---@type fun(condition: any, text: string|nil): boolean
 check = nil

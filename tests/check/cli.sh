@@ -96,12 +96,25 @@ expect 0 "Machine:run: Lua name" explain m:run
 expect 0 "--sweep: flag" explain --sweep
 expect 0 "nested paging: notion" explain "two dimensional paging"
 expect 0 "    exists where the control enable_vpid may be 1" explain vpid
+expect 0 "parameters: n=200000 size=4m seed=0 hz=100 pages=4k tsc=0" explain gups
 expect 1 "hello from 64-bit long mode" boot hello64 --quiet
 expect 2 "nosuch: No such file" boot nosuch
 for page in help "help boot" "help compare" "classify --all" "classify --trap-critical" "equiv $g/critical32.elf --append popf --cpu trap"; do
 	long=$("$v" $page 2>/dev/null | awk 'length > 80' | head -n 1)
 	[ -z "$long" ] && echo "ok cli $page has 80 columns" || echo "not ok cli: vmscope $page: more than 80 columns: $long"
 done
+# ... and so has whatever a scenario of ours says, and the end of a run.
+for scenario in classify entry_failures first_exit hypercalls matrix nanobench nested recursion rings switch translation; do
+	timeout 100 "$v" run scenarios/$scenario.lua >"$tmp/page" 2>&1 || echo "not ok cli: scenarios/$scenario.lua: exit status $?"
+	long=$(awk 'length > 80' "$tmp/page" | head -n 1)
+	[ -z "$long" ] && echo "ok cli scenario $scenario has 80 columns" || echo "not ok cli: scenarios/$scenario.lua: more than 80 columns: $long"
+done
+"$v" boot kernel64 --append "forkwait n=5" --mmu shadow.wp --cpus 2 --ledger >/dev/null 2>"$tmp/page"
+if awk 'length > 80 { exit 1 } /^all  .*100.00%$/ { n++ } END { exit n != 1 }' "$tmp/page"; then
+	echo "ok cli --ledger has 80 columns and adds up"
+else
+	echo "not ok cli: --ledger: $(awk 'length > 80' "$tmp/page" | head -n 1)"
+fi
 expect 0 "whoever writes" explain watch
 expect 0 "stop 1, catch #PF: cpu0 exception vector=14" boot $g/kernel64.elf --append "forkwait n=1" --stop "catch #PF"
 expect 0 "ffffffff801041f0 space_fault: push" boot $g/kernel64.elf --append "forkwait n=1" --stop "break space_fault"

@@ -11,7 +11,7 @@ models/io     sim models/io models/mmu models/profile.h
 models/cpu    sim models/cpu models/mmu models/profile.h
 models/vmm    sim models/vmm models/cpu models/mmu models/io models/profile.h
 models/boot   sim models
-ui            sim models ui scenarios/guests/lib/workload.def
+ui            sim models ui scenarios/guests/lib/workload.def scenarios/guests/lib/params.h
 '
 
 echo "$rules" | while read -r folder allowed; do

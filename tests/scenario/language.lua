@@ -52,3 +52,8 @@ local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end)
 check(co() + co() + co() == 6)
 check(require("module").answer == 42 and require("module") == require("module"))
 report { title = "t", columns = { "n", "name" }, rows = { { 1, "one" }, { n = 22, name = "two" } } }
+-- Sentences that fit a page.
+local long = wrap(("words of a sentence "):rep(9), 4)
+for line in long:gmatch "[^\n]+" do check(#line <= 80, line) end
+check(long:find("\n    %S") and not long:find("\n     ") and wrap "short" == "short" and wrap "" == "")
+check(not pcall(wrap, "x", 61) and not pcall(wrap, ("x"):rep(70000)) and not pcall(wrap, "a\0b"))

@@ -353,10 +353,12 @@ static void each_workload(item_fn *fn, void *arg)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
-		char detail[40];
+		char detail[40], list[120], more[160];
 
 		snprintf(detail, sizeof detail, "n=%" PRIu64, row[i].n);
-		fn(arg, &(struct item){ row[i].name, NULL, detail, row[i].sentence, NULL });
+		workload_parameters(row[i].name, list, sizeof list);
+		snprintf(more, sizeof more, "parameters: %s", list);
+		fn(arg, &(struct item){ row[i].name, NULL, detail, row[i].sentence, more });
 	}
 }
 

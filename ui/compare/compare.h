@@ -1,12 +1,14 @@
 /* compare.h - the comparison of techniques: the identical guest under each of them, verified, counted and told.
  *
  *   options.c  what is asked for, sweeps     metric.def  the numbers that are shown
+ *   workload.c names the guest would refuse
  *   plan.c     the list of cases             verify.c    same console, same memory
  *   case.c     one case, one machine         table.c     text, 80 columns
  *   record.c   its record as bytes           why.c       one sentence per workload
  *   pool.c     worker processes              files.c     JSON and CSV
  *   store.c    results kept in a folder      plot.c      pictures by gnuplot
- *   matrix.c   all techniques side by side   all.def     which those are */
+ *   matrix.c   all techniques side by side   all.def     which those are
+ *   failures.c what went wrong, first of all */
 #ifndef UI_COMPARE_COMPARE_H
 #define UI_COMPARE_COMPARE_H
 

@@ -117,7 +117,8 @@ void matrix(const struct comparison *c, size_t profile, FILE *f)
 		head(c, l, from, to, f);
 		for (size_t w = 0; w < p->workload.n; w++)
 			for (size_t v = 0; v < p->values; v++)
-				row(c, plan_at(p, profile, w, v, 0), l, label_of(p, w, v, label, sizeof label), from, to, f);
+				if (block_good(c, plan_at(p, profile, w, v, 0)))
+					row(c, plan_at(p, profile, w, v, 0), l, label_of(p, w, v, label, sizeof label), from, to, f);
 	}
 	for (size_t t = 0; t < p->technique.n; t++)
 		whatif |= p->spec[t].whatif;

@@ -43,6 +43,10 @@ int sweep_parse(struct sweep *s, const char *text, struct err *e);
 /* The keys of cases that a comparison chooses itself, by flags of its own: the flag, or NULL. */
 const char *compare_own_flag(const char *key);
 
+/* Of the teaching kernel: is every workload of the command line known, with its parameters, and `sweep` (or NULL) one of the last's? */
+int workload_check(const char *text, const char *sweep, struct err *e);
+void workload_parameters(const char *name, char *to, size_t n);         /* "n=1000 size=4m": with their defaults; "": no such workload */
+
 struct plan {                   /* all combinations; case [((p * workloads + w) * values + v) * techniques + t] */
 	struct names profile, workload, technique;
 	struct sweep sweep;

@@ -268,6 +268,9 @@ int plan_make(struct plan *p, const struct compare_options *o, struct err *e)
 		return -1;
 	p->values = p->sweep.n ? p->sweep.n : 1;
 	plan_workloads(p, o);
+	for (size_t w = 0; standard && w < p->workload.n; w++)
+		if (workload_check(p->workload.v[w], p->sweep.n && !p->sweep.row ? p->sweep.name : NULL, e) != 0)
+			return -1;
 	for (size_t i = 0; i < o->profile.n; i++)
 		add_once(&p->profile, o->profile.v[i]);
 	if (!p->profile.n)

@@ -69,6 +69,23 @@ const char *short_name(const struct comparison *c, size_t technique)
 	return strcmp(s->cpu, "native") == 0 ? "native" : name + strlen(s->cpu) + 1;
 }
 
+/* What ran nowhere has no line in a table: failures() has said why. */
+static bool workload_good(const struct comparison *c, size_t profile, size_t workload)
+{
+	for (size_t v = 0; v < c->plan.values; v++)
+		if (block_good(c, plan_at(&c->plan, profile, workload, v, 0)))
+			return true;
+	return false;
+}
+
+static bool any_good(const struct comparison *c, size_t profile)
+{
+	for (size_t w = 0; w < c->plan.workload.n; w++)
+		if (workload_good(c, profile, w))
+			return true;
+	return false;
+}
+
 static size_t label_width(const struct comparison *c)
 {
 	size_t n = 8;
@@ -101,7 +118,7 @@ bool differs(const struct comparison *c, size_t at)
 const char *trouble(const struct comparison *c, size_t at)
 {
 	static const char *const word[] = {
-		[CASE_OK] = "", [CASE_FAILED] = "FAILED", [CASE_LIMIT] = "LIMIT", [CASE_REFUSED] = "refused", [CASE_CRASHED] = "CRASHED",
+		[CASE_OK] = "ok", [CASE_FAILED] = "FAILED", [CASE_LIMIT] = "LIMIT", [CASE_REFUSED] = "refused", [CASE_CRASHED] = "CRASHED",
 		[CASE_NOT_RUN] = "-",
 	};
 
@@ -181,15 +198,23 @@ static void summary(const struct comparison *c, FILE *f, size_t profile)
 		if (!p->sweep.n)
 			summary_head(c, f, "workload", label, wide, from, to);
 		for (size_t w = 0; w < p->workload.n; w++) {
+			if (!workload_good(c, profile, w))
+				continue;
 			if (p->sweep.n) {
-				fprintf(f, "%s\n", p->workload.v[w]);
+				paragraph(f, p->workload.v[w]);
 				summary_head(c, f, p->sweep.name, label, wide, from, to);
 			}
 			for (size_t v = 0; v < p->values; v++) {
+				if (!block_good(c, plan_at(p, profile, w, v, 0)))
+					continue;
 				if (p->sweep.n)
 					fprintf(f, "%*" PRIu64, (int)label, p->sweep.value[v]);
-				else
-					fprintf(f, "%-*.*s", (int)label, (int)label, p->workload.v[w]);
+				else if (strlen(p->workload.v[w]) <= label)
+					fprintf(f, "%-*s", (int)label, p->workload.v[w]);
+				else {          /* in full, above its numbers */
+					paragraph(f, p->workload.v[w]);
+					fprintf(f, "%*s", (int)label, "");
+				}
 				summary_row(c, f, plan_at(p, profile, w, v, 0), wide, from, to);
 			}
 		}
@@ -201,30 +226,68 @@ static void summary(const struct comparison *c, FILE *f, size_t profile)
 
 typedef void cells_fn(const struct comparison *c, size_t at, FILE *f);
 
+/* The lines of one workload at one value: its name in the first column, or, where that is too narrow for one of them, above. */
+static void block_lines(const struct comparison *c, FILE *f, size_t block, size_t first, size_t label, const char *name, cells_fn *cells)
+{
+	const size_t technique = technique_width(c);
+
+	if (!label)
+		paragraph(f, name);
+	for (size_t t = first; t < c->plan.technique.n; t++) {
+		if (!record_good(&c->record[block + t]))
+			continue;
+		fprintf(f, "%-*s %-*s", (int)label, label ? name : "", (int)technique, short_name(c, t));
+		cells(c, block + t, f);
+		fputc('\n', f);
+		if (label)
+			name = "";
+	}
+}
+
+static bool has_lines(const struct comparison *c, size_t block, size_t first)
+{
+	for (size_t t = first; t < c->plan.technique.n; t++)
+		if (record_good(&c->record[block + t]))
+			return true;
+	return false;
+}
+
+static const char *line_name(const struct comparison *c, size_t workload, size_t value, bool alone, char *text, size_t n)
+{
+	const struct sweep *s = &c->plan.sweep;
+
+	if (!s->n)
+		return c->plan.workload.v[workload];
+	snprintf(text, n, alone ? "%s = %" PRIu64 : "%s%" PRIu64, alone ? s->name : "", s->value[value]);
+	return text;
+}
+
 static void lines(const struct comparison *c, FILE *f, size_t profile, size_t first, const char *title, const char *head, cells_fn *cells)
 {
 	const struct plan *p = &c->plan;
-	size_t technique = technique_width(c), room = COLUMNS - 9 * CELL - technique - 1, label = label_width(c);
+	size_t technique = technique_width(c), room = COLUMNS - 9 * CELL - technique - 1, label = 8;
+	const char *what = p->sweep.n ? p->sweep.name : "workload";
+	char text[80];
 
-	label = label < room ? label : room;
-	fprintf(f, "\n%s\n%-*s %-*s%s\n", title, (int)label, p->sweep.n ? p->sweep.name : "workload", (int)technique, "under", head);
+	for (size_t w = 0; w < p->workload.n; w++)
+		for (size_t v = 0; v < p->values; v++) {
+			size_t n = strlen(line_name(c, w, v, false, text, sizeof text));
+
+			label = n > label ? n : label;
+		}
+	label = strlen(what) > label ? strlen(what) : label;
+	if (label > room)
+		label = 0;
+	fprintf(f, "\n%s\n%-*s %-*s%s\n", title, (int)label, label ? what : "", (int)technique, "under", head);
 	for (size_t w = 0; w < p->workload.n; w++) {
-		if (p->sweep.n && p->workload.n > 1)
-			fprintf(f, "%s\n", p->workload.v[w]);
-		for (size_t v = 0; v < p->values; v++)
-			for (size_t t = first; t < p->technique.n; t++) {
-				size_t at = plan_at(p, profile, w, v, t);
-				char text[32];
+		if (p->sweep.n && p->workload.n > 1 && workload_good(c, profile, w))
+			paragraph(f, p->workload.v[w]);
+		for (size_t v = 0; v < p->values; v++) {
+			size_t block = plan_at(p, profile, w, v, 0);
 
-				snprintf(text, sizeof text, "%" PRIu64, p->sweep.n ? p->sweep.value[v] : 0);
-				fprintf(f, "%-*.*s %-*s", (int)label, (int)label, t > first ? "" : p->sweep.n ? text : p->workload.v[w],
-				        (int)technique, short_name(c, t));
-				if (record_good(&c->record[at]))
-					cells(c, at, f);
-				else
-					fprintf(f, " %s", trouble(c, at));
-				fputc('\n', f);
-			}
+			if (has_lines(c, block, first))
+				block_lines(c, f, block, first, label, line_name(c, w, v, !label, text, sizeof text), cells);
+		}
 	}
 }
 
@@ -285,45 +348,11 @@ static void ledger_cells(const struct comparison *c, size_t at, FILE *f)
 
 /* ---- all of it ---- */
 
-enum { TOLD_MAX = 6 };          /* of failures and of divergences: many have one cause */
-
-static void and_more(FILE *f, size_t n, const char *what)
-{
-	if (n > TOLD_MAX)
-		fprintf(f, "\nand %zu more %s: --json has them all\n", n - TOLD_MAX, what);
-}
-
-static void failures(const struct comparison *c, FILE *f)
-{
-	size_t told = 0;
-
-	for (size_t i = 0; i < c->plan.n; i++) {
-		const struct case_spec *s = &c->plan.spec[i];
-		const struct case_record *r = &c->record[i];
-		char text[1024];
-
-		if (record_good(r) || r->end == CASE_NOT_RUN || comparison_spared(c, i) || told++ >= TOLD_MAX)
-			continue;
-		snprintf(text, sizeof text, "%s under %s on %s: %s: %s", s->workload, s->technique, s->profile, case_end_name[r->end],
-		         r->why ? r->why : "?");
-		fputc('\n', f);
-		paragraph(f, text);
-	}
-	and_more(f, told, "failures");
-	for (size_t i = 0; i < c->divergences && i < TOLD_MAX; i++) {
-		const struct case_spec *s = &c->plan.spec[c->divergence[i].at];
-
-		fprintf(f, "\n%s under %s on %s DIVERGES from the bare machine: %s", s->cmdline, s->technique, s->profile, c->divergence[i].text);
-	}
-	and_more(f, c->divergences, "divergences");
-}
-
 static void verdict(const struct comparison *c, FILE *f)
 {
-	size_t good = 0, missing = 0, checked = 0, spared = 0;
+	size_t missing = 0, checked = 0, spared = 0;
 
 	for (size_t i = 0; i < c->plan.n; i++) {
-		good += record_good(&c->record[i]);
 		missing += c->record[i].end == CASE_NOT_RUN;
 		spared += comparison_spared(c, i);
 		checked += i != native_of(c, i) && record_good(&c->record[i]) && record_good(&c->record[native_of(c, i)]);
@@ -331,17 +360,18 @@ static void verdict(const struct comparison *c, FILE *f)
 	if (missing)
 		fprintf(f, "Interrupted: %zu of %zu cases were not run%s.\n", missing, c->plan.n,
 		        c->options.results ? "; the same command goes on from here" : "");
-	if (c->divergences)
-		fprintf(f, "NOT the same work: %zu of %zu cases diverge from the bare machine (marked !).\n", c->divergences, checked);
-	else if (checked)
-		fprintf(f, "Verified: under every technique the guest printed the same%s\n%sas on the bare machine (%zu cases).\n",
-		        verify_memory(c) ? " and left the same" : "", verify_memory(c) ? "memory " : "", checked);
+	failures(c, f);
+	if (c->divergences) {
+		fprintf(f, "NOT the same work: %zu of %zu cases diverge from the bare machine (marked !):\n", c->divergences, checked);
+		divergences(c, f);
+	} else if (checked) {
+		fprintf(f, "Verified: under every technique the guest printed the same%s\n%sas on the bare machine (%zu case%s).\n",
+		        verify_memory(c) ? " and left the same" : "", verify_memory(c) ? "memory " : "", checked, checked > 1 ? "s" : "");
+	}
 	if (checked && !verify_memory(c) && !c->options.console_only)
 		fputs("Final memory was not compared: with several CPUs it depends on which came\nfirst (--except names what may differ, and compares the rest).\n", f);
 	if (spared)
 		fprintf(f, "%zu cases are beyond their profile (-): no EPT, or no VT-x.\n", spared);
-	if (good + missing + spared < c->plan.n)
-		fprintf(f, "%zu of %zu cases failed: see the end.\n", c->plan.n - good - missing - spared, c->plan.n);
 }
 
 static void sentences(const struct comparison *c, FILE *f, size_t profile)
@@ -350,6 +380,8 @@ static void sentences(const struct comparison *c, FILE *f, size_t profile)
 	for (size_t w = 0; w < c->plan.workload.n; w++) {
 		char text[512];
 
+		if (!workload_good(c, profile, w))
+			continue;
 		if (c->plan.sweep.n)
 			crossover_sentence(c, profile, w, text, sizeof text);
 		else
@@ -362,17 +394,22 @@ void comparison_print(const struct comparison *c, const struct show *s, FILE *f)
 {
 	const struct plan *p = &c->plan;
 	bool virtual = p->technique.n > 1;
+	char text[256];
+	int at;
 
-	fprintf(f, "%zu workload%s under %zu technique%s on %zu CPU profile%s", p->workload.n, p->workload.n > 1 ? "s" : "", p->technique.n,
-	        virtual ? "s" : "", p->profile.n, p->profile.n > 1 ? "s" : "");
+	at = snprintf(text, sizeof text, "%zu workload%s under %zu technique%s on %zu CPU profile%s", p->workload.n, p->workload.n > 1 ? "s" : "",
+	              p->technique.n, virtual ? "s" : "", p->profile.n, p->profile.n > 1 ? "s" : "");
 	if (p->sweep.n)
-		fprintf(f, ", %s at %zu values", p->sweep.name, p->sweep.n);
+		at += snprintf(text + at, sizeof text - (size_t)at, ", %s at %zu values", p->sweep.name, p->sweep.n);
 	if (p->spec[0].cpus > 1)
-		fprintf(f, "; the guest has %s and %u CPUs.\n", p->spec[0].ram, p->spec[0].cpus);
+		snprintf(text + at, sizeof text - (size_t)at, "; the guest has %.20s and %u CPUs.", p->spec[0].ram, p->spec[0].cpus);
 	else
-		fprintf(f, "; the guest has %s of memory.\n", p->spec[0].ram);
+		snprintf(text + at, sizeof text - (size_t)at, "; the guest has %.20s of memory.", p->spec[0].ram);
+	paragraph(f, text);
 	verdict(c, f);
 	for (size_t i = 0; i < p->profile.n; i++) {
+		if (!any_good(c, i))
+			continue;
 		if (s->summary)
 			summary(c, f, i);
 		if (s->matrix && virtual)
@@ -391,5 +428,4 @@ void comparison_print(const struct comparison *c, const struct show *s, FILE *f)
 			      "walks; shdw: building shadow tables)",
 			      "  user kern.   VMM  HW   idle  exec cache walks  shdw", ledger_cells);
 	}
-	failures(c, f);
 }

@@ -15,6 +15,11 @@ size_t best_of(const struct comparison *c, size_t block);
 bool differs(const struct comparison *c, size_t at);
 void put_trimmed(FILE *f, char *line);                 /* without the blanks at its end */
 void matrix(const struct comparison *c, size_t profile, FILE *f);
+/* failures.c: what went wrong and why, in front of the tables; does anything of a block of cases have a number to show? */
+void failures(const struct comparison *c, FILE *f);
+void divergences(const struct comparison *c, FILE *f);
+bool case_failed(const struct comparison *c, size_t at);
+bool block_good(const struct comparison *c, size_t block);
 /* Over a sweep: who wins where. */
 void crossover_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n);
 

@@ -166,10 +166,19 @@ void why_sentence(const struct comparison *c, size_t profile, size_t workload, s
 static void ends_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n)
 {
 	const struct sweep *s = &c->plan.sweep;
+	size_t from = s->n, to = 0;
 
-	snprintf(buf, n, "%s: %s takes %.2f times the cycles of the bare machine at %s = %" PRIu64 " and %.2f at %" PRIu64 ".",
-	         c->plan.workload.v[workload], short_name(c, 1), slowdown(c, plan_at(&c->plan, profile, workload, 0, 1)), s->name, s->value[0],
-	         slowdown(c, plan_at(&c->plan, profile, workload, s->n - 1, 1)), s->value[s->n - 1]);
+	for (size_t v = 0; v < s->n; v++)
+		if (slowdown(c, plan_at(&c->plan, profile, workload, v, 1)) > 0) {
+			from = from < v ? from : v;
+			to = v;
+		}
+	if (from == s->n)
+		snprintf(buf, n, "%s: nothing to compare.", c->plan.workload.v[workload]);
+	else
+		snprintf(buf, n, "%s: %s takes %.2f times the cycles of the bare machine at %s = %" PRIu64 " and %.2f at %" PRIu64 ".",
+		         c->plan.workload.v[workload], short_name(c, 1), slowdown(c, plan_at(&c->plan, profile, workload, from, 1)), s->name, s->value[from],
+		         slowdown(c, plan_at(&c->plan, profile, workload, to, 1)), s->value[to]);
 }
 
 void crossover_sentence(const struct comparison *c, size_t profile, size_t workload, char *buf, size_t n)

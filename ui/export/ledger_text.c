@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ui/export/wrap.h"
+
 uint64_t ledger_cell(const struct machine *m, unsigned acct, unsigned why)
 {
 	uint64_t sum = 0;
@@ -53,81 +55,123 @@ static double percent(uint64_t part, uint64_t whole)
 
 static void head(FILE *f, const struct machine *m)
 {
-	char cycles[40], insns[40];
+	char cycles[40], insns[40], cpus[32] = "";
 
-	fprintf(f, "%s: %s cycles = %.6f s at %.3f GHz, %s instructions", m->config.profile.name,
-	        digits(machine_now(m), cycles, sizeof cycles),
-	        (double)machine_now(m) / (double)m->config.profile.hz,
-	        (double)m->config.profile.hz / 1e9, digits(machine_icount(m), insns, sizeof insns));
 	if (m->config.cpus > 1)
-		fprintf(f, " on %u CPUs", m->config.cpus);
-	fputs(m->config.fast ? " (fast: caches and TLBs are not timed)\n" : "\n", f);
+		snprintf(cpus, sizeof cpus, " on %u CPUs", m->config.cpus);
+	wrap_line(f, 2, "%s: %s cycles = %.6f s at %.3f GHz, %s instructions%s%s", m->config.profile.name,
+	          digits(machine_now(m), cycles, sizeof cycles), (double)machine_now(m) / (double)m->config.profile.hz,
+	          (double)m->config.profile.hz / 1e9, digits(machine_icount(m), insns, sizeof insns), cpus,
+	          m->config.fast ? " (fast: caches and TLBs untimed)" : "");
 }
 
 void ledger_text_short(FILE *f, const struct machine *m)
 {
 	uint64_t all = total(m);
-	bool first = true;
-	char name[32];
+	char name[32], text[1200];
+	size_t at = 0;
 
 	head(f, m);
 	/* accounts over one percent, then the largest causes */
 	for (unsigned a = 0; a < ACCT_N; a++)
-		if (percent(of_acct(m, a), all) >= 1) {
-			fprintf(f, "%s%s %.0f%%", first ? "  who: " : ", ",
-			        ledger_acct_name(a, name, sizeof name),
-			        percent(of_acct(m, a), all));
-			first = false;
-		}
-	if (first)
+		if (percent(of_acct(m, a), all) >= 1 && at + 64 < sizeof text)
+			at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.0f%%", at ? ", " : "", ledger_acct_name(a, name, sizeof name),
+			                       percent(of_acct(m, a), all));
+	if (!at)
 		return;
-	fputs("; why:", f);
+	wrap_line(f, 7, "  who: %s", text);
+	at = 0;
 	for (unsigned w = 0; w < WHY_N; w++) {
 		uint64_t sum = 0;
 
 		for (unsigned a = 0; a < ACCT_N; a++)
 			sum += ledger_cell(m, a, w);
-		if (percent(sum, all) >= 1)
-			fprintf(f, " %s %.0f%%", ledger_why[w].name, percent(sum, all));
+		if (percent(sum, all) >= 1 && at + 64 < sizeof text)
+			at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %.0f%%", at ? ", " : "", ledger_why[w].name, percent(sum, all));
 	}
-	fputs("   (--ledger: the whole table)\n", f);
+	wrap_line(f, 7, "  why: %s (all of it: --ledger)", text);
+}
+
+/* ---- the table ---- */
+
+enum { CAUSE = 14, PERCENT = 9 };       /* columns of the first and the last */
+
+static unsigned wide(unsigned a, uint64_t v)
+{
+	char name[32], text[40];
+	size_t n = a < ACCT_N ? strlen(ledger_acct_name(a, name, sizeof name)) : 3, k = strlen(digits(v, text, sizeof text));
+
+	return (unsigned)(n > k ? n : k) < 7 ? 7 : (unsigned)(n > k ? n : k);        /* 100.00% */
+}
+
+struct columns { unsigned acct[ACCT_N], wide[ACCT_N], n, all; };
+
+static uint64_t of_cause(const struct machine *m, unsigned why)
+{
+	uint64_t sum = 0;
+
+	for (unsigned a = 0; a < ACCT_N; a++)
+		sum += ledger_cell(m, a, why);
+	return sum;
+}
+
+/* Accounts [from, to), and in the last part what they add up to. */
+static void part(FILE *f, const struct machine *m, const struct columns *c, unsigned from, unsigned to)
+{
+	const uint64_t all = total(m);
+	const bool last = to == c->n;
+	char text[40];
+
+	fprintf(f, "%-*s", CAUSE, "cycles");
+	for (unsigned i = from; i < to; i++)
+		fprintf(f, " %*s", (int)c->wide[i], ledger_acct_name(c->acct[i], text, sizeof text));
+	if (last)
+		fprintf(f, " %*s %*s", (int)c->all, "all", PERCENT - 1, "percent");
+	fputc('\n', f);
+	for (unsigned w = 0; w < WHY_N; w++) {
+		if (!of_cause(m, w))
+			continue;
+		fprintf(f, "%-*s", CAUSE, ledger_why[w].name);
+		for (unsigned i = from; i < to; i++) {
+			uint64_t v = ledger_cell(m, c->acct[i], w);
+
+			fprintf(f, " %*s", (int)c->wide[i], v ? digits(v, text, sizeof text) : "-");
+		}
+		if (last)
+			fprintf(f, " %*s %*.2f%%", (int)c->all, digits(of_cause(m, w), text, sizeof text), PERCENT - 2, percent(of_cause(m, w), all));
+		fputc('\n', f);
+	}
+	fprintf(f, "%-*s", CAUSE, "all");
+	for (unsigned i = from; i < to; i++)
+		fprintf(f, " %*s", (int)c->wide[i], digits(of_acct(m, c->acct[i]), text, sizeof text));
+	if (last)
+		fprintf(f, " %*s %*.2f%%", (int)c->all, digits(all, text, sizeof text), PERCENT - 2, all ? 100.0 : 0.0);
+	fprintf(f, "\n%-*s", CAUSE, "percent");
+	for (unsigned i = from; i < to; i++)
+		fprintf(f, " %*.2f%%", (int)c->wide[i] - 1, percent(of_acct(m, c->acct[i]), all));
+	fputc('\n', f);
 }
 
 void ledger_text_full(FILE *f, const struct machine *m)
 {
-	unsigned acct[ACCT_N], n = 0;
-	uint64_t all = total(m);
-	char text[40];
+	struct columns c = { .all = wide(ACCT_N, total(m)) };
+	unsigned from = 0, to = 0;
 
 	head(f, m);
 	for (unsigned a = 0; a < ACCT_N; a++)
-		if (of_acct(m, a))
-			acct[n++] = a;
-	fprintf(f, "%-14s", "cycles");
-	for (unsigned i = 0; i < n; i++)
-		fprintf(f, " %18s", ledger_acct_name(acct[i], text, sizeof text));
-	fprintf(f, " %18s %8s\n", "all", "percent");
-	for (unsigned w = 0; w < WHY_N; w++) {
-		uint64_t sum = 0;
-
-		for (unsigned i = 0; i < n; i++)
-			sum += ledger_cell(m, acct[i], w);
-		if (!sum)
-			continue;
-		fprintf(f, "%-14s", ledger_why[w].name);
-		for (unsigned i = 0; i < n; i++) {
-			uint64_t v = ledger_cell(m, acct[i], w);
-
-			fprintf(f, " %18s", v ? digits(v, text, sizeof text) : "-");
+		if (of_acct(m, a)) {
+			c.acct[c.n] = a;
+			c.wide[c.n++] = wide(a, of_acct(m, a));
 		}
-		fprintf(f, " %18s %7.2f%%\n", digits(sum, text, sizeof text), percent(sum, all));
-	}
-	fprintf(f, "%-14s", "all");
-	for (unsigned i = 0; i < n; i++)
-		fprintf(f, " %18s", digits(of_acct(m, acct[i]), text, sizeof text));
-	fprintf(f, " %18s %7.2f%%\n%-14s", digits(all, text, sizeof text), all ? 100.0 : 0.0,
-	        "percent");
-	for (unsigned i = 0; i < n; i++)
-		fprintf(f, " %17.2f%%", percent(of_acct(m, acct[i]), all));
-	fputc('\n', f);
+	do {            /* as many as find room, then a table for the others */
+		unsigned at = CAUSE;
+
+		if (from)
+			fputc('\n', f);
+		while (to < c.n && at + 1 + c.wide[to] + (to + 1 == c.n ? 1 + c.all + PERCENT : 0) <= WRAP_PAGE)
+			at += 1 + c.wide[to++];
+		to += to == from && to < c.n;
+		part(f, m, &c, from, to);
+		from = to;
+	} while (from < c.n);
 }

@@ -1,6 +1,7 @@
 /* wrap.c - sentences on lines that fit. */
 #include "ui/export/wrap.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -38,6 +39,18 @@ void wrap(FILE *f, unsigned at, unsigned indent, unsigned width, const char *tex
 		begin = false;
 		text += blanks + word;
 	}
+}
+
+void wrap_line(FILE *f, unsigned indent, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	wrap(f, 0, indent, WRAP_PAGE, text);
+	fputc('\n', f);
 }
 
 unsigned wrap_terminal(void)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ui/cli/item.h"
+#include "ui/export/wrap.h"
 #include "ui/lua/api.h"
 #include "ui/lua/profile_file.h"
 #include "ui/session/paths.h"
@@ -166,6 +167,29 @@ static void print_cell(lua_State *L, const char *text, size_t to, bool right, bo
 	snprintf(padded, sizeof padded, "%*s%s%*s%s", right ? (int)pad : 0, "", text, right || last ? 0 : (int)pad, "",
 	         last ? "\n" : "  ");
 	sandbox_print(L, padded, strlen(padded));
+}
+
+/* Its room is the scenario's: a userdata, within the limit of memory. */
+int l_wrap(lua_State *L)
+{
+	size_t n;
+	const char *text = luaL_checklstring(L, 1, &n);
+	const lua_Integer indent = luaL_optinteger(L, 2, 2);
+	char *room;
+	FILE *f;
+
+	luaL_argcheck(L, n <= 1 << 16 && strlen(text) == n, 1, "at most 64 KB of text");
+	luaL_argcheck(L, indent >= 0 && indent <= 60, 2, "0..60 columns");
+	n = (n + 1) * ((size_t)indent + 2);
+	room = lua_newuserdatauv(L, n, 0);
+	f = fmemopen(room, n, "w");
+	if (!f)
+		return luaL_error(L, "wrap: no memory");
+	wrap(f, 0, (unsigned)indent, WRAP_PAGE, text);
+	fputc('\0', f);
+	fclose(f);
+	lua_pushstring(L, room);
+	return 1;
 }
 
 int l_report(lua_State *L)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "models/symbols.h"
+#include "ui/export/wrap.h"
 
 /* ---- one failure in words ---- */
 
@@ -93,11 +94,11 @@ static void one(FILE *out, unsigned number, const struct vmx_failure *x)
 
 	check_text(&t, x);
 	fprintf(out, "  %u. %s\n", number, row->name);
-	fprintf(out, "     found     %s = %s\n", t.field, t.found);
-	fprintf(out, "     wrong     %s\n", t.wrong);
-	fprintf(out, "     expected  %s\n", row->expected);
-	fprintf(out, "     hint      %s\n", row->hint);
-	fprintf(out, "     manual    SDM Vol. 3C, \"%s\"\n", row->title);
+	wrap_line(out, 15, "     found     %s = %s", t.field, t.found);
+	wrap_line(out, 15, "     wrong     %s", t.wrong);
+	wrap_line(out, 15, "     expected  %s", row->expected);
+	wrap_line(out, 15, "     hint      %s", row->hint);
+	wrap_line(out, 15, "     manual    SDM Vol. 3C, \"%s\"", row->title);
 }
 
 bool vm_entry_print(FILE *out, const struct machine *m)
@@ -113,14 +114,14 @@ bool vm_entry_print(FILE *out, const struct machine *m)
 			continue;
 		any = true;
 		place(where, sizeof where, m, f->rip);
-		fprintf(out, "the last VM entry of cpu%u, by the instruction at %s, cycle %" PRIu64 ", failed %u of %u checks:\n", i, where,
-		        f->when, f->n, (unsigned)VMX_CHECKS);
+		wrap_line(out, 2, "the last VM entry of cpu%u, by the instruction at %s, cycle %" PRIu64 ", failed %u of %u checks:", i, where,
+		          f->when, f->n, (unsigned)VMX_CHECKS);
 		for (unsigned k = 0; k < shown; k++)
 			one(out, k + 1, &f->f[k]);
 		if (shown < f->n)
 			fprintf(out, "  and %u more\n", f->n - shown);
-		fprintf(out, "  The first decides: %s.%s\n", consequence((enum vmx_check)f->f[0].check),
-		        f->n > 1 ? " The others would have been next." : "");
+		wrap_line(out, 2, "  The first decides: %s.%s", consequence((enum vmx_check)f->f[0].check),
+		          f->n > 1 ? " The others would have been next." : "");
 	}
 	return any;
 }

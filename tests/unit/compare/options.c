@@ -81,12 +81,12 @@ Test(plan, standard_parameters_stand_before_given_ones)
 	struct plan p;
 
 	compare_options_init(&o);
-	names_split(&o.workload, "gups n=5,frobnicate", ',');
+	names_split(&o.workload, "gups n=5,cr8", ',');
 	names_add(&o.technique, "native", 6);
 	cr_assert(eq(int, plan_make(&p, &o, &e), 0), "%s", e.text);
 	cr_assert(eq(sz, p.n, 2));
 	cr_expect(eq(str, p.spec[0].cmdline, (char *)"gups size=32m n=200000 n=5"));
-	cr_expect(eq(str, p.spec[1].cmdline, (char *)"frobnicate"));
+	cr_expect(eq(str, p.spec[1].cmdline, (char *)"cr8 n=5000"));
 	plan_fini(&p);
 	compare_options_fini(&o);
 }

@@ -102,10 +102,82 @@ Test(table, a_failed_case_says_why_and_fails_the_comparison)
 	c.record[4].end = CASE_CRASHED;
 	c.record[4].why = xstrdup("the worker was killed by signal 11");
 	text = printed(&c, "summary");
-	cr_expect(says(text, "1 of 6 cases failed"), "%s", text);
-	cr_expect(says(text, "CRASHED"), "%s", text);
-	cr_expect(says(text, "forkwait under vmx/shadow.wp on skylake: crashed: the worker was killed by\n  signal 11\n"), "%s", text);
+	cr_expect(says(text, "of memory.\n1 of 6 cases failed:\n  forkwait under vmx/shadow.wp on skylake: crashed: the worker was killed by\n"
+	                     "    signal 11\nVerified"), "%s", text);
+	cr_expect(says(text, "forkwait     1050   CRASHED       1.19\n"), "%s", text);
 	cr_expect(eq(int, comparison_status(&c), 1));
+	free(text);
+	comparison_fini(&c);
+}
+
+static void fail(struct comparison *c, size_t at, const char *why)
+{
+	c->record[at].end = CASE_FAILED;
+	free(c->record[at].why);
+	c->record[at].why = xstrdup(why);
+}
+
+Test(table, one_reason_is_one_message_and_has_no_lines_in_the_tables)
+{
+	struct comparison c;
+	char *text;
+
+	made_up(&c);
+	for (size_t t = 0; t < 3; t++)
+		fail(&c, 3 + t, "no such thing");
+	text = printed(&c, NULL);
+	cr_expect(says(text, "3 of 6 cases failed:\n  forkwait under every technique on skylake: failed: no such thing\nVerified"), "%s", text);
+	cr_expect(says(text, "gups"), "%s", text);
+	cr_expect(not(says(strstr(text, "Verified"), "forkwait")), "%s", text);
+	free(text);
+	comparison_fini(&c);
+}
+
+Test(table, reasons_are_told_apart)
+{
+	struct comparison c;
+	char *text;
+
+	made_up(&c);
+	fail(&c, 1, "no room");
+	fail(&c, 4, "no room");
+	fail(&c, 5, "no EPT");
+	text = printed(&c, "summary,exits");
+	cr_expect(says(text, "3 of 6 cases failed:\n  gups, forkwait under vmx/shadow.wp on skylake: failed: no room\n"
+	                     "  forkwait under vmx/ept on skylake: failed: no EPT\n"), "%s", text);
+	cr_expect(says(text, "gups         1000    FAILED       1.91\nforkwait     1050    FAILED     FAILED\n"), "%s", text);
+	cr_expect(says(text, "\ngups     ept           1"), "%s", text);
+	free(text);
+	comparison_fini(&c);
+}
+
+Test(table, where_nothing_ran_there_is_no_table)
+{
+	struct comparison c;
+	char *text;
+
+	made_up(&c);
+	for (size_t i = 0; i < 6; i++)
+		fail(&c, i, "no such thing");
+	text = printed(&c, NULL);
+	cr_expect(eq(str, text, (char *)"2 workloads under 3 techniques on 1 CPU profile; the guest has 128M of memory.\n"
+	             "6 of 6 cases failed:\n"
+	             "  gups, forkwait under every technique on skylake: failed: no such thing\n"));
+	free(text);
+	comparison_fini(&c);
+}
+
+Test(table, a_workload_too_long_for_a_column_stands_above_its_lines)
+{
+	struct comparison c;
+	char *text;
+
+	made_up(&c);
+	free(c.plan.workload.v[0]);
+	c.plan.workload.v[0] = xstrdup("gups n=1234567 size=64m pages=2m seed=12345");
+	text = printed(&c, "summary,exits");
+	cr_expect(says(text, "\ngups n=1234567 size=64m pages=2m seed=12345\n                               1000"), "%s", text);
+	cr_expect(says(text, "\ngups n=1234567 size=64m pages=2m seed=12345\n shadow.wp     1     1"), "%s", text);
 	free(text);
 	comparison_fini(&c);
 }
