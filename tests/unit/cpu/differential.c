@@ -298,7 +298,7 @@ static void run_rows(unsigned part, unsigned parts)
 				done += run_case(&r, f, &rows[i], size);
 	}
 	cr_log_info("%lu cases of integer instructions equal to the host's", done);
-	cr_assert(gt(ulong, done, cases * ARRAY_LEN(rows) / parts), "most cases ran");
+	cr_assert(lt(ulong, cases * ARRAY_LEN(rows) / parts, done), "most cases ran");
 	fixture_free(f);
 }
 

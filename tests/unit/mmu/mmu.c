@@ -377,10 +377,10 @@ Test(mmu, epoch_moves_with_translations)
 	rig_map(r, RIG_LONG4, BASE, 1, RIG_DATA, RWUAD);
 	uint64_t e = m->epoch;
 	rig_paging(m, RIG_LONG4, 0, 0, 0);
-	cr_expect(gt(u64, m->epoch, e));
+	cr_expect(lt(u64, e, m->epoch));
 	e = m->epoch;
 	mmu_set_cr3(m, RIG_ROOT);
-	cr_expect(gt(u64, m->epoch, e));
+	cr_expect(lt(u64, e, m->epoch));
 	e = m->epoch;
 	mmu_invlpg(m, BASE);
 	cr_expect(eq(u64, m->epoch, e), "no code was fetched there");
@@ -389,15 +389,15 @@ Test(mmu, epoch_moves_with_translations)
 	cr_assert(eq(int, mmu_fetch(m, BASE, &pa, &f), 0));
 	cr_expect(eq(u64, m->epoch, e));
 	mmu_invlpg(m, BASE + 0x123);
-	cr_expect(gt(u64, m->epoch, e));
+	cr_expect(lt(u64, e, m->epoch));
 	e = m->epoch;
 	mmu_invpcid(m, INVPCID_ADDRESS, 0, BASE);
-	cr_expect(gt(u64, m->epoch, e), "links may outlive TLB entries");
+	cr_expect(lt(u64, e, m->epoch), "links may outlive TLB entries");
 	e = m->epoch;
 	rig_map(r, RIG_LONG4, BASE + 0x200000, 2, 0, RWUAD);
 	cr_assert(eq(int, mmu_fetch(m, BASE + 0x201000, &pa, &f), 0));
 	mmu_invlpg(m, BASE + 0x3ff000);
-	cr_expect(gt(u64, m->epoch, e), "the same large page");
+	cr_expect(lt(u64, e, m->epoch), "the same large page");
 	e = m->epoch;
 	mmu_set_cpl(m, true, false, false);
 	cr_expect(eq(u64, m->epoch, e), "another privilege level is another block");
@@ -488,7 +488,7 @@ Test(mmu, every_cycle_has_an_owner)
 		rig_load(m, BASE + i * 7 % 3000 * 4096ull + i % 1000 * 4, i & 1 ? ACC_READ : ACC_RMW, &f);
 		cr_assert(ledger_audit(&r->ledger[0]));
 	}
-	cr_expect(gt(u64, r->ledger[0].now, 0));
+	cr_expect(lt(u64, 0, r->ledger[0].now));
 }
 
 /* ---- the trace ---- */

@@ -46,7 +46,7 @@ Test(tui_stops, each_kind_is_a_command)
 	cr_expect(shows(t, "stop 1, catch #PF: cpu0 exception vector=14"));
 	struct moment first = timeline_now(t->timeline);
 	keys(t, "c");
-	cr_expect(gt(u64, timeline_now(t->timeline).step, first.step));
+	cr_expect(lt(u64, first.step, timeline_now(t->timeline).step));
 	keys(t, "rc");
 	cr_expect(eq(u64, timeline_now(t->timeline).step, first.step), "back to the one before");
 	cr_expect(shows(t, "stop 1, catch #PF: cpu0 exception vector=14"));

@@ -106,7 +106,7 @@ Test(tui, events_forth_and_back)
 	struct snap *first_snap = snap_take(t->m->snaps, "first");
 	uint64_t hash = machine_hash(t->m);
 	keys(t, "ee");
-	cr_expect(gt(u64, timeline_now(t->timeline).step, first.step));
+	cr_expect(lt(u64, first.step, timeline_now(t->timeline).step));
 	keys(t, "rere");
 	cr_expect(eq(u64, timeline_now(t->timeline).step, first.step));
 	char where[200] = "";
@@ -292,7 +292,7 @@ Test(tui, vm_exits_forth_and_back)
 	cr_expect(shows(t, "VMX root"));
 	cr_expect(shows(t, "the modelled VMM runs next"));
 	keys(t, "xx");
-	cr_expect(gt(u64, timeline_now(t->timeline).cycle, there.cycle));
+	cr_expect(lt(u64, there.cycle, timeline_now(t->timeline).cycle));
 	keys(t, "rxrx");
 	cr_expect(eq(u64, timeline_now(t->timeline).cycle, there.cycle));
 	cr_expect(eq(u64, machine_hash(t->m), hash));
@@ -358,7 +358,7 @@ Test(tui, the_cross_hair_of_the_timeline)
 	cr_expect(shows(t, "Enter goes there"));
 	keys(t, "\n");
 	cr_expect(lt(u64, timeline_now(t->timeline).cycle, end));
-	cr_expect(gt(u64, timeline_now(t->timeline).cycle, end / 2));
+	cr_expect(lt(u64, end / 2, timeline_now(t->timeline).cycle));
 	cr_expect(shows(t, "PAST"));
 	close_it(t);
 }

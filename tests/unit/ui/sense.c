@@ -79,6 +79,6 @@ Test(sense, on_the_bare_machine_nothing_exits)
 		privileged += s.privileged;
 		run_until(r, NEVER, 1);
 	}
-	cr_expect(gt(u32, privileged, 3));      /* CR0, CR3, CR4, LGDT on the way to 64-bit mode */
+	cr_expect(lt(u32, 3, privileged));      /* CR0, CR3, CR4, LGDT on the way to 64-bit mode */
 	session_fini(&session);
 }

@@ -147,6 +147,11 @@ static void on_step(void *who, const struct trace_record *r)
 	const unsigned step = (unsigned)r->a[0];
 	struct cpu *c = q->m->cpu[0];
 	cr_expect(ledger_audit(&c->ledger), "before step %u", step);
+	if (q->at == STEP_SAVE && step < STEP_SAVE) {   /* the turn was over, but nobody else could run: the same one went on */
+		if (q->whole)
+			q->had[q->from - 1].valid = false;
+		q->at = q->whole = 0;
+	}
 	/* the VMM may be at work already, on something else, when a turn ends: then the switch has no interrupt, perhaps no way in of its own */
 	const bool begins = step == STEP_INTERRUPT || step == STEP_VMM || step == STEP_DECIDE;
 	cr_expect(step == q->at + 1 || (q->at == 0 && begins), "step %u behind %u", step, q->at);
@@ -183,7 +188,7 @@ static void on_step(void *who, const struct trace_record *r)
 		cr_expect(ge(u64, took, q->m->vmm->cost[VMM_COST_SWITCH] + q->m->vmm->cost[VMM_COST_FPU]));
 		break;
 	case STEP_SPACE:
-		cr_expect(gt(u64, took, 0));
+		cr_expect(lt(u64, 0, took));
 		break;
 	case STEP_JUMP:
 		once(q, VMM_COST_RESTORE_REGS);
@@ -263,17 +268,17 @@ static void two(const char *profile, const char *cpu, const char *mmu, const cha
 	rng_init(&q.rng, 1, "sched");
 	q.translates = !strcmp(cpu, "bt");
 	q.ring = strcmp(cpu, "vmx") != 0;
-	vm(q.m, cpu, mmu, first, "syscall n=2000;pgfault n=200;timer n=20 hz=1000;forkwait n=20;callret n=200000;cli n=2000");
-	vm(q.m, cpu, mmu, second, "ctxsw n=300;callret n=100000;timer n=20 hz=1000;syscall n=3000;mmapchurn n=20;callret n=200000");
+	vm(q.m, cpu, mmu, first, "spin n=2;syscall n=2000;pgfault n=200;timer n=20 hz=1000;forkwait n=20;callret n=200000;cli n=2000");
+	vm(q.m, cpu, mmu, second, "spin n=2;ctxsw n=300;callret n=100000;timer n=20 hz=1000;syscall n=3000;mmapchurn n=20;callret n=200000");
 	cr_assert(eq(int, trace_listen(&q.m->trace, "vmm_phase", on_phase, &q, &e), 0), "%s", e.text);
 	cr_assert(eq(int, trace_listen(&q.m->trace, "inject,interpret,emulate,pv_bounce", on_moved, &q, &e), 0), "%s", e.text);
 	if (q.ring)
 		cr_assert(trace_listen(&q.m->trace, "switch_step", on_step, &q, &e) == 0 && trace_listen(&q.m->trace, "vm_entry", on_entry, &q, &e) == 0);
 	else
 		cr_assert(eq(int, trace_listen(&q.m->trace, "vm_exit,vm_entry", on_exit_or_entry, &q, &e), 0), "%s", e.text);
-	machine_run(q.m, 40 * SLICE, 0);
-	cr_expect(gt(uint, q.switches, 10), "%s/%s: %u switches, %u alike", cpu, mmu, q.switches, q.alike);
-	cr_expect(gt(uint, q.alike, q.translates ? 0 : 5), "%s/%s: %u switches, %u alike", cpu, mmu, q.switches, q.alike);
+	machine_run(q.m, 120 * SLICE, 0);
+	cr_expect(lt(uint, 50, q.switches), "%s/%s: %u switches, %u alike", cpu, mmu, q.switches, q.alike);
+	cr_expect(lt(uint, 25, q.alike), "%s/%s: %u switches, %u alike", cpu, mmu, q.switches, q.alike);
 	machine_free(q.m);
 }
 

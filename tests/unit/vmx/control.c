@@ -28,7 +28,7 @@ Test(vmx_control, rows_of_fields_stand_in_the_order_of_their_encodings)
 		cr_expect(eq(int, vmcs_find(vmcs_rows[i].encoding), (int)i));
 		cr_expect(not(vmcs_rows[i].encoding & 0x9001), "reserved bits, or a high half: %s", vmcs_rows[i].name);
 		if (i)
-			cr_expect(gt(u16, vmcs_rows[i].encoding, vmcs_rows[i - 1].encoding), "%s", vmcs_rows[i].name);
+			cr_expect(lt(u16, vmcs_rows[i - 1].encoding, vmcs_rows[i].encoding), "%s", vmcs_rows[i].name);
 	}
 }
 
