@@ -57,6 +57,7 @@ return {
 	{ "cost.rdtsc",     64, "InstLatX64, instruction latencies, Conroe 2.93 GHz" },
 	{ "cost.cpuid",     180, "InstLatX64, instruction latencies, Conroe 2.93 GHz: leaf 0" },
 	{ "cost.flags",     13, "InstLatX64, instruction latencies, Conroe 2.93 GHz: half of PUSHF and POPF" },
+	{ "cost.carry",     2, "InstLatX64, instruction latencies, Conroe 2.93 GHz" },
 	{ "cost.pause",     8, "InstLatX64, instruction latencies, Conroe 2.93 GHz" },
 	{ "cost.fence",     9, "InstLatX64, instruction latencies, Conroe 2.93 GHz: MFENCE" },
 	{ "cost.div",       22, "InstLatX64, instruction latencies, Conroe 2.93 GHz: 32-bit DIV" },

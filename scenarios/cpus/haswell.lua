@@ -61,6 +61,7 @@ return {
 	{ "cost.rdtsc",     24, "InstLatX64, instruction latencies, Haswell 3.4 GHz" },
 	{ "cost.cpuid",     99, "InstLatX64, instruction latencies, Haswell 3.4 GHz: leaf 0" },
 	{ "cost.flags",     13, "InstLatX64, instruction latencies, Haswell 3.4 GHz: half of PUSHF and POPF" },
+	{ "cost.carry",     2, "InstLatX64, instruction latencies, Haswell 3.4 GHz" },
 	{ "cost.pause",     9, "InstLatX64, instruction latencies, Haswell 3.4 GHz" },
 	{ "cost.fence",     33, "InstLatX64, instruction latencies, Haswell 3.4 GHz: MFENCE" },
 	{ "cost.div",       22, "InstLatX64, instruction latencies, Haswell 3.4 GHz: 32-bit DIV" },

@@ -60,6 +60,7 @@ return {
 	{ "cost.rdtsc",     24, "InstLatX64, instruction latencies, Nehalem 2.8 GHz" },
 	{ "cost.cpuid",     84, "InstLatX64, instruction latencies, Nehalem 2.8 GHz: leaf 0" },
 	{ "cost.flags",     11, "InstLatX64, instruction latencies, Nehalem 2.8 GHz: half of PUSHF and POPF" },
+	{ "cost.carry",     2, "InstLatX64, instruction latencies, Nehalem 2.8 GHz" },
 	{ "cost.pause",     9, "InstLatX64, instruction latencies, Nehalem 2.8 GHz" },
 	{ "cost.fence",     23, "InstLatX64, instruction latencies, Nehalem 2.8 GHz: MFENCE" },
 	{ "cost.div",       20, "InstLatX64, instruction latencies, Nehalem 2.8 GHz: 32-bit DIV" },

@@ -48,6 +48,7 @@ return {
 	{ "vmexit.flow",    600, "assumed: near Core 2" },
 	{ "vmentry.flow",   500, "assumed: near Core 2" },
 	-- instructions
+	{ "cost.direction", 1, "InstLatX64, instruction latencies, Manchester" },
 	{ "cost.syscall",   40, "assumed: near Nehalem" },
 	{ "cost.sysret",    40, "assumed: near Nehalem" },
 	{ "cost.cpuid",     60, "assumed: not virtualized, not microcoded at length" },

@@ -61,6 +61,7 @@ return {
 	{ "cost.rdtsc",     28, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz" },
 	{ "cost.cpuid",     96, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz: leaf 0" },
 	{ "cost.flags",     12, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz: half of PUSHF and POPF" },
+	{ "cost.carry",     2, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz" },
 	{ "cost.pause",     11, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz" },
 	{ "cost.fence",     33, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz: MFENCE" },
 	{ "cost.div",       24, "InstLatX64, instruction latencies, Sandy Bridge 3.4 GHz: 32-bit DIV" },
