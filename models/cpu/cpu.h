@@ -231,7 +231,8 @@ struct cpu {
 	struct mmu mmu;
 	struct ledger ledger;           /* state too */
 	/* hot wiring */
-	cycle_t deadline;               /* leave the block when ledger.now reaches this; 0: at once */
+	cycle_t deadline;               /* leave the block when ledger.now reaches this; 0: at once; DEADLINE_INSN: after one instruction */
+	cycle_t rep_deadline;           /* under DEADLINE_INSN: when a repeated string instruction is left in its midst */
 	cycle_t pmu_due;                /* no counter can have overflowed before; derived from s.pmu (pmu.c) */
 	uint64_t lin_mask;              /* 0xffffffff outside 64-bit mode (A20 is always open) */
 	uint64_t fetch_page;            /* linear page of the last instruction fetch, ~0 none */
@@ -243,7 +244,7 @@ struct cpu {
 	cycle_t look_at;                /* from this clock on, come back to the scheduler at each boundary: somebody looks there */
 	jmp_buf fault_exit;             /* cpu_raise() goes here; set by cpu_run() */
 	struct cpu_event fault;         /* what was raised */
-	uint8_t attention;              /* something to look at between instructions: set by cpu_attention() */
+	uint8_t attention;              /* something to look at between instructions: set by cpu_attention(); or ATTENTION_RF */
 	uint8_t stop_request;
 	uint8_t dispatched;             /* where there are no tail calls: the uop that was returned is to be run (exec.h) */
 	uint8_t breakpoints;            /* some are set: ask break_hit before each instruction */
@@ -314,6 +315,9 @@ static inline bool cpu_root_modelled(const struct cpu *c)       /* modelled soft
 bool cpu_root_iret(struct cpu *c, unsigned size);
 /* It executes a guest's code: in VMX non-root operation, or in the rings that modelled software leaves to guests. */
 static inline bool cpu_in_guest(const struct cpu *c) { return c->vmx.guest || (c->vmx.deprivileged && c->s.cpl); }
+/* Of cpu->attention: nothing but RF, which ends with the instruction. No iteration of a repeated string instruction needs a look. */
+#define ATTENTION_RF  2
+#define DEADLINE_INSN 1
 static inline void cpu_attention(struct cpu *c) { c->attention = 1; c->deadline = 0; }
 
 /* ---- faults (event.c) ---- */

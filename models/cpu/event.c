@@ -263,7 +263,10 @@ bool cpu_service(struct cpu *c)
 	while ((what = service_one(c)) == SERVED)
 		;
 	mark(c);
-	c->attention = what == SERVED_DEBUG || c->s.mark != 0 || debug_fetch_armed(c);
+	if (what == SERVED_DEBUG || c->s.mark & ~MARK_RF || debug_fetch_armed(c))
+		c->attention = 1;
+	else
+		c->attention = c->s.mark ? ATTENTION_RF : 0;
 	return what == SERVED_DEBUG;
 }
 

@@ -106,6 +106,12 @@ static uint8_t *run_of(const struct cpu *c, const struct uop *u, enum seg_reg se
 	return (uint8_t *)(e->host + lin);
 }
 
+/* When the iterations are to be interrupted. */
+static cycle_t leave_at(const struct cpu *c)
+{
+	return c->deadline == DEADLINE_INSN ? c->rep_deadline : c->deadline;
+}
+
 /* MOVS and STOS, upwards: as many of `count` more iterations as touch nothing that the one before
  * did not, at once. They cost what they cost one by one, and leave the same. */
 static uint64_t many(struct cpu *c, const struct uop *u, uint64_t count, cycle_t each)
@@ -123,7 +129,7 @@ static uint64_t many(struct cpu *c, const struct uop *u, uint64_t count, cycle_t
 	if (m->detailed && m->dtlb_mru != slot_to)
 		return 0;
 	uint64_t n = (room_from < room_to ? room_from : room_to) / size,
-	        due = (c->deadline - c->ledger.now + each - 1) / each;
+	        due = (leave_at(c) - c->ledger.now + each - 1) / each;
 	n = n < count ? n : count;
 	n = n < due ? n : due;
 	if (movs && (to + n * size <= from || from + n * size <= to))
@@ -158,11 +164,11 @@ static bool repeat(struct cpu *c, const struct uop *u, bool condition)
 		ledger_charge(&c->ledger, WHY_EXECUTE, each);
 		if (condition && flag_zf(c) != !!(u->flags & UOP_REP))
 			break;
-		if (upwards && count && c->ledger.now < c->deadline) {
+		if (upwards && count && c->ledger.now < leave_at(c)) {
 			count -= many(c, u, count, each);
 			reg_set(c, R_RCX, n, count);
 		}
-		if (c->ledger.now >= c->deadline && count)
+		if (c->ledger.now >= leave_at(c) && count)
 			return false;
 	}
 	return true;

@@ -138,8 +138,10 @@ enum cpu_stop cpu_run(struct cpu *c, cycle_t until, uint64_t n)
 			c->deadline = c->look_at;
 		if (c->pmu_due < c->deadline)
 			c->deadline = c->pmu_due;
-		if (c->attention || tracing || c->breakpoints)
-			c->deadline = 0;        /* one instruction */
+		if (c->attention || tracing || c->breakpoints) {
+			c->rep_deadline = c->deadline;
+			c->deadline = c->attention == ATTENTION_RF && !tracing && !c->breakpoints ? DEADLINE_INSN : 0;
+		}
 		const struct uop *u = block_resume(c);
 		if (!u)
 			u = block_enter(c, NULL, 0)->uop;

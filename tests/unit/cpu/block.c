@@ -359,3 +359,43 @@ Test(block, code_is_fetched_from_a_device)
 	cr_expect(eq(u64, reg(f, R_RAX), 8));
 	fixture_free(f);
 }
+
+/* RF is in force until the instruction has completed: what it began to do, an EPT violation in its midst, say, it goes on to do. Wherever it is
+ * interrupted, everything but RF is as without it. */
+Test(block, rf_changes_nothing_of_rep)
+{
+	static const cycle_t pieces[] = { 1, 7, 100, 3000, NEVER };
+	for (unsigned k = 0; k < ARRAY_LEN(pieces); k++) {
+		struct fixture *f[2];
+		for (unsigned rf = 0; rf < 2; rf++) {
+			f[rf] = fixture_new(FIXTURE_LONG64);
+			struct cpu *c = f[rf]->cpu;
+			CODE(f[rf], 0xf3, 0xa4, 0xf4);          /* rep movsb; hlt */
+			c->s.r[R_RSI] = FIXTURE_DATA + 0x123;
+			c->s.r[R_RDI] = FIXTURE_DATA + 0x3456;
+			c->s.r[R_RCX] = 9000;
+			if (rf) {
+				c->s.flags |= RFLAGS_RF;
+				cpu_attention(c);
+			}
+		}
+		while (f[0]->cpu->s.r[R_RCX]) {
+			for (unsigned rf = 0; rf < 2; rf++) {
+				struct cpu *c = f[rf]->cpu;
+				cpu_run(c, pieces[k] == NEVER ? NEVER : c->ledger.now + pieces[k], 1);
+			}
+			cr_assert(eq(u64, f[1]->cpu->ledger.now, f[0]->cpu->ledger.now));
+			cr_assert(memcmp(f[1]->cpu->s.r, f[0]->cpu->s.r, sizeof f[0]->cpu->s.r) == 0);
+			cr_assert(memcmp(f[1]->cpu->mmu.stat, f[0]->cpu->mmu.stat, sizeof f[0]->cpu->mmu.stat) == 0);
+			if (f[1]->cpu->s.r[R_RCX])
+				cr_assert(eq(u64, f[1]->cpu->s.flags & RFLAGS_RF, RFLAGS_RF));
+		}
+		for (unsigned rf = 0; rf < 2; rf++)
+			fixture_run(f[rf], 1);
+		cr_expect(eq(u64, f[1]->cpu->s.flags & RFLAGS_RF, 0));
+		cr_expect(eq(u64, f[1]->cpu->ledger.now, f[0]->cpu->ledger.now));
+		cr_expect(memcmp(fixture_at(f[1], FIXTURE_DATA), fixture_at(f[0], FIXTURE_DATA), 0x8000) == 0);
+		fixture_free(f[0]);
+		fixture_free(f[1]);
+	}
+}
