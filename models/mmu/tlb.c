@@ -89,10 +89,16 @@ struct tlb_set *tlb_new(const struct profile *p, struct err *e)
 void tlb_restored(struct tlb_set *t)
 {
 	memset(t->sizes, 0, sizeof t->sizes);
+	memset(t->bucket, 0, sizeof t->bucket);
 	for (unsigned id = 0; id < TLB_ARRAYS; id++) {
 		const struct tlb_array *a = &t->array[id];
-		for (uint32_t i = a->base, end = i + a->sets * a->ways; t->live[id] && i < end; i++)
-			t->sizes[id][BITS(t->tag[i], 3, 2)] += t->tag[i] != 0;
+		for (uint32_t i = a->base, end = i + a->sets * a->ways; t->live[id] && i < end; i++) {
+			if (!t->tag[i])
+				continue;
+			t->sizes[id][BITS(t->tag[i], 3, 2)]++;
+			if (id >= PSC_PDE)
+				tlb_bucket(t, (enum tlb_id)id, t->tag[i] >> 16)->n++;
+		}
 	}
 }
 
@@ -132,6 +138,8 @@ void tlb_kill(struct tlb_set *t, enum tlb_id id, uint32_t entry)
 	if (!t->tag[entry])
 		return;
 	t->sizes[id][BITS(t->tag[entry], 3, 2)]--;
+	if (id >= PSC_PDE)
+		tlb_bucket(t, id, t->tag[entry] >> 16)->n--;
 	t->tag[entry] = t->context[entry] = t->info[entry] = t->stamp[entry] = 0;
 	if (!--t->live[id])
 		t->pieces[id] = 0;

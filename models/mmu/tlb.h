@@ -72,6 +72,11 @@ enum tlb_size { SIZE_4K, SIZE_2M, SIZE_1G, SIZE_PSC };
 enum { WHOLE_4K, WHOLE_2M, WHOLE_4M, WHOLE_1G };
 extern const uint8_t tlb_whole_shift[4];
 
+/* Structure caches and the nested TLB, fully associative, are not searched entry by entry if need not be: per hash of the page, how
+ * many entries have it, and which of them was met last. */
+#define TLB_BUCKETS 64
+struct tlb_bucket { uint32_t n, last; };
+
 struct tlb_set {
 	struct tlb_array array[TLB_ARRAYS];
 	uint64_t *tag, *context, *info, *stamp; /* [0] is no entry; stamp[0] is the clock of use */
@@ -81,6 +86,7 @@ struct tlb_set {
 	void *state;                    /* all of the above, one block, for snapshots */
 	size_t state_size;
 	uint32_t sizes[TLB_ARRAYS][4];  /* derived: valid entries per array and enum tlb_size; none of a size, none looked for */
+	struct tlb_bucket bucket[TLB_ARRAYS - PSC_PDE][TLB_BUCKETS];    /* derived likewise */
 };
 
 struct tlb_set *tlb_new(const struct profile *p, struct err *e);
@@ -111,8 +117,14 @@ static inline uint32_t tlb_set_base(const struct tlb_array *a, uint64_t page)
 	return a->base + set * a->ways;
 }
 
+/* NULL: an array that has none. */
+static inline struct tlb_bucket *tlb_bucket(struct tlb_set *t, enum tlb_id id, uint64_t page)
+{
+	return id < PSC_PDE ? NULL : &t->bucket[id - PSC_PDE][(page ^ page >> 6) % TLB_BUCKETS];
+}
+
 /* Entry number, or 0. */
-static inline uint32_t tlb_find(const struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift, enum tlb_size size,
+static inline uint32_t tlb_find(struct tlb_set *t, enum tlb_id id, uint64_t lin, unsigned shift, enum tlb_size size,
                                 unsigned pcid, uint64_t context)
 {
 	const struct tlb_array *a = &t->array[id];
@@ -120,10 +132,18 @@ static inline uint32_t tlb_find(const struct tlb_set *t, enum tlb_id id, uint64_
 		return 0;
 	const uint64_t page = tlb_page(lin, shift), want = page << 16 | (uint64_t)size << 2 | TAG_V;
 	const uint64_t *tag = t->tag + tlb_set_base(a, page), *end = tag + a->ways, other = ~(TAG_PCID | TAG_G);
+	struct tlb_bucket *b = tlb_bucket(t, id, page);
+	if (b && !b->n)
+		return 0;
+	if (b && t->tag[b->last] == (want | (uint64_t)pcid << 4) && t->context[b->last] == context)
+		return b->last;
 	do {
 		const uint64_t differs = *tag ^ want;
-		if (unlikely(!(differs & other)) && (differs == (uint64_t)pcid << 4 || differs == TAG_G) && t->context[tag - t->tag] == context)
+		if (unlikely(!(differs & other)) && (differs == (uint64_t)pcid << 4 || differs == TAG_G) && t->context[tag - t->tag] == context) {
+			if (b)
+				b->last = (uint32_t)(tag - t->tag);
 			return (uint32_t)(tag - t->tag);
+		}
 	} while (++tag < end);
 	return 0;
 }
@@ -150,6 +170,13 @@ static inline uint32_t tlb_victim(const struct tlb_set *t, enum tlb_id id, uint6
 static inline void tlb_write(struct tlb_set *t, enum tlb_id id, uint32_t entry, uint64_t tag, uint64_t context, uint64_t info)
 {
 	const uint64_t old = t->tag[entry];
+	if (id >= PSC_PDE) {
+		if (old)
+			tlb_bucket(t, id, old >> 16)->n--;
+		struct tlb_bucket *b = tlb_bucket(t, id, tag >> 16);
+		b->n++;
+		b->last = entry;
+	}
 	if (unlikely((old ^ tag) & (3 << 2 | TAG_V))) {
 		t->live[id] += !old;
 		t->sizes[id][BITS(old, 3, 2)] -= old != 0;

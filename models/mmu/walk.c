@@ -350,7 +350,7 @@ static void remember(struct walk *w, unsigned level, const struct table *t, uint
 /* ---- the walk ---- */
 
 /* From the table at `level` down. 1: translated; 0: faulted; -1: denied (fault set), by what came partly out of a cache. */
-static int descend(struct walk *w, unsigned level, struct table t, uint64_t rights, bool cached)
+static int descend(struct walk *w, unsigned level, struct table *t, uint64_t rights, bool cached)
 {
 	const struct paging *g = &w->m->paging;
 	const int ept_fault = cached ? -1 : 0;
@@ -358,15 +358,15 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 		unsigned shift = level_shift(g, level), index = (unsigned)BITS(w->lin, shift + g->index_bits - 1, shift);
 		hpa_t where;
 		uint64_t entry;
-		if (!ref(w, &t, level, index, &where, &entry))
+		if (!ref(w, t, level, index, &where, &entry))
 			return ept_fault;
 		if (led)
-			remember(w, level + 1, &t, rights);
+			remember(w, level + 1, t, rights);
 		if (!(entry & PTE_P))
-			return fault_at(w, &t, 0);
+			return fault_at(w, t, 0);
 		bool large = entry & PTE_PS && g->large >> level & 1;
 		if (entry & g->reserved[level][large])
-			return fault_at(w, &t, PFEC_P | PFEC_RSVD);
+			return fault_at(w, t, PFEC_P | PFEC_RSVD);
 		const bool above = rights & INFO_W;
 		if (!(entry & PTE_RW))
 			rights &= ~INFO_W;
@@ -376,9 +376,9 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 			rights &= ~INFO_X;
 		uint64_t address = entry & g->address[level][large];
 		if (level > 1 && !large) {
-			if (!update(w, &t, level, where, &entry, PTE_A))
+			if (!update(w, t, level, where, &entry, PTE_A))
 				return ept_fault;
-			t = (struct table){ .gpa = address, .host = NOWHERE, .shadow = t.shadow && !(entry & PTE_SWITCH) };
+			*t = (struct table){ .gpa = address, .host = NOWHERE, .shadow = t->shadow && !(entry & PTE_SWITCH) };
 			continue;
 		}
 		unsigned whole = level == 1 ? WHOLE_4K : level == 3 ? WHOLE_1G : g->levels == 2 ? WHOLE_4M : WHOLE_2M;
@@ -395,7 +395,7 @@ static int descend(struct walk *w, unsigned level, struct table t, uint64_t righ
 				return cached ? -1 : 0;
 			}
 		}
-		if (!update(w, &t, level, where, &entry, access_writes(w->access) ? PTE_A | PTE_D : PTE_A))
+		if (!update(w, t, level, where, &entry, access_writes(w->access) ? PTE_A | PTE_D : PTE_A))
 			return ept_fault;
 		if (entry & PTE_D)
 			w->info |= INFO_D;
@@ -427,13 +427,14 @@ static bool walk_linear(struct walk *w)
 	const struct table first = { .gpa = root & bits(51, 12), .host = NOWHERE, .shadow = w->m->guest.agile };
 	struct table t = first;
 	unsigned level = start(w, &t, &rights);
-	int got = descend(w, level, t, rights, rec->n > 0);
+	int got = descend(w, level, &t, rights, rec->n > 0);
 	if (got < 0) {
 		rec->n = 0;
 		rec->fault = (struct mmu_fault){ 0 };
 		if (w->live)
 			trace(w->live->trace, w->live->ledger->now, w->live->cpu, MMU_TRACE_WALK_AGAIN, WALK_GUEST, 0, 0, 0);
-		got = descend(w, top, first, all, false);
+		t = first;
+		got = descend(w, top, &t, all, false);
 	}
 	return got > 0;
 }

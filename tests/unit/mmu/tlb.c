@@ -444,3 +444,59 @@ Test(tlb, geometry_that_does_not_divide_is_refused)
 	cr_assert(tlb_new(&p, &e) == NULL);
 	cr_expect(eq(str, e.text, "dtlb.4k + dtlb.2m + dtlb.1g = 4132 entries: expected at most 3967"));
 }
+
+/* An array's entries one by one. */
+static uint32_t search(const struct tlb_set *t, enum tlb_id id, uint64_t tag, uint64_t context)
+{
+	const struct tlb_array *a = &t->array[id];
+	for (uint32_t i = a->base; i < a->base + a->sets * a->ways; i++)
+		if (t->tag[i] == tag && t->context[i] == context)
+			return i;
+	return 0;
+}
+
+/* Fully associative arrays are found in by a hash: whatever was written, killed and restored, as a search of all entries has it. */
+Test(tlb, hashed_arrays_hold_what_a_search_finds)
+{
+	static const enum tlb_id ids[] = { PSC_PDE, NESTED, EPT_PDE, EPT_PDPTE };
+	struct err e = { "" };
+	struct profile p;
+	struct rng rng;
+	profile_defaults(&p);
+	struct tlb_set *t = tlb_new(&p, &e);
+	cr_assert(t != NULL, "%s", e.text);
+	rng_init(&rng, 1, "hashed");
+	unsigned hits = 0, misses = 0;
+	for (unsigned i = 0; i < 200000; i++) {
+		const enum tlb_id id = ids[rng_below(&rng, ARRAY_LEN(ids))];
+		const enum tlb_size size = id == NESTED ? (enum tlb_size)rng_below(&rng, 3) : SIZE_PSC;
+		const unsigned shift = id == NESTED ? (const uint8_t[]){ 12, 21, 30 }[size] : t->array[id].shift, pcid = (unsigned)rng_below(&rng, 2);
+		/* few pages, some of which share their hash; few contexts */
+		const uint64_t lin = (rng_below(&rng, 12) + (rng_below(&rng, 3) << 6)) << shift, context = rng_below(&rng, 2) << 16;
+		const uint64_t tag = tlb_tag(lin, shift, size, pcid, false);
+		const uint32_t want = search(t, id, tag, context), found = tlb_find(t, id, lin, shift, size, pcid, context);
+		cr_assert(eq(u32, found, want));
+		hits += found != 0;
+		misses += !found;
+		switch (rng_below(&rng, 40)) {
+		case 0:
+			tlb_kill_if(t, id, 0, 0, ~0ull, context);
+			break;
+		case 1:
+			tlb_restored(t);
+			break;
+		case 2: case 3: case 4: case 5:
+			if (found)
+				tlb_kill(t, id, found);
+			break;
+		default:
+			if (!found)
+				tlb_write(t, id, tlb_victim(t, id, lin, shift), tag, context, rng_u64(&rng));
+			else
+				tlb_use(t, found);
+		}
+	}
+	cr_expect(lt(uint, 20000, hits));
+	cr_expect(lt(uint, 20000, misses));
+	tlb_free(t);
+}
