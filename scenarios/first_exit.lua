@@ -1,4 +1,4 @@
--- A first VM exit, step by step:  vmscope step scenarios/first_exit.lua
+-- first_exit.lua - a first VM exit, step by step: a guide on the stepping screen, vmscope step scenarios/first_exit.lua
 --
 -- A virtual machine with 64 MB boots the teaching kernel under VT-x with EPT. The guide on the screen leads from the
 -- guest's first instruction to its first VM exit, through what the hardware and the VMM do, back into the guest, and back

@@ -1,4 +1,4 @@
--- What a paravirtual kernel asks of its VMM: the hypercalls of one workload, seen one by one.
+-- hypercalls.lua - what a paravirtual kernel asks of its VMM: the hypercalls of one workload, seen one by one.
 --   vmscope run scenarios/hypercalls.lua
 -- docs/pv.md; `vmscope list hypercalls` says what each is.
 

@@ -1,6 +1,7 @@
--- nanobench.lua - the cost of seven single operations on the bare machine, as a sum of phases and references, beside what
--- Adams and Agesen measured on a 3.8 GHz Pentium 4 672 (A Comparison of Software and Hardware Techniques for x86
--- Virtualization, ASPLOS 2006, figure 4, native).
+-- nanobench.lua - the cost of seven single operations on the bare machine, as a sum of phases and references.
+--
+-- Beside what Adams and Agesen measured on a 3.8 GHz Pentium 4 672 (A Comparison of Software and Hardware Techniques for
+-- x86 Virtualization, ASPLOS 2006, figure 4, native).
 --
 --   vmscope run scenarios/nanobench.lua [--set profile=skylake] [--set guest=kernel32]
 --

@@ -288,8 +288,13 @@ struct vm *vmm_vm(struct vmm *m, const struct vm_config *c, const struct vm_part
 	vm->pager = pager;
 	vm->vmm = m;
 	uint64_t tables = pager->needs ? pager->needs(&vm->config) : 0;
-	if ((tables && vmm_cut(m, tables, 2ull << 20, true, &vm->tables, e)) || (pager->vm_init && pager->vm_init(vm, e)) ||
-	    (virt->vm_init && virt->vm_init(vm, e))) {
+	if ((tables && vmm_cut(m, tables, 2ull << 20, true, &vm->tables, e)) || (pager->vm_init && pager->vm_init(vm, e))) {
+		free(vm);
+		return NULL;
+	}
+	if (virt->vm_init && virt->vm_init(vm, e)) {
+		if (pager->fini)
+			pager->fini(vm);
 		free(vm);
 		return NULL;
 	}

@@ -1,6 +1,7 @@
 /* args.c - parsing the command line; usage text is made from the same tables. */
 #include "ui/cli/args.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -293,6 +294,19 @@ const char *args_image(struct args *a)
 	const char *name = a->operand[0];
 
 	return access(name, F_OK) != 0 && paths_guest(name, a->image, sizeof a->image) ? a->image : name;
+}
+
+const char *args_scenario(struct args *a)
+{
+	const char *name = a->operand[0];
+
+	return access(name, F_OK) != 0 && paths_scenario(name, a->image, sizeof a->image) ? a->image : name;
+}
+
+int args_no_scenario(const char *path, struct err *e)
+{
+	return access(path, F_OK) == 0 ? 0 :
+	       err_set(e, path, "a path, or the name of a scenario of ours: vmscope list scenarios", "cannot open: %s", strerror(errno));
 }
 
 void args_gdb(struct args *a, struct session *s)

@@ -26,7 +26,7 @@ struct args {
 	const char *gdb;                /* where a debugger is waited for, or NULL */
 	struct diff_options diff;
 	bool help, mono, ascii, umip, trap_critical, all;
-	char image[4300];               /* args_image */
+	char image[4300];               /* args_image, args_scenario */
 };
 
 typedef int command_fn(struct args *a, struct err *e);  /* exit status; or -1 with err: the user's mistake */
@@ -40,6 +40,8 @@ extern const size_t flag_rows_n;
 
 /* When --gdb was given, the session's first run goes to a debugger. */
 const char *args_image(struct args *a);          /* the operand: a file, else the name of a built guest */
+const char *args_scenario(struct args *a);       /* likewise, else the name of one of scenarios/ */
+int args_no_scenario(const char *path, struct err *e);  /* 0: it is there */
 void args_gdb(struct args *a, struct session *s);
 int args_parse(struct args *a, int argc, char **argv, struct err *e);
 void args_fini(struct args *a);

@@ -16,10 +16,13 @@ int cmd_run(struct args *a, struct err *e)
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given",
 		               a->operands);
+	const char *path = args_scenario(a);
+	if (args_no_scenario(path, e) != 0)
+		return -1;
 	session_init(&s, &a->o);
 	args_gdb(a, &s);
 	watchdog_start();
-	status = scenario_run_file(&s, &o, a->operand[0], e);
+	status = scenario_run_file(&s, &o, path, e);
 	watchdog_stop();
 	/* What was asked for is written even when the scenario failed half-way. */
 	if (session_finish(&s, &late) != 0 && !e->text[0]) {

@@ -40,6 +40,9 @@ int cmd_step(struct args *a, struct err *e)
 	struct session s;
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help step", "step takes one scenario or image, %u were given", a->operands);
+	const char *path = args_scenario(a);
+	if (is_scenario(path) && args_no_scenario(path, e) != 0)
+		return -1;
 	a->o.quiet = true;
 	a->o.allow = a->allow;
 	a->o.allows = a->allows;
@@ -49,8 +52,8 @@ int cmd_step(struct args *a, struct err *e)
 	args_gdb(a, &s);
 	struct scenario *line = NULL;
 	int status;
-	if (is_scenario(a->operand[0]))
-		status = scenario_run_file(&s, &o, a->operand[0], e);
+	if (is_scenario(path))
+		status = scenario_run_file(&s, &o, path, e);
 	else if ((line = scenario_line_open(&s, &o, e)) == NULL)
 		status = -1;
 	else

@@ -77,19 +77,46 @@ static void guest_item(void *arg, const char *name)
 	f->fn(f->arg, &(struct item){ name, NULL, "", sentence, "guest \"NAME\" in Lua; its name, or build/guests/NAME.elf or .bin, on the command line" });
 }
 
-/* A profile says in its first line what it is. */
+/* A profile or scenario says in its first line what it is; false: in no comment. */
+static bool first_line(const char *path, char *line, int n)
+{
+	char text[200];
+	FILE *in = fopen(path, "r");
+	bool told = in && fgets(text, sizeof text, in) && strncmp(text, "-- ", 3) == 0;
+	if (in)
+		fclose(in);
+	if (told)
+		snprintf(line, (size_t)n, "%.*s", (int)strcspn(text + 3, "\n"), text + 3);
+	return told;
+}
+
 static void profile_item(void *arg, const char *name)
 {
 	const struct folder *f = arg;
-	char path[4400], line[200] = "";
+	char path[4400], line[200] = "CPU profile";
 	snprintf(path, sizeof path, "%s/scenarios/cpus/%s.lua", paths_root(), name);
-	FILE *in = fopen(path, "r");
-	if (!in || !fgets(line, sizeof line, in) || strncmp(line, "-- ", 3) != 0)
-		snprintf(line, sizeof line, "-- CPU profile");
-	if (in)
-		fclose(in);
-	line[strcspn(line, "\n")] = '\0';
-	f->fn(f->arg, &(struct item){ name, NULL, "", line + 3, NULL });
+	first_line(path, line, sizeof line);
+	f->fn(f->arg, &(struct item){ name, NULL, "", line, NULL });
+}
+
+static void scenario_item(void *arg, const char *name)
+{
+	const struct folder *f = arg;
+	char path[4400], line[200], own[200];
+	snprintf(path, sizeof path, "%s/scenarios/%s.lua", paths_root(), name);
+	if (!first_line(path, line, sizeof line))
+		return;                 /* vmscope.lua, for editors */
+	snprintf(own, sizeof own, "%.100s.lua - ", name);
+	f->fn(f->arg, &(struct item){ name, NULL, "", line + (strncmp(line, own, strlen(own)) == 0 ? strlen(own) : 0),
+	                              "vmscope run NAME, or scenarios/NAME.lua; its first lines say what --set may change" });
+}
+
+static void each_scenario(item_fn *fn, void *arg)
+{
+	char dir[4200];
+
+	snprintf(dir, sizeof dir, "%s/scenarios", paths_root());
+	paths_each(dir, ".lua", scenario_item, &(struct folder){ fn, arg });
 }
 
 static void each_profile(item_fn *fn, void *arg)

@@ -74,16 +74,27 @@ bool paths_profile(const char *name, char *buf, size_t n)
 	return plain_name(name) && access(buf, R_OK) == 0;
 }
 
-bool paths_guest(const char *name, char *buf, size_t n)
+/* DIR/NAME with one of the suffixes. */
+static bool find(const char *dir, const char *name, const char *const suffix[3], char *buf, size_t n)
 {
-	static const char *const suffix[] = { ".elf", ".bin", "" };
-
-	for (size_t i = 0; plain_name(name) && i < sizeof suffix / sizeof *suffix; i++) {
-		snprintf(buf, n, "%s/build/guests/%s%s", paths_root(), name, suffix[i]);
+	for (size_t i = 0; plain_name(name) && i < 3 && suffix[i]; i++) {
+		snprintf(buf, n, "%s/%s/%s%s", paths_root(), dir, name, suffix[i]);
 		if (access(buf, R_OK) == 0)
 			return true;
 	}
 	return false;
+}
+
+bool paths_guest(const char *name, char *buf, size_t n)
+{
+	return find("build/guests", name, (const char *const[3]){ ".elf", ".bin", "" }, buf, n);
+}
+
+bool paths_scenario(const char *name, char *buf, size_t n)
+{
+	const size_t len = strlen(name);
+	const bool whole = len > 4 && strcmp(name + len - 4, ".lua") == 0;
+	return find("scenarios", name, (const char *const[3]){ whole ? "" : ".lua" }, buf, n);
 }
 
 bool paths_inside(const char *folder, const char *path)

@@ -15,6 +15,7 @@ int paths_home(const char *dir, struct err *e);                 /* --home: that 
 int paths_there(struct err *e);         /* -1: it holds none, the program was taken elsewhere; asked before a name of ours is called unknown */
 bool paths_profile(const char *name, char *buf, size_t n);     /* scenarios/cpus/NAME.lua */
 bool paths_guest(const char *name, char *buf, size_t n);       /* build/guests/NAME.elf or .bin */
+bool paths_scenario(const char *name, char *buf, size_t n);    /* scenarios/NAME.lua */
 /* Is `path` (which must exist) inside `folder`, symbolic links followed? */
 bool paths_inside(const char *folder, const char *path);
 /* Call fn with each NAME of DIR/NAME.suffix, sorted; returns how many. */
