@@ -14,7 +14,7 @@ int file_read(struct file *f, const char *path, size_t limit, struct err *e)
 		return err_set(e, NULL, "images that are built: vmscope list guests, in build/guests", "the name of a file is empty");
 	FILE *in = fopen(path, "rb");
 	if (!in)
-		return err_set(e, path, errno == ENOENT ? "images that are built go by their names: vmscope list guests" : NULL, "%s", strerror(errno));
+		return err_set(e, path, NULL, "%s", strerror(errno));
 	struct stat st;
 	if (fstat(fileno(in), &st) || !S_ISREG(st.st_mode)) {
 		fclose(in);

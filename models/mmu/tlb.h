@@ -23,6 +23,7 @@ enum tlb_id {
 	ITLB_4K, ITLB_2M,
 	FLAT_I_4K, FLAT_I_2M, FLAT_I_1G,
 	STLB_4K, STLB_1G,
+	/* from here on fully associative: struct tlb_bucket */
 	PSC_PDE, PSC_PDPTE, PSC_PML4E, PSC_PML5E,       /* by level: PSC_PDE + level - 2 */
 	NESTED, EPT_PDE, EPT_PDPTE, EPT_PML4E, EPT_PML5E,
 	TLB_ARRAYS

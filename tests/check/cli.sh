@@ -50,10 +50,12 @@ expect 2 "No such file" boot /nonexistent/image
 expect 2 "--max-cycles: 'soon': a number was expected" boot x --max-cycles soon
 expect 2 "'nix': expected [ADDRESS:]PORT" boot x --gdb nix
 expect 2 "--gdb: cannot listen on 192.0.2.1:1" boot build/guests/hello64.elf --gdb 192.0.2.1:1
-expect 2 "cannot open" run /nonexistent.lua
+expect 2 "/nonexistent.lua: No such file" run /nonexistent.lua
 expect 2 "vmscope list scenarios" run nosuch
 expect 2 "vmscope list scenarios" step nosuch.lua
 expect 2 "vmscope list guests" boot nosuch
+expect 2 "vmscope list guests" step nosuch
+expect 2 "vmscope list guests" equiv nosuch --cpu trap --mmu shadow
 expect 0 "the eight steps" list scenarios
 expect 0 "mmu_update" run hypercalls --quiet
 expect 0 "mmu_update" run hypercalls.lua --quiet

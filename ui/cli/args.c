@@ -303,10 +303,14 @@ const char *args_scenario(struct args *a)
 	return access(name, F_OK) != 0 && paths_scenario(name, a->image, sizeof a->image) ? a->image : name;
 }
 
-int args_no_scenario(const char *path, struct err *e)
+int args_there(const char *path, const char *kind, struct err *e)
 {
-	return access(path, F_OK) == 0 ? 0 :
-	       err_set(e, path, "a path, or the name of a scenario of ours: vmscope list scenarios", "cannot open: %s", strerror(errno));
+	char hint[80];
+
+	if (!*path || access(path, F_OK) == 0)  /* no name at all: whoever reads it says so */
+		return 0;
+	snprintf(hint, sizeof hint, "a path, or a name of vmscope list %s", kind);
+	return err_set(e, path, hint, "%s", strerror(errno));
 }
 
 void args_gdb(struct args *a, struct session *s)

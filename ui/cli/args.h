@@ -41,7 +41,7 @@ extern const size_t flag_rows_n;
 /* When --gdb was given, the session's first run goes to a debugger. */
 const char *args_image(struct args *a);          /* the operand: a file, else the name of a built guest */
 const char *args_scenario(struct args *a);       /* likewise, else the name of one of scenarios/ */
-int args_no_scenario(const char *path, struct err *e);  /* 0: it is there */
+int args_there(const char *path, const char *kind, struct err *e);      /* -1: no such file, nor one of ours of that kind (vmscope list) */
 void args_gdb(struct args *a, struct session *s);
 int args_parse(struct args *a, int argc, char **argv, struct err *e);
 void args_fini(struct args *a);

@@ -20,6 +20,8 @@ int cmd_boot(struct args *a, struct err *e)
 	if (a->o.blocks && (!a->setup.cpu || strcmp(a->setup.cpu, "bt") != 0))
 		return err_set(e, "--blocks", "--cpu bt", "only binary translation has a cache of translated code");
 	image.kernel = args_image(a);
+	if (args_there(image.kernel, "guests", e) != 0)
+		return -1;
 	session_init(&s, &a->o);
 	args_gdb(a, &s);
 	if (a->gdb || a->o.n_stops)     /* monitor lua, --stop "when ..." */

@@ -27,6 +27,8 @@ int cmd_equiv(struct args *a, struct err *e)
 	if (setup_finish(&a->setup, e) != 0 || equiv_possible(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
 		return -1;
 	image.kernel = args_image(a);
+	if (args_there(image.kernel, "guests", e) != 0)
+		return -1;
 	const struct equiv_options o = { .instructions = a->o.max_instructions, .cycles = a->o.max_cycles == NEVER ? 0 : a->o.max_cycles };
 	const char *json = a->o.json;
 	a->o.json = NULL;               /* the session's own result is not wanted */

@@ -17,7 +17,7 @@ int cmd_run(struct args *a, struct err *e)
 		return err_set(e, NULL, "vmscope help run", "run takes one scenario, %u were given",
 		               a->operands);
 	const char *path = args_scenario(a);
-	if (args_no_scenario(path, e) != 0)
+	if (args_there(path, "scenarios", e) != 0)
 		return -1;
 	session_init(&s, &a->o);
 	args_gdb(a, &s);

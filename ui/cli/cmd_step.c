@@ -24,7 +24,7 @@ static int boot(struct args *a, struct session *s, struct err *e)
 	for (unsigned i = 0; i < a->sets; i++)
 		if (setup_set_pair(&a->setup, a->set[i], "--set", e) != 0)
 			return -1;
-	if (setup_finish(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0)
+	if (setup_finish(&a->setup, e) != 0 || setup_keys_used(&a->setup, e) != 0 || args_there(image.kernel, "guests", e) != 0)
 		return -1;
 	struct run *r = session_machine(s, &a->setup, e);
 	if (!r || run_boot(r, &image, e) != 0)
@@ -41,7 +41,7 @@ int cmd_step(struct args *a, struct err *e)
 	if (a->operands != 1)
 		return err_set(e, NULL, "vmscope help step", "step takes one scenario or image, %u were given", a->operands);
 	const char *path = args_scenario(a);
-	if (is_scenario(path) && args_no_scenario(path, e) != 0)
+	if (is_scenario(path) && args_there(path, "scenarios", e) != 0)
 		return -1;
 	a->o.quiet = true;
 	a->o.allow = a->allow;
